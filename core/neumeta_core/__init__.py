@@ -1,0 +1,1 @@
+"""The manifold: file format, INR kinds, materialization, assembly, cost, spec."""

@@ -1,0 +1,97 @@
+"""Weights + template -> the bytes of an ONNX model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from torch import Tensor
+
+from neumeta_core.configuration import Configuration
+from neumeta_core.cost import cost_of
+from neumeta_core.errors import AssemblyError
+from neumeta_core.precision import DTYPES
+from neumeta_core.spec import BUILDER_VERSION, Spec
+from neumeta_core.template import fill, hollow
+
+if TYPE_CHECKING:
+    from neumeta_core.manifold import Manifold
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The ONNX bytes of a member, named by their digest."""
+
+    data: bytes
+    digest: str
+    """``sha256:…`` of the bytes."""
+
+
+def assemble(manifold: Manifold, configuration: Configuration, weights: Mapping[str, Tensor], precision: str = "fp32") -> Artifact:
+    """The artifact of a member. The same arguments give the same bytes.
+
+    Raises AssemblyError when weights are missing, do not fit or are not finite in this precision.
+    """
+    arrays = {name: _array(name, values, precision) for name, values in weights.items()}
+    model = fill(manifold.template_in(precision), manifold.architecture, configuration, arrays)
+    _describe(model, manifold, configuration, precision)
+    data = model.SerializeToString(deterministic=True)
+    return Artifact(data, f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def artifact_size(manifold: Manifold, configuration: Configuration, precision: str = "fp32") -> int:
+    """Length in bytes of the artifact that ``assemble`` would make, without making a tensor."""
+    model = onnx.ModelProto()
+    model.CopyFrom(manifold.template_in(precision))
+    hollow(model, manifold.architecture, configuration)
+    _describe(model, manifold, configuration, precision)
+    itemsize = DTYPES[precision].itemsize
+    graph = model.graph.ByteSize()
+    for initializer in model.graph.initializer:
+        parameter = manifold.architecture.by_name.get(initializer.name)
+        if parameter is not None:
+            empty = initializer.ByteSize()
+            filled = empty + _field(parameter.elements(configuration) * itemsize)
+            graph += _field(filled) - _field(empty)
+    without_graph: int = model.ByteSize() - _field(model.graph.ByteSize())
+    return without_graph + _field(graph)
+
+
+def _field(length: int) -> int:
+    """Size of a length-delimited protobuf field: a tag of one byte, the length as a varint, the content."""
+    return 1 + max(1, (length.bit_length() + 6) // 7) + length
+
+
+def _array(name: str, values: Tensor, precision: str) -> np.ndarray[Any, Any]:
+    with np.errstate(over="ignore"):
+        array: np.ndarray[Any, Any] = values.detach().cpu().numpy().astype(DTYPES[precision])
+    if not np.isfinite(array).all():
+        raise AssemblyError(f"{name} has values that are not finite in {precision}.")
+    return array
+
+
+def _describe(model: onnx.ModelProto, manifold: Manifold, configuration: Configuration, precision: str) -> None:
+    """Set producer and metadata; nothing here depends on time or machine."""
+    header = manifold.header
+    cost, quality = cost_of(manifold.architecture, configuration, 0), manifold.quality(configuration)
+    model.producer_name, model.producer_version = "neumeta", BUILDER_VERSION
+    model.domain, model.model_version = "neumeta", header.version
+    facts = {
+        "model": header.name,
+        "manifold": manifold.digest,
+        "spec": Spec.of(manifold, configuration, precision).digest,
+        "widths": json.dumps(dict(configuration), separators=(",", ":")),
+        "precision": precision,
+        "params": str(cost.params),
+        "macs": str(cost.macs),
+        "quality": quality.model_dump_json(),
+        "input": header.input.model_dump_json(),
+        "labels": json.dumps(header.labels),
+    }
+    for key, value in facts.items():
+        model.metadata_props.add(key=f"neumeta.{key}", value=value)

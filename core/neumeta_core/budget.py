@@ -1,0 +1,63 @@
+"""The largest uniform member that stays within maxima of parameters, multiply-adds and bytes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from neumeta_core.architecture import Architecture
+from neumeta_core.configuration import Configuration, round_width
+from neumeta_core.cost import Cost
+from neumeta_core.errors import BudgetImpossible, InvalidField
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Maxima; None is no limit."""
+
+    params: int | None = None
+    macs: int | None = None
+    bytes: int | None = None
+
+    def limits(self) -> dict[str, int]:
+        """The maxima that are set; InvalidField when one is no positive integer, or none is set."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        if not given:
+            raise InvalidField("budget", given, "at least one of params, macs and bytes")
+        for name, value in given.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidField(f"budget.{name}", value, "a positive integer")
+        return given
+
+
+def uniform_members(architecture: Architecture) -> list[Configuration]:
+    """Every distinct configuration that a uniform compression can give, from the smallest to the full network."""
+    smallest = 1 - architecture.max_compression
+    # A group's width changes where full * ratio / granularity + 1/2 is an integer.
+    steps = {
+        (count - 0.5) * group.granularity / group.full for group in architecture.groups for count in range(1, group.full // group.granularity + 1)
+    }
+    ratios = sorted({smallest, *(step for step in steps if smallest < step <= 1)})
+    members = dict.fromkeys(Configuration(tuple((group.name, round_width(group, ratio)) for group in architecture.groups)) for ratio in ratios)
+    return list(members)
+
+
+def solve(architecture: Architecture, budget: Budget, cost: Callable[[Configuration], Cost]) -> Configuration:
+    """The largest uniform member whose cost stays within the budget.
+
+    Cost never falls when widths grow, so the members are searched by bisection. Raises BudgetImpossible, with the cost of the
+    smallest member, when not even that one fits.
+    """
+    limits = budget.limits()
+    members = uniform_members(architecture)
+
+    def exceeds(member: Configuration) -> bool:
+        costs = cost(member).as_dict()
+        return any(costs[name] > limit for name, limit in limits.items())
+
+    first_too_large = bisect_left(members, True, key=exceeds)
+    if first_too_large == 0:
+        costs = cost(members[0]).as_dict()
+        raise BudgetImpossible({name: limit for name, limit in limits.items() if costs[name] > limit}, costs)
+    return members[first_too_large - 1]

@@ -1,0 +1,51 @@
+"""Coordinates of weights and their encodings.
+
+The paper's coordinate of a weight (eq. 3) is its layer, output and input channel together with the number of layers and
+the layer's two sizes. Positions are encoded with several octaves, because weights change from channel to channel; sizes
+are encoded slowly (the value and one band), because everything between trained widths is noise otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from neumeta_core.architecture import Architecture, Widths
+
+
+def octaves(channels: int) -> int:
+    """Bands that a grid of ``channels`` positions in [0, 1) can tell apart; higher ones alias to constants on the grid."""
+    return math.ceil(math.log2(max(channels, 2))) + 1
+
+
+def encode(values: Tensor, bands: int) -> Tensor:
+    """``[v, sin(2^b pi v), cos(2^b pi v) for b < bands]``: shape ``[..., d]`` -> ``[..., d * (1 + 2 * bands)]``, in fp32.
+
+    Raw values come first, then all sines, then all cosines. Computed in fp32 whatever the network's precision: bf16
+    cannot hold ``2^6 pi v``.
+    """
+    values = values.float()
+    angles = (values.unsqueeze(-1) * (math.pi * 2.0 ** torch.arange(bands, device=values.device))).flatten(-2)
+    return torch.cat([values, angles.sin(), angles.cos()], dim=-1)
+
+
+def positions(channels: int, extent: int, device: torch.device | None = None, noise: Tensor | None = None) -> Tensor:
+    """Channel ``k`` at ``(k + noise) / extent``: shape ``[channels]``.
+
+    ``extent`` is the number of channels at hand for relative positions (the network stretches) or the full width for
+    absolute ones (narrow networks are prefixes). ``noise`` is in channels; it moves positions only, never sizes.
+    """
+    index = torch.arange(channels, dtype=torch.float32, device=device)
+    return (index if noise is None else index + noise) / extent
+
+
+def width_ratios(architecture: Architecture, widths: Widths, device: torch.device | None = None) -> Tensor:
+    """Width of every group over its full width: shape ``[groups]``. What every INR is conditioned on."""
+    return torch.tensor([widths[group.name] / group.full for group in architecture.groups], dtype=torch.float32, device=device)
+
+
+def encode_sizes(ratios: Tensor) -> Tensor:
+    """Slow encoding of sizes: the value and one band, ``[n]`` -> ``[3 * n]``."""
+    return encode(ratios, bands=1)

@@ -1,0 +1,83 @@
+"""Every error that the core raises.
+
+NeuMetaError
+├── RequestError            what was asked for cannot be had (the caller's fault)
+│   ├── InvalidField        one field has a value that is not allowed
+│   └── BudgetImpossible    no member of the family is small enough
+├── ManifoldRefused         a manifold file is truncated, foreign, of another version or inconsistent
+├── NetworkUnsupported      the trainer cannot make a manifold of this network
+├── TemplateError           a network's graph cannot be expressed as a template with patches
+├── AssemblyError           weights and template do not make a valid artifact
+└── DeviceUnavailable       the device that was asked for is not there
+
+``code`` is stable: it goes over the wire and into logs, and clients decide by it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class NeuMetaError(Exception):
+    """Root of all errors of this project's server side."""
+
+    code: ClassVar[str] = "internal_error"
+
+
+class RequestError(NeuMetaError):
+    """What was asked for cannot be had."""
+
+    code = "invalid_request"
+
+
+class InvalidField(RequestError):
+    """One field has a value that is not allowed."""
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        super().__init__(f"{field}: {value!r} is not allowed; expected {expected}.")
+        self.field = field
+        self.value = value
+        self.expected = expected
+
+
+class BudgetImpossible(RequestError):
+    """No member of the family fits the budget; ``smallest`` is the cost of the smallest one."""
+
+    code = "budget_impossible"
+
+    def __init__(self, exceeded: dict[str, int], smallest: dict[str, int]) -> None:
+        asked = ", ".join(f"{name} <= {value}" for name, value in exceeded.items())
+        least = ", ".join(f"{name} = {value}" for name, value in smallest.items())
+        super().__init__(f"budget: no member of the family has {asked}; the smallest has {least}.")
+        self.exceeded = exceeded
+        self.smallest = smallest
+
+
+class ManifoldRefused(NeuMetaError):
+    """A manifold file cannot be used."""
+
+    code = "model_refused"
+
+
+class NetworkUnsupported(NeuMetaError):
+    """The trainer cannot make a manifold of this network."""
+
+    code = "network_unsupported"
+
+
+class TemplateError(NeuMetaError):
+    """A network's graph cannot be expressed as a template with patches."""
+
+    code = "template_unsupported"
+
+
+class AssemblyError(NeuMetaError):
+    """Weights and template do not make a valid artifact."""
+
+    code = "build_failed"
+
+
+class DeviceUnavailable(NeuMetaError):
+    """The device that was asked for is not there."""
+
+    code = "device_unavailable"

@@ -1,0 +1,64 @@
+"""What every INR kind offers, and the noise on coordinates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from neumeta_core.architecture import Architecture, Widths
+from neumeta_core.blocks import Block, blocks_of, join, split
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Uniform noise on channel positions, from a generator of its own; the global random state is left alone."""
+
+    half_width: float
+    """In channels."""
+    generator: torch.Generator
+
+    def __call__(self, channels: int) -> Tensor:
+        """One value per channel in ``[-half_width, half_width]``: shape ``[channels]``.
+
+        All weights of a channel share its noise, so that the first layer stays separable.
+        """
+        uniform = torch.rand(channels, generator=self.generator, device=self.generator.device)
+        return (2 * uniform - 1) * self.half_width
+
+
+class INR(nn.Module, ABC):
+    """A hypernetwork: widths -> the values of all generated parameters."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.layout: Sequence[Block] = blocks_of(architecture)
+        self.full_shapes = [block.shape(architecture.full_widths) for block in self.layout]
+
+    def forward(self, widths: Widths, noise: Noise | None = None) -> dict[str, Tensor]:
+        """Parameter name -> values in the layout of its ONNX initializer, differentiable with respect to the INR."""
+        made = self.make_blocks(widths, noise)
+        return {parameter.name: join(parameter, made) for parameter in self.architecture.parameters}
+
+    def start_from(self, parameters: Mapping[str, Tensor]) -> None:
+        """Take what the kind needs from the trained full network (parameter name -> values at full width)."""
+        with torch.no_grad():
+            for index, block in enumerate(self.layout):
+                values = split(block.parameter, parameters[block.parameter.name], self.architecture.full_widths)[block.name]
+                self.start_block(index, values)
+
+    @abstractmethod
+    def start_block(self, index: int, values: Tensor) -> None:
+        """Take what the kind needs from the full network's values ``[out, in, taps]`` of one block."""
+
+    @abstractmethod
+    def make_blocks(self, widths: Widths, noise: Noise | None) -> dict[str, Tensor]:
+        """Block name -> values ``[out, in, taps]`` at these widths."""
+
+    @abstractmethod
+    def coordinate_parameters(self) -> int:
+        """Number of stored values that belong to coordinate networks (the rest are plain weights)."""

@@ -1,0 +1,249 @@
+"""The manifold file: the only reader and writer of ``manifold.safetensors``, format version 1.
+
+Tensors: ``inr.*`` (EMA weights, fp16 or fp32), ``template`` (uint8, the ONNX graph without generated weights; weights that are
+not generated stay in it), ``canary.inputs`` (uint8 or fp32) and ``canary.labels`` (int64). Header: the JSON of ``Header`` under
+the metadata key ``neumeta``. No pickle anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import onnx
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import Field, JsonValue, ValidationError
+from torch import Tensor
+
+from neumeta_core import budget, configuration, materialize
+from neumeta_core.architecture import Architecture, Record
+from neumeta_core.assembly import artifact_size
+from neumeta_core.configuration import Configuration
+from neumeta_core.cost import Cost, cost_of
+from neumeta_core.curve import Curve, Estimate
+from neumeta_core.device import resolve_device
+from neumeta_core.errors import InvalidField, ManifoldRefused
+from neumeta_core.inr import INR, InrSettings, Sampling, build_inr
+from neumeta_core.precision import to_half
+
+FORMAT_VERSION = 1
+METADATA_KEY = "neumeta"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+class InputSpec(Record):
+    """One input sample: ``(raw * scale - mean) / std``, in the named layout with a leading batch axis."""
+
+    name: str = "input"
+    shape: tuple[int, ...]
+    layout: str = "NCHW"
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+class OutputSpec(Record):
+    """The network's output."""
+
+    name: str = "logits"
+
+
+class Header(Record):
+    """Everything in a manifold file that is not a tensor."""
+
+    format_version: Literal[1] = 1
+    name: str = Field(pattern=NAME_PATTERN)
+    version: int = Field(ge=1)
+    task: str
+    labels: tuple[str, ...] = ()
+    input: InputSpec
+    output: OutputSpec = OutputSpec()
+    architecture: Architecture
+    inr: InrSettings
+    sampling: Sampling = Sampling()
+    curve: Curve | None = None
+    training: dict[str, JsonValue] = Field(default_factory=dict)
+    """Provenance: data set, recipe, seeds, held-out ratios, library versions."""
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A few real inputs for self-checks: raw values ``[n, *shape]`` and labels ``[n]``."""
+
+    inputs: Tensor
+    labels: Tensor
+
+
+class Manifold:
+    """A trained INR and all that is needed to make any member of its family."""
+
+    def __init__(self, header: Header, inr: INR, template: bytes, canary: Canary | None = None, *, digest: str = "", size: int = 0) -> None:
+        self.header = header
+        self.inr = inr.eval().requires_grad_(False)
+        self.template = template
+        self.canary = canary
+        self.digest = digest
+        self.size = size
+        self._templates: dict[str, onnx.ModelProto] = {}
+
+    @property
+    def architecture(self) -> Architecture:
+        """Channel groups and generated parameters."""
+        return self.header.architecture
+
+    def template_in(self, precision: str) -> onnx.ModelProto:
+        """The parsed template in a precision of ``neumeta_core.precision``; never change it."""
+        if precision not in self._templates:
+            parsed = onnx.load_from_string(self.template)
+            self._templates[precision] = to_half(parsed) if precision == "fp16" else parsed
+        return self._templates[precision]
+
+    @property
+    def device(self) -> torch.device:
+        """Where weights are generated."""
+        return next(self.inr.parameters()).device
+
+    @property
+    def arithmetic(self) -> str:
+        """What, beside file and spec, the bits of an artifact depend on: device kind, dtype and number of samples."""
+        return f"{self.device.type}-fp32-k{self.header.sampling.count}"
+
+    def configure(
+        self,
+        compression: float | None = None,
+        widths: Mapping[str, int] | None = None,
+        limits: budget.Budget | None = None,
+        *,
+        precision: str = "fp32",
+        extrapolate: bool = False,
+    ) -> Configuration:
+        """The configuration for exactly one selector; see ``configuration`` and ``budget`` for their errors."""
+        if sum(selector is not None for selector in (compression, widths, limits)) != 1:
+            raise InvalidField("selector", None, "exactly one of compression, widths and budget")
+        if compression is not None:
+            return configuration.uniform(self.architecture, compression)
+        if widths is not None:
+            return configuration.from_widths(self.architecture, widths, extrapolate=extrapolate)
+        assert limits is not None
+        return budget.solve(self.architecture, limits, lambda candidate: self.cost(candidate, precision))
+
+    def cost(self, member: Configuration, precision: str = "fp32") -> Cost:
+        """Parameters, multiply-adds and artifact bytes of a member; exact, and no tensor is made."""
+        return cost_of(self.architecture, member, artifact_size(self, member, precision))
+
+    def materialize(self, member: Configuration) -> dict[str, Tensor]:
+        """Parameter name -> fp32 values in the layout of its ONNX initializer, on the manifold's device."""
+        return materialize.materialize(self.inr, member, self.header.sampling)
+
+    def quality(self, member: Configuration) -> Estimate:
+        """What the curve promises for a member."""
+        if self.header.curve is None:
+            return Estimate(metric=None, value=None, kind="extrapolated")
+        return self.header.curve.at(member, cost_of(self.architecture, member, 0).macs)
+
+    def to(self, device: str) -> Self:
+        """The same manifold with its INR on another device (``resolve_device`` names)."""
+        self.inr.to(resolve_device(device))
+        return self
+
+    def save(self, path: Path, *, half: bool = True) -> None:
+        """Write the file, whole or not at all; ``half`` stores the INR in fp16."""
+        dtype = torch.float16 if half else torch.float32
+        tensors = {f"inr.{name}": tensor.detach().to("cpu", dtype).contiguous() for name, tensor in self.inr.state_dict().items()}
+        tensors["template"] = torch.frombuffer(bytearray(self.template), dtype=torch.uint8)
+        if self.canary is not None:
+            tensors |= {"canary.inputs": self.canary.inputs.contiguous(), "canary.labels": self.canary.labels.contiguous()}
+        metadata = {METADATA_KEY: self.header.model_dump_json(exclude_defaults=False)}
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(safetensors.torch.save(tensors, metadata))
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path | str, device: str = "cpu") -> Self:
+        """Read a file. Raises ManifoldRefused with a sentence for anything that is not a whole, consistent manifold."""
+        where = Path(path)
+        try:
+            data = where.read_bytes()
+        except OSError as error:
+            raise ManifoldRefused(f"{where.name} cannot be read: {error.strerror or error}.") from None
+        return cls.from_bytes(data).to(device)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read a file's bytes; see ``load``."""
+        header = _header(data)
+        try:
+            tensors = safetensors.torch.load(data)
+        except (safetensors.SafetensorError, ValueError, KeyError) as error:
+            raise ManifoldRefused(f"the file is damaged: {error}.") from None
+        inr = build_inr(header.architecture, header.inr)
+        _load_inr(inr, {name.removeprefix("inr."): tensor for name, tensor in tensors.items() if name.startswith("inr.")})
+        if "template" not in tensors or tensors["template"].dtype != torch.uint8:
+            raise ManifoldRefused("the file has no template.")
+        template = tensors["template"].numpy().tobytes()
+        _check_template(template, header.architecture)
+        canary = Canary(tensors["canary.inputs"], tensors["canary.labels"]) if {"canary.inputs", "canary.labels"} <= tensors.keys() else None
+        return cls(header, inr, template, canary, digest=f"sha256:{hashlib.sha256(data).hexdigest()}", size=len(data))
+
+
+def _header(data: bytes) -> Header:
+    """The header, from the raw safetensors prefix: 8 bytes of length and a JSON object."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > len(data) - 8:
+        raise ManifoldRefused("the file is truncated or is no safetensors file: its header is not whole.")
+    try:
+        metadata: dict[str, Any] = json.loads(data[8 : 8 + length])["__metadata__"]
+        raw = json.loads(metadata[METADATA_KEY])
+    except (ValueError, KeyError, TypeError):
+        raise ManifoldRefused(f"the file is no manifold: it has no metadata {METADATA_KEY!r}.") from None
+    version = raw.get("format_version") if isinstance(raw, dict) else None
+    if version != FORMAT_VERSION:
+        raise ManifoldRefused(f"the file has format version {version!r}; this program reads version {FORMAT_VERSION}.")
+    try:
+        return Header.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ManifoldRefused(f"the header is not valid at {where}: {first['msg']}.") from None
+
+
+def _load_inr(inr: INR, tensors: dict[str, Tensor]) -> None:
+    expected = inr.state_dict()
+    missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or surplus:
+        raise ManifoldRefused(f"the header does not fit the tensors: missing {missing[:3]}, not expected {surplus[:3]}.")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise ManifoldRefused(f"inr.{name} has shape {list(tensor.shape)}; the header asks for {list(expected[name].shape)}.")
+        if not torch.isfinite(tensor).all():
+            raise ManifoldRefused(f"inr.{name} holds values that are not finite.")
+    inr.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+
+
+def _check_template(template: bytes, architecture: Architecture) -> None:
+    try:
+        graph = onnx.load_from_string(template).graph
+    except Exception:
+        raise ManifoldRefused("the template is no ONNX model.") from None
+    shapes = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
+    for parameter in architecture.parameters:
+        if shapes.get(parameter.name) != parameter.shape(architecture.full_widths):
+            expected = parameter.shape(architecture.full_widths)
+            raise ManifoldRefused(f"the template holds {parameter.name} as {shapes.get(parameter.name)}; the header asks for {expected}.")
+    nodes = {node.name for node in graph.node}
+    for patch in architecture.patches:
+        if patch.node not in nodes:
+            raise ManifoldRefused(f"a patch names the node {patch.node}, which the template does not have.")

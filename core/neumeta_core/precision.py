@@ -1,0 +1,71 @@
+"""Number formats of an artifact, as transformations of the template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+
+from neumeta_core.errors import AssemblyError
+
+FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+DTYPES: dict[str, np.dtype[np.floating[Any]]] = {"fp32": np.dtype(np.float32), "fp16": np.dtype(np.float16)}
+# Inputs that stay fp32 in every opset, by operator.
+_FP32_INPUTS = {"Resize": (1, 2), "Upsample": (1,)}
+
+
+def to_half(template: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of an fp32 template that computes in fp16; inputs and outputs stay fp32, with a Cast at each.
+
+    Raises AssemblyError when a weight that the template holds is too large for fp16.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(template)
+    graph = model.graph
+    kept = {node.input[i] for node in graph.node for i in _FP32_INPUTS.get(node.op_type, ()) if i < len(node.input)}
+    for initializer in graph.initializer:
+        if initializer.name not in kept:
+            _halve(initializer, initializer.name)
+    for node in graph.node:
+        if not kept.intersection(node.output):
+            _halve_attributes(node)
+    _cast_ends(graph)
+    return model
+
+
+def _halve(tensor: onnx.TensorProto, name: str) -> None:
+    if tensor.data_type != FLOAT:
+        return
+    if tensor.raw_data or tensor.float_data:
+        values = onnx.numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if np.isfinite(values).all() and not np.isfinite(half).all():
+            raise AssemblyError(f"{name} holds values beyond 65504, the largest of fp16; ask for fp32.")
+        tensor.ClearField("float_data")
+        tensor.raw_data = half.tobytes()
+    tensor.data_type = FLOAT16
+
+
+def _halve_attributes(node: onnx.NodeProto) -> None:
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.TENSOR:
+            _halve(attribute.t, node.name)
+        elif node.op_type == "Cast" and attribute.name == "to" and attribute.i == FLOAT:
+            attribute.i = FLOAT16
+
+
+def _cast_ends(graph: onnx.GraphProto) -> None:
+    inputs = {value.name: f"{value.name}.fp16" for value in graph.input if value.type.tensor_type.elem_type == FLOAT}
+    outputs = {value.name: f"{value.name}.fp16" for value in graph.output if value.type.tensor_type.elem_type == FLOAT}
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = inputs.get(name, outputs.get(name, name))
+        for index, name in enumerate(node.output):
+            node.output[index] = outputs.get(name, name)
+    nodes = list(graph.node)
+    before = [onnx.helper.make_node("Cast", [name], [half], name=f"{name}/to_fp16", to=FLOAT16) for name, half in inputs.items()]
+    after = [onnx.helper.make_node("Cast", [half], [name], name=f"{name}/to_fp32", to=FLOAT) for name, half in outputs.items()]
+    del graph.node[:]
+    graph.node.extend(before + nodes + after)

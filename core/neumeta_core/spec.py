@@ -1,0 +1,59 @@
+"""Specs: what a client asks for, after everything was resolved to integers. One spec names one artifact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from neumeta_core.configuration import Configuration
+from neumeta_core.errors import InvalidField
+from neumeta_core.precision import DTYPES
+from neumeta_core.template import OPSET
+
+if TYPE_CHECKING:
+    from neumeta_core.manifold import Manifold
+
+BUILDER_VERSION = "1"
+"""Raised whenever the same spec would give other bytes."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A member of one manifold in one number format."""
+
+    model: str
+    version: int
+    manifold: str
+    """``sha256:…`` of the manifold file."""
+    widths: Configuration
+    precision: str
+    opset: int = OPSET
+
+    @classmethod
+    def of(cls, manifold: Manifold, configuration: Configuration, precision: str) -> Spec:
+        """The spec of a member; InvalidField for a precision that is not known."""
+        if precision not in DTYPES:
+            raise InvalidField("precision", precision, f"one of {', '.join(DTYPES)}")
+        return cls(manifold.header.name, manifold.header.version, manifold.digest, configuration, precision)
+
+    def as_dict(self) -> dict[str, object]:
+        """The spec as JSON values."""
+        return asdict(self) | {"widths": dict(self.widths)}
+
+    def canonical(self) -> bytes:
+        """The one JSON encoding of this spec: sorted keys, no spaces, UTF-8."""
+        return json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":")).encode()
+
+    @property
+    def digest(self) -> str:
+        """``sha256:…`` of the canonical form."""
+        return f"sha256:{hashlib.sha256(self.canonical()).hexdigest()}"
+
+    def cache_key(self, arithmetic: str) -> str:
+        """Hexadecimal key for caches: the spec, the builder and how numbers are computed (``Manifold.arithmetic``).
+
+        Replicas that compute differently never share an entry, and a new builder never finds old bytes.
+        """
+        return hashlib.sha256(b"\0".join([self.canonical(), BUILDER_VERSION.encode(), arithmetic.encode()])).hexdigest()

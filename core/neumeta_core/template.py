@@ -1,0 +1,80 @@
+"""The template: a network's ONNX graph without its generated weights, and how a member's graph follows from it.
+
+Resizing a network changes the shapes of some initializers and a few integers (`group` of a depthwise convolution, the
+target of a Reshape). So a member is template + patches + initializers, and no request pays for an export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+
+from neumeta_core.architecture import Architecture, Patch, Widths, axis_size
+from neumeta_core.errors import AssemblyError
+
+OPSET = 17
+IR_VERSION = 8
+
+
+def fill(template: onnx.ModelProto, architecture: Architecture, widths: Widths, tensors: Mapping[str, np.ndarray[Any, Any]]) -> onnx.ModelProto:
+    """A copy of the template at these widths, with the generated initializers set.
+
+    ``tensors`` holds an array for every generated parameter, of the shape that the architecture gives at ``widths`` and
+    of the element type that the template declares. Raises AssemblyError when one is missing or does not fit.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(template)
+    hollow(model, architecture, widths)
+    generated = {parameter.name for parameter in architecture.parameters}
+    for initializer in model.graph.initializer:
+        if initializer.name in generated:
+            _set_values(initializer, tensors)
+    return model
+
+
+def hollow(model: onnx.ModelProto, architecture: Architecture, widths: Widths) -> None:
+    """Set the shapes of all generated initializers and all patched integers, in place; values stay empty."""
+    for initializer in model.graph.initializer:
+        shape = _shape(architecture, initializer.name, widths)
+        if shape is not None:
+            del initializer.dims[:]
+            initializer.dims.extend(shape)
+    _apply(model.graph.node, architecture.patches, widths)
+
+
+def _shape(architecture: Architecture, name: str, widths: Widths) -> tuple[int, ...] | None:
+    parameter = architecture.by_name.get(name)
+    return None if parameter is None else parameter.shape(widths)
+
+
+def _set_values(initializer: onnx.TensorProto, tensors: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    values = tensors.get(initializer.name)
+    if values is None:
+        raise AssemblyError(f"no values were made for the parameter {initializer.name}.")
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(initializer.data_type)
+    if values.shape != tuple(initializer.dims) or values.dtype != dtype:
+        raise AssemblyError(f"{initializer.name}: {values.dtype} {values.shape} does not fit; expected {dtype} {tuple(initializer.dims)}.")
+    initializer.raw_data = values.tobytes()
+
+
+def _apply(nodes: Iterable[onnx.NodeProto], patches: Iterable[Patch], widths: Widths) -> None:
+    by_name = {node.name: node for node in nodes}
+    for patch in patches:
+        attribute = next((a for a in by_name[patch.node].attribute if a.name == patch.attribute), None) if patch.node in by_name else None
+        if attribute is None:
+            raise AssemblyError(f"the template has no attribute {patch.attribute} on a node {patch.node}.")
+        _set_integer(attribute, patch.index, axis_size(patch.axis, widths))
+
+
+def _set_integer(attribute: onnx.AttributeProto, index: int | None, value: int) -> None:
+    if attribute.type == onnx.AttributeProto.TENSOR:
+        values = onnx.numpy_helper.to_array(attribute.t).copy()
+        values.reshape(-1)[index or 0] = value
+        attribute.t.raw_data = values.tobytes()
+    elif attribute.type == onnx.AttributeProto.INTS and index is not None:
+        attribute.ints[index] = value
+    else:
+        attribute.i = value

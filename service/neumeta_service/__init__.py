@@ -1,0 +1,1 @@
+"""Serves members of manifolds over HTTP."""

@@ -1,0 +1,1 @@
+"""Makes manifolds of trained networks."""
