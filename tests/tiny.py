@@ -85,7 +85,9 @@ def tiny_manifold(settings: InrSettings | None = None, *, name: str = "tiny", ve
     architecture = tiny_architecture()
     settings = settings or AnchoredSettings(hidden=8, rank=2)
     generator = torch.Generator().manual_seed(seed)
-    inr = build_inr(architecture, settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inr = build_inr(architecture, settings)
     inr.start_from({p.name: 0.3 * torch.randn(p.shape(architecture.full_widths), generator=generator) for p in architecture.parameters})
     with torch.no_grad():
         for tensor in inr.parameters():

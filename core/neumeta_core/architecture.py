@@ -13,7 +13,12 @@ from functools import cached_property
 from math import prod
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MAX_VALUES = 2**29
+"""Most values that a network may have: 2 GiB of fp32, the limit of one ONNX file."""
+Count = Annotated[int, Field(ge=1, le=MAX_VALUES)]
+Total = Annotated[int, Field(ge=0, lt=2**63)]
 
 Widths = Mapping[str, int]
 """Channel group name -> number of channels."""
@@ -29,11 +34,11 @@ class ChannelGroup(Record):
     """Tensor axes that are resized and permuted together."""
 
     name: str = Field(min_length=1)
-    full: PositiveInt
+    full: Count
     """Width in the network that was trained."""
-    minimum: PositiveInt
+    minimum: Count
     """Smallest width that was trained for."""
-    granularity: PositiveInt = 1
+    granularity: Count = 1
     """Widths are multiples of this."""
 
     @model_validator(mode="after")
@@ -46,9 +51,9 @@ class ChannelGroup(Record):
 class Segment(Record):
     """A run of entries of one axis: ``count`` channels (or all of ``group``), each ``repeat`` entries long."""
 
-    group: str | None = None
-    count: PositiveInt | None = None
-    repeat: PositiveInt = 1
+    group: str | None = Field(default=None, min_length=1)
+    count: Count | None = None
+    repeat: Count = 1
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -85,7 +90,7 @@ class GeneratedParameter(Record):
     axes: tuple[Axis, ...] = Field(min_length=1)
     out_dim: int = 0
     in_dim: int | None = None
-    macs_per_element: float = Field(ge=0)
+    macs_per_element: float = Field(ge=0, le=2**31)
     """Multiply-adds per element and input sample: output positions of a convolution, 1 for a Linear weight, 0 for a bias."""
 
     @model_validator(mode="after")
@@ -133,9 +138,9 @@ class Architecture(Record):
     patches: tuple[Patch, ...] = ()
     max_compression: float = Field(ge=0, lt=1)
     """Largest uniform compression that was trained for."""
-    fixed_params: int = Field(default=0, ge=0)
+    fixed_params: Total = 0
     """Parameters of the network that are not generated."""
-    fixed_macs: int = Field(default=0, ge=0)
+    fixed_macs: Total = 0
     """Multiply-adds per input sample that no generated parameter takes part in."""
 
     @model_validator(mode="after")
@@ -150,6 +155,9 @@ class Architecture(Record):
         unknown = {segment.group for axis in axes for segment in axis if segment.group} - set(names)
         if unknown:
             raise ValueError(f"axes name channel groups that do not exist: {sorted(unknown)}")
+        values = sum(parameter.elements(self.full_widths) for parameter in self.parameters)
+        if values > MAX_VALUES:
+            raise ValueError(f"the full network has {values} generated values; an ONNX file holds at most {MAX_VALUES}")
         return self
 
     @cached_property

@@ -35,10 +35,12 @@ class Artifact:
 def assemble(manifold: Manifold, configuration: Configuration, weights: Mapping[str, Tensor], precision: str = "fp32") -> Artifact:
     """The artifact of a member. The same arguments give the same bytes.
 
-    Raises AssemblyError when weights are missing, do not fit or are not finite in this precision.
+    Raises AssemblyError when weights are missing, do not fit or are not finite in this precision, InvalidField for a precision
+    that is not known.
     """
+    template = manifold.template_in(precision)
     arrays = {name: _array(name, values, precision) for name, values in weights.items()}
-    model = fill(manifold.template_in(precision), manifold.architecture, configuration, arrays)
+    model = fill(template, manifold.architecture, configuration, arrays)
     _describe(model, manifold, configuration, precision)
     data = model.SerializeToString(deterministic=True)
     return Artifact(data, f"sha256:{hashlib.sha256(data).hexdigest()}")

@@ -34,8 +34,9 @@ class Configuration(Mapping[str, int]):
 
 def round_width(group: ChannelGroup, ratio: float) -> int:
     """Width of a group at a uniform width ratio: nearest multiple of the granularity (halves up), within the trained range."""
-    width = group.granularity * math.floor(group.full * ratio / group.granularity + 0.5)
-    return min(max(width, group.minimum), group.full)
+    # Halves must be seen as halves: 100 * 0.145 is 14.499999999999998 in binary.
+    steps = math.floor(round(group.full * ratio / group.granularity, 9) + 0.5)
+    return min(max(group.granularity * steps, group.minimum), group.full)
 
 
 def uniform(architecture: Architecture, compression: float) -> Configuration:
@@ -48,9 +49,7 @@ def uniform(architecture: Architecture, compression: float) -> Configuration:
         raise InvalidField("compression", compression, expected)
     if not 0 <= compression <= architecture.max_compression:
         raise InvalidField("compression", compression, expected)
-    # Decimal fractions such as 1 - 0.7 are not exact in binary; without this, 10 * (1 - 0.85) + 0.5 rounds down.
-    ratio = round(1 - compression, 12)
-    return Configuration(tuple((group.name, round_width(group, ratio)) for group in architecture.groups))
+    return Configuration(tuple((group.name, round_width(group, 1 - compression)) for group in architecture.groups))
 
 
 def from_widths(architecture: Architecture, widths: Mapping[str, int], *, extrapolate: bool = False) -> Configuration:

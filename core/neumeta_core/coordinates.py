@@ -38,7 +38,7 @@ def positions(channels: int, extent: int, device: torch.device | None = None, no
     absolute ones (narrow networks are prefixes). ``noise`` is in channels; it moves positions only, never sizes.
     """
     index = torch.arange(channels, dtype=torch.float32, device=device)
-    return (index if noise is None else index + noise) / extent
+    return (index if noise is None else index + noise.to(index.device)) / extent
 
 
 def width_ratios(architecture: Architecture, widths: Widths, device: torch.device | None = None) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from neumeta_core.architecture import Record, Widths
+from neumeta_core.architecture import Record, Total, Widths
 
 
 class CurvePoint(Record):
@@ -15,8 +15,8 @@ class CurvePoint(Record):
     compression: float = Field(ge=0, lt=1)
     """The uniform compression that was asked for."""
     widths: dict[str, int]
-    params: int
-    macs: int
+    params: Total
+    macs: Total
     quality: float
     held_out: bool = False
     """True when training never saw a width of this point's ratio."""

@@ -13,25 +13,26 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import onnx
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, PositiveFloat, ValidationError
 from torch import Tensor
 
 from neumeta_core import budget, configuration, materialize
-from neumeta_core.architecture import Architecture, Record
+from neumeta_core.architecture import Architecture, Count, Record
 from neumeta_core.assembly import artifact_size
 from neumeta_core.configuration import Configuration
+from neumeta_core.consistency import check_canary, check_inr, check_template
 from neumeta_core.cost import Cost, cost_of
 from neumeta_core.curve import Curve, Estimate
 from neumeta_core.device import resolve_device
-from neumeta_core.errors import InvalidField, ManifoldRefused
+from neumeta_core.errors import InvalidField, ManifoldRefused, NetworkUnsupported
 from neumeta_core.inr import INR, InrSettings, Sampling, build_inr
-from neumeta_core.precision import to_half
+from neumeta_core.precision import check_precision, to_half
 
 FORMAT_VERSION = 1
 METADATA_KEY = "neumeta"
@@ -42,11 +43,11 @@ class InputSpec(Record):
     """One input sample: ``(raw * scale - mean) / std``, in the named layout with a leading batch axis."""
 
     name: str = "input"
-    shape: tuple[int, ...]
+    shape: tuple[Count, ...]
     layout: str = "NCHW"
     scale: float = 1.0
     mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
+    std: tuple[PositiveFloat, ...] = (1.0,)
 
 
 class OutputSpec(Record):
@@ -60,7 +61,7 @@ class Header(Record):
 
     format_version: Literal[1] = 1
     name: str = Field(pattern=NAME_PATTERN)
-    version: int = Field(ge=1)
+    version: Count
     task: str
     labels: tuple[str, ...] = ()
     input: InputSpec
@@ -99,7 +100,8 @@ class Manifold:
         return self.header.architecture
 
     def template_in(self, precision: str) -> onnx.ModelProto:
-        """The parsed template in a precision of ``neumeta_core.precision``; never change it."""
+        """The parsed template in a precision; never change it. InvalidField for a precision that is not known."""
+        check_precision(precision)
         if precision not in self._templates:
             parsed = onnx.load_from_string(self.template)
             self._templates[precision] = to_half(parsed) if precision == "fp16" else parsed
@@ -154,9 +156,12 @@ class Manifold:
         return self
 
     def save(self, path: Path, *, half: bool = True) -> None:
-        """Write the file, whole or not at all; ``half`` stores the INR in fp16."""
+        """Write the file, whole or not at all; ``half`` stores the INR in fp16. ManifoldRefused when values are not finite then."""
         dtype = torch.float16 if half else torch.float32
         tensors = {f"inr.{name}": tensor.detach().to("cpu", dtype).contiguous() for name, tensor in self.inr.state_dict().items()}
+        broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+        if broken:
+            raise ManifoldRefused(f"{broken[0]} holds values that are not finite in {dtype}.")
         tensors["template"] = torch.frombuffer(bytearray(self.template), dtype=torch.uint8)
         if self.canary is not None:
             tensors |= {"canary.inputs": self.canary.inputs.contiguous(), "canary.labels": self.canary.labels.contiguous()}
@@ -189,14 +194,18 @@ class Manifold:
             tensors = safetensors.torch.load(data)
         except (safetensors.SafetensorError, ValueError, KeyError) as error:
             raise ManifoldRefused(f"the file is damaged: {error}.") from None
-        inr = build_inr(header.architecture, header.inr)
-        _load_inr(inr, {name.removeprefix("inr."): tensor for name, tensor in tensors.items() if name.startswith("inr.")})
-        if "template" not in tensors or tensors["template"].dtype != torch.uint8:
+        inputs, labels, template = (tensors.pop(name, None) for name in ("canary.inputs", "canary.labels", "template"))
+        if template is None or template.dtype != torch.uint8:
             raise ManifoldRefused("the file has no template.")
-        template = tensors["template"].numpy().tobytes()
-        _check_template(template, header.architecture)
-        canary = Canary(tensors["canary.inputs"], tensors["canary.labels"]) if {"canary.inputs", "canary.labels"} <= tensors.keys() else None
-        return cls(header, inr, template, canary, digest=f"sha256:{hashlib.sha256(data).hexdigest()}", size=len(data))
+        foreign = sorted(name for name in tensors if not name.startswith("inr."))
+        if foreign:
+            raise ManifoldRefused(f"the file holds tensors that no manifold has: {foreign[:3]}.")
+        check_canary(inputs, labels, header.input.shape)
+        inr = _inr(header, {name.removeprefix("inr."): tensor for name, tensor in tensors.items()})
+        graph = template.numpy().tobytes()
+        check_template(graph, header.architecture, (header.input.name, header.output.name))
+        canary = None if inputs is None or labels is None else Canary(inputs, labels)
+        return cls(header, inr, graph, canary, digest=f"sha256:{hashlib.sha256(data).hexdigest()}", size=len(data))
 
 
 def _header(data: bytes) -> Header:
@@ -205,45 +214,30 @@ def _header(data: bytes) -> Header:
     if len(data) < 8 or length > len(data) - 8:
         raise ManifoldRefused("the file is truncated or is no safetensors file: its header is not whole.")
     try:
-        metadata: dict[str, Any] = json.loads(data[8 : 8 + length])["__metadata__"]
-        raw = json.loads(metadata[METADATA_KEY])
-    except (ValueError, KeyError, TypeError):
-        raise ManifoldRefused(f"the file is no manifold: it has no metadata {METADATA_KEY!r}.") from None
+        text: str = json.loads(data[8 : 8 + length])["__metadata__"][METADATA_KEY]
+        raw = json.loads(text)
+        # Python reads NaN and 1e999; what is shown to clients must stay JSON.
+        json.dumps(raw, allow_nan=False)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ManifoldRefused(f"the file is no manifold: it has no JSON in the metadata {METADATA_KEY!r}.") from None
     version = raw.get("format_version") if isinstance(raw, dict) else None
     if version != FORMAT_VERSION:
         raise ManifoldRefused(f"the file has format version {version!r}; this program reads version {FORMAT_VERSION}.")
     try:
-        return Header.model_validate(raw)
+        return Header.model_validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ManifoldRefused(f"the header is not valid at {where}: {first['msg']}.") from None
+        where = ".".join(str(part) for part in first["loc"])[:100] or "the top"
+        raise ManifoldRefused(f"the header is not valid at {where}: {first['msg'].removeprefix('Value error, ')}.") from None
 
 
-def _load_inr(inr: INR, tensors: dict[str, Tensor]) -> None:
-    expected = inr.state_dict()
-    missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    if missing or surplus:
-        raise ManifoldRefused(f"the header does not fit the tensors: missing {missing[:3]}, not expected {surplus[:3]}.")
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            raise ManifoldRefused(f"inr.{name} has shape {list(tensor.shape)}; the header asks for {list(expected[name].shape)}.")
-        if not torch.isfinite(tensor).all():
-            raise ManifoldRefused(f"inr.{name} holds values that are not finite.")
-    inr.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-
-
-def _check_template(template: bytes, architecture: Architecture) -> None:
+def _inr(header: Header, tensors: dict[str, Tensor]) -> INR:
+    """Built without memory or random numbers first: a header that does not fit its tensors must cost neither."""
     try:
-        graph = onnx.load_from_string(template).graph
-    except Exception:
-        raise ManifoldRefused("the template is no ONNX model.") from None
-    shapes = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
-    for parameter in architecture.parameters:
-        if shapes.get(parameter.name) != parameter.shape(architecture.full_widths):
-            expected = parameter.shape(architecture.full_widths)
-            raise ManifoldRefused(f"the template holds {parameter.name} as {shapes.get(parameter.name)}; the header asks for {expected}.")
-    nodes = {node.name for node in graph.node}
-    for patch in architecture.patches:
-        if patch.node not in nodes:
-            raise ManifoldRefused(f"a patch names the node {patch.node}, which the template does not have.")
+        with torch.device("meta"):
+            inr = build_inr(header.architecture, header.inr)
+    except (RuntimeError, NetworkUnsupported) as error:
+        raise ManifoldRefused(f"the header describes an INR that cannot be built: {error}") from None
+    check_inr(inr, tensors)
+    inr.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
+    return inr

@@ -13,14 +13,14 @@ from neumeta_core.inr import INR, Noise, Sampling
 def materialize(inr: INR, configuration: Configuration, sampling: Sampling) -> dict[str, Tensor]:
     """Parameter name -> fp32 values at this configuration, in the layout of the ONNX initializer.
 
-    With ``sampling.count`` K > 1 the mean over K passes, the first without noise on the coordinates (paper eq. 9). The same
-    arguments give the same bits on the same kind of device; the global random state is neither read nor changed.
+    With ``sampling.count`` K > 1 the mean over K passes, the first without noise on the coordinates (paper eq. 9). The noise
+    is drawn on the CPU, so that it is the same on every device. The same arguments give the same bits on the same kind of
+    device; the global random state is neither read nor changed.
     """
     total = inr(configuration)
-    if sampling.count == 1:
+    if sampling.count == 1 or sampling.noise == 0:
         return {name: values.contiguous() for name, values in total.items()}
-    device = next(inr.parameters()).device
-    noise = Noise(sampling.noise, torch.Generator(device).manual_seed(sampling.seed))
+    noise = Noise(sampling.noise, torch.Generator().manual_seed(sampling.seed))
     for _ in range(sampling.count - 1):
         for name, values in inr(configuration, noise).items():
             total[name] = total[name] + values

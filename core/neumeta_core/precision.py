@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 import onnx
 
-from neumeta_core.errors import AssemblyError
+from neumeta_core.errors import AssemblyError, InvalidField
 
 FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 DTYPES: dict[str, np.dtype[np.floating[Any]]] = {"fp32": np.dtype(np.float32), "fp16": np.dtype(np.float16)}
 # Inputs that stay fp32 in every opset, by operator.
 _FP32_INPUTS = {"Resize": (1, 2), "Upsample": (1,)}
+
+
+def check_precision(precision: str) -> None:
+    """InvalidField for a precision that is not known."""
+    if precision not in DTYPES:
+        raise InvalidField("precision", precision, f"one of {', '.join(DTYPES)}")
 
 
 def to_half(template: onnx.ModelProto) -> onnx.ModelProto:
@@ -23,7 +29,7 @@ def to_half(template: onnx.ModelProto) -> onnx.ModelProto:
     model = onnx.ModelProto()
     model.CopyFrom(template)
     graph = model.graph
-    kept = {node.input[i] for node in graph.node for i in _FP32_INPUTS.get(node.op_type, ()) if i < len(node.input)}
+    kept = {node.input[i] for node in graph.node for i in _FP32_INPUTS.get(node.op_type, ()) if i < len(node.input)} - {""}
     for initializer in graph.initializer:
         if initializer.name not in kept:
             _halve(initializer, initializer.name)
@@ -49,7 +55,12 @@ def _halve(tensor: onnx.TensorProto, name: str) -> None:
 
 
 def _halve_attributes(node: onnx.NodeProto) -> None:
+    if node.op_type == "ConstantOfShape" and not node.attribute:
+        node.attribute.append(onnx.helper.make_attribute("value", onnx.numpy_helper.from_array(np.zeros(1, np.float32))))
     for attribute in node.attribute:
+        if node.op_type == "Constant" and attribute.name in ("value_float", "value_floats"):
+            floats = np.array(onnx.helper.get_attribute_value(attribute), np.float32)
+            attribute.CopyFrom(onnx.helper.make_attribute("value", onnx.numpy_helper.from_array(floats)))
         if attribute.type == onnx.AttributeProto.TENSOR:
             _halve(attribute.t, node.name)
         elif node.op_type == "Cast" and attribute.name == "to" and attribute.i == FLOAT:

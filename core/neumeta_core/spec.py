@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from neumeta_core.configuration import Configuration
-from neumeta_core.errors import InvalidField
-from neumeta_core.precision import DTYPES
+from neumeta_core.precision import check_precision
 from neumeta_core.template import OPSET
 
 if TYPE_CHECKING:
@@ -34,8 +33,7 @@ class Spec:
     @classmethod
     def of(cls, manifold: Manifold, configuration: Configuration, precision: str) -> Spec:
         """The spec of a member; InvalidField for a precision that is not known."""
-        if precision not in DTYPES:
-            raise InvalidField("precision", precision, f"one of {', '.join(DTYPES)}")
+        check_precision(precision)
         return cls(manifold.header.name, manifold.header.version, manifold.digest, configuration, precision)
 
     def as_dict(self) -> dict[str, object]:

@@ -66,15 +66,20 @@ def _apply(nodes: Iterable[onnx.NodeProto], patches: Iterable[Patch], widths: Wi
         attribute = next((a for a in by_name[patch.node].attribute if a.name == patch.attribute), None) if patch.node in by_name else None
         if attribute is None:
             raise AssemblyError(f"the template has no attribute {patch.attribute} on a node {patch.node}.")
-        _set_integer(attribute, patch.index, axis_size(patch.axis, widths))
+        try:
+            _set_integer(attribute, patch.index, axis_size(patch.axis, widths))
+        except (IndexError, ValueError):
+            raise AssemblyError(f"attribute {patch.attribute} of node {patch.node} has no integer at index {patch.index}.") from None
 
 
 def _set_integer(attribute: onnx.AttributeProto, index: int | None, value: int) -> None:
-    if attribute.type == onnx.AttributeProto.TENSOR:
+    if attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type == onnx.TensorProto.INT64:
         values = onnx.numpy_helper.to_array(attribute.t).copy()
         values.reshape(-1)[index or 0] = value
-        attribute.t.raw_data = values.tobytes()
+        attribute.t.CopyFrom(onnx.numpy_helper.from_array(values, attribute.t.name))
     elif attribute.type == onnx.AttributeProto.INTS and index is not None:
         attribute.ints[index] = value
-    else:
+    elif attribute.type == onnx.AttributeProto.INT and index is None:
         attribute.i = value
+    else:
+        raise IndexError

@@ -61,7 +61,8 @@ class AnchoredBlock(nn.Module):
     def forward(self, shape: tuple[int, int, int], conditions: Tensor, noise: Noise | None) -> Tensor:
         """Values ``[out, in, taps]``."""
         out, in_, taps = shape
-        made = self.from_out(out, conditions, noise)
+        # Vectors carry no noise: it would move biases that no neighbour smooths.
+        made = self.from_out(out, conditions, None if self.from_in is None else noise)
         scale, left = made[:, :1].exp(), made[:, 1:]
         if self.from_in is None:
             correction = left.unsqueeze(-1)

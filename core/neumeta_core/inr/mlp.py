@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from neumeta_core.architecture import Architecture, Widths
 from neumeta_core.blocks import Block
 from neumeta_core.coordinates import encode, encode_sizes, octaves, positions, width_ratios
+from neumeta_core.errors import NetworkUnsupported
 from neumeta_core.inr.base import INR, Noise
 from neumeta_core.inr.settings import MlpSettings
 
@@ -79,6 +80,9 @@ class MlpINR(INR):
     def __init__(self, architecture: Architecture, settings: MlpSettings) -> None:
         super().__init__(architecture)
         self.settings = settings
+        for parameter in architecture.parameters:
+            if len(parameter.kernel) > 2:
+                raise NetworkUnsupported(f"{parameter.name} has a kernel of {len(parameter.kernel)} dimensions; kind mlp makes at most 2.")
         self.side = largest_kernel(architecture)
         # l/L and L/N of eq. 3, which are constants within a block's own MLP, its two sizes, and the width of every group.
         conditions = 3 * (4 + len(architecture.groups))
@@ -103,8 +107,9 @@ class MlpINR(INR):
         out, in_, _ = block.shape(widths)
         extents = (out, in_) if self.settings.positions == "relative" else self.full_shapes[index][:2]
         device = self.scales.device
+        noise = None if block.is_vector else noise
         rows = positions(out, extents[0], device, noise(out) if noise else None)
-        columns = positions(in_, extents[1], device, noise(in_) if noise and not block.is_vector else None)
+        columns = positions(in_, extents[1], device, noise(in_) if noise else None)
         made = self.networks[index](rows, columns, self._conditions(index, out, in_, widths))
         taps = crop_kernel(made.reshape(out, in_, -1, self.side**2), block.parameter.kernel, self.side)
         return taps.flatten(-2) * (self.scales[index] / in_)

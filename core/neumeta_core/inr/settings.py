@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from neumeta_core.architecture import Record
 
@@ -13,9 +13,9 @@ class MlpSettings(Record):
     """The paper's kind: one residual coordinate MLP for every block."""
 
     kind: Literal["mlp"] = "mlp"
-    layers: PositiveInt = 5
+    layers: int = Field(default=5, ge=1, le=1000)
     """Layers with a ReLU: the input layer and ``layers - 1`` residual ones."""
-    hidden: PositiveInt = 256
+    hidden: int = Field(default=256, ge=1, le=2**16)
     positions: Literal["relative", "absolute"] = "absolute"
     """Channel ``k`` at ``k / width`` (narrow networks are stretched) or at ``k / full`` (they are prefixes)."""
 
@@ -24,8 +24,8 @@ class AnchoredSettings(Record):
     """Shared weights, modulated and corrected by small INRs of one channel index and the sizes."""
 
     kind: Literal["anchored"] = "anchored"
-    hidden: PositiveInt = 32
-    rank: PositiveInt = 4
+    hidden: int = Field(default=32, ge=1, le=2**16)
+    rank: int = Field(default=4, ge=1, le=2**16)
     """Rank of the additive correction of every block."""
 
 
@@ -35,8 +35,8 @@ InrSettings = Annotated[MlpSettings | AnchoredSettings, Field(discriminator="kin
 class Sampling(Record):
     """How weights are averaged over noisy coordinates (paper eq. 9)."""
 
-    count: PositiveInt = 1
+    count: int = Field(default=1, ge=1, le=100_000)
     """K; the first sample has no noise."""
     noise: float = Field(default=0.0, ge=0)
     """Half-width of the uniform noise on channel positions, in channels."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)

@@ -1,0 +1,101 @@
+"""Whether the parts of a manifold file fit each other. Every check raises ManifoldRefused with a sentence that says what does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+from neumeta_core.architecture import Architecture
+from neumeta_core.errors import AssemblyError, ManifoldRefused
+from neumeta_core.inr import INR
+from neumeta_core.template import IR_VERSION, OPSET, fill, hollow
+
+
+def check_inr(inr: INR, tensors: Mapping[str, Tensor]) -> None:
+    """The tensors are the INR's: names, shapes, fp16 or fp32, finite."""
+    expected = inr.state_dict()
+    missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or surplus:
+        raise ManifoldRefused(f"the header does not fit the tensors: missing {missing[:3]}, not expected {surplus[:3]}.")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise ManifoldRefused(f"inr.{name} has shape {list(tensor.shape)}; the header asks for {list(expected[name].shape)}.")
+        if tensor.dtype not in (torch.float16, torch.float32):
+            raise ManifoldRefused(f"inr.{name} has type {tensor.dtype}; expected fp16 or fp32.")
+        if not torch.isfinite(tensor).all():
+            raise ManifoldRefused(f"inr.{name} holds values that are not finite.")
+
+
+def check_canary(inputs: Tensor | None, labels: Tensor | None, shape: tuple[int, ...]) -> None:
+    """Both are there or none; inputs ``[n, *shape]`` in uint8 or finite fp32, labels ``[n, ...]`` in int64."""
+    if inputs is None and labels is None:
+        return
+    if inputs is None or labels is None:
+        raise ManifoldRefused("the file has only one of canary.inputs and canary.labels.")
+    if tuple(inputs.shape[1:]) != shape or not labels.dim() or len(inputs) != len(labels):
+        found = f"{list(inputs.shape)} and {list(labels.shape)}"
+        raise ManifoldRefused(f"canary.inputs and canary.labels have shapes {found}; expected inputs of {list(shape)} and one label for each.")
+    if inputs.dtype not in (torch.uint8, torch.float32) or labels.dtype != torch.int64:
+        raise ManifoldRefused(f"canary.inputs and canary.labels have types {inputs.dtype} and {labels.dtype}; expected uint8 or fp32, and int64.")
+    if not torch.isfinite(inputs).all():
+        raise ManifoldRefused("canary.inputs holds values that are not finite.")
+
+
+def check_template(template: bytes, architecture: Architecture, ends: tuple[str, str]) -> None:
+    """The template is an ONNX model with the input and output ``ends``, of which every member can be made."""
+    try:
+        model = onnx.load_from_string(template)
+    except Exception:
+        raise ManifoldRefused("the template is no ONNX model.") from None
+    opsets = {opset.domain: opset.version for opset in model.opset_import}
+    if model.ir_version != IR_VERSION or opsets.get("") != OPSET:
+        found = f"IR version {model.ir_version} and opset {opsets.get('')}"
+        raise ManifoldRefused(f"the template has {found}; expected IR version {IR_VERSION} and opset {OPSET}.")
+    _check_initializers(model.graph, architecture)
+    if ([value.name for value in model.graph.input], [value.name for value in model.graph.output]) != ([ends[0]], [ends[1]]):
+        raise ManifoldRefused(f"the template's only input and output must be {ends[0]} and {ends[1]}, as the header says.")
+    _check_patches(model, architecture)
+    _check_smallest(model, architecture)
+
+
+def _check_initializers(graph: onnx.GraphProto, architecture: Architecture) -> None:
+    initializers = {initializer.name: initializer for initializer in graph.initializer}
+    for parameter in architecture.parameters:
+        expected, found = parameter.shape(architecture.full_widths), initializers.get(parameter.name)
+        if found is None or tuple(found.dims) != expected:
+            shape = None if found is None else tuple(found.dims)
+            raise ManifoldRefused(f"the template holds {parameter.name} as {shape}; the header asks for {expected}.")
+        if found.data_type != onnx.TensorProto.FLOAT or found.raw_data or found.float_data:
+            raise ManifoldRefused(f"the template must hold {parameter.name} as fp32 without values.")
+    outside = [name for name, initializer in initializers.items() if initializer.external_data or initializer.data_location]
+    if outside:
+        raise ManifoldRefused(f"the template keeps values of {outside[0]} in another file.")
+
+
+def _check_patches(model: onnx.ModelProto, architecture: Architecture) -> None:
+    nodes = Counter(node.name for node in model.graph.node)
+    for patch in architecture.patches:
+        if nodes[patch.node] != 1:
+            raise ManifoldRefused(f"a patch names the node {patch.node}, which the template has {nodes[patch.node]} times.")
+    patched = onnx.ModelProto()
+    patched.CopyFrom(model)
+    try:
+        hollow(patched, architecture, architecture.full_widths)
+    except AssemblyError as error:
+        raise ManifoldRefused(f"a patch does not fit the template: {error}") from None
+
+
+def _check_smallest(model: onnx.ModelProto, architecture: Architecture) -> None:
+    """Make the smallest member with zeros for weights: it is quick, and shows a width that was left unpatched."""
+    widths = {group.name: group.minimum for group in architecture.groups}
+    zeros = {parameter.name: np.zeros(parameter.shape(widths), np.float32) for parameter in architecture.parameters}
+    try:
+        onnx.checker.check_model(fill(model, architecture, widths, zeros), full_check=True)
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ManifoldRefused(f"the template makes no valid model at the smallest widths: {reason}") from None

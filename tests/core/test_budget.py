@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter, Segment
+from neumeta_core.budget import Budget, solve, uniform_members
+from neumeta_core.configuration import Configuration, uniform
+from neumeta_core.cost import Cost, cost_of
+from neumeta_core.errors import BudgetImpossible, InvalidField
+from neumeta_core.manifold import Manifold
+
+NO_BUDGETS: list[Any] = [0, -1, True, 1.5, "100", float("nan")]
+
+
+@st.composite
+def families(draw: st.DrawFn) -> Architecture:
+    groups = []
+    for index in range(draw(st.integers(1, 3))):
+        granularity, steps = draw(st.sampled_from([1, 1, 2, 3])), draw(st.integers(1, 40))
+        minimum = granularity * draw(st.integers(1, steps))
+        groups.append(ChannelGroup(name=f"g{index}", full=granularity * steps, minimum=minimum, granularity=granularity))
+    chain = [GeneratedParameter(name="first", axes=((Segment(group="g0"),), (Segment(count=3),)), in_dim=1, macs_per_element=16)]
+    for before, after in zip(groups, groups[1:], strict=False):
+        axes = ((Segment(group=after.name),), (Segment(group=before.name),))
+        chain.append(GeneratedParameter(name=after.name, axes=axes, in_dim=1, macs_per_element=4))
+    compression = draw(st.integers(0, 99)) / 100
+    return Architecture(groups=tuple(groups), parameters=tuple(chain), max_compression=compression, fixed_params=draw(st.integers(0, 50)))
+
+
+def brute_force(architecture: Architecture) -> list[Configuration]:
+    """Every uniform member, by exact fractions: widths change only where some group meets a half."""
+    smallest = 1 - Fraction(str(architecture.max_compression))
+    halves = {Fraction(2 * step + 1, 2) * group.granularity / group.full for group in architecture.groups for step in range(group.full)}
+    ratios = sorted({smallest, Fraction(1), *(ratio for ratio in halves if smallest <= ratio <= 1)})
+    members = []
+    for ratio in ratios:
+        widths = []
+        for group in architecture.groups:
+            width = group.granularity * floor(group.full * ratio / group.granularity + Fraction(1, 2))
+            widths.append((group.name, min(max(width, group.minimum), group.full)))
+        members.append(Configuration(tuple(widths)))
+    return list(dict.fromkeys(members))
+
+
+def cost(architecture: Architecture, member: Configuration) -> Cost:
+    return cost_of(architecture, member, 4 * cost_of(architecture, member, 0).params + 100)
+
+
+@given(families())
+def test_the_members_are_all_that_a_uniform_compression_gives(architecture: Architecture) -> None:
+    members = uniform_members(architecture)
+    assert members == brute_force(architecture)
+    for percent in range(0, 1 + round(100 * architecture.max_compression), 3):
+        assert uniform(architecture, percent / 100) in members
+
+
+@given(families(), st.data())
+def test_the_solver_finds_the_largest_member_that_fits(architecture: Architecture, data: st.DataObject) -> None:
+    members = brute_force(architecture)
+    aim = cost(architecture, data.draw(st.sampled_from(members)))
+    drawn = {name: data.draw(st.none() | st.integers(max(1, value - 20), value + 20)) for name, value in aim.as_dict().items()}
+    limits = {name: value for name, value in drawn.items() if value is not None} or {"params": aim.params}
+    fitting = [member for member in members if all(cost(architecture, member).as_dict()[name] <= limit for name, limit in limits.items())]
+    if fitting:
+        assert solve(architecture, Budget(**limits), lambda member: cost(architecture, member)) == fitting[-1]
+    else:
+        with pytest.raises(BudgetImpossible) as impossible:
+            solve(architecture, Budget(**limits), lambda member: cost(architecture, member))
+        smallest = cost(architecture, members[0]).as_dict()
+        assert impossible.value.smallest == smallest
+        assert impossible.value.exceeded == {name: limit for name, limit in limits.items() if smallest[name] > limit}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("name", ["params", "macs", "bytes"])
+def test_every_limit_of_a_real_family_is_met_exactly(tiny_manifold: Manifold, name: str, precision: str) -> None:
+    members = uniform_members(tiny_manifold.architecture)
+    assert len(members) == 16
+    for member in members:
+        value = tiny_manifold.cost(member, precision).as_dict()[name]
+        assert tiny_manifold.configure(limits=Budget(**{name: value}), precision=precision) == member
+    below = tiny_manifold.cost(members[-1], precision).as_dict()[name] - 1
+    assert tiny_manifold.configure(limits=Budget(**{name: below}), precision=precision) == members[-2]
+
+
+def test_bytes_are_those_of_the_precision(tiny_manifold: Manifold) -> None:
+    limits = Budget(bytes=tiny_manifold.cost(tiny_manifold.configure(0.5), "fp32").bytes)
+    single, half = (tiny_manifold.configure(limits=limits, precision=precision) for precision in ("fp32", "fp16"))
+    assert half["conv2"] > single["conv2"]
+
+
+def test_all_limits_hold_together(tiny_manifold: Manifold) -> None:
+    tight = tiny_manifold.cost(tiny_manifold.configure(0.6))
+    assert tiny_manifold.configure(limits=Budget(params=10**9, macs=tight.macs, bytes=10**9)) == tiny_manifold.configure(0.6)
+
+
+def test_an_impossible_budget_states_the_smallest(tiny_manifold: Manifold) -> None:
+    smallest = tiny_manifold.cost(tiny_manifold.configure(0.75))
+    with pytest.raises(BudgetImpossible) as impossible:
+        tiny_manifold.configure(limits=Budget(params=10, macs=10**9))
+    assert impossible.value.smallest == smallest.as_dict()
+    assert impossible.value.exceeded == {"params": 10}
+    assert impossible.value.code == "budget_impossible"
+    assert str(impossible.value) == (
+        f"budget: no member of the family has params <= 10; the smallest has params = {smallest.params}, macs = {smallest.macs}, "
+        f"bytes = {smallest.bytes}."
+    )
+
+
+@pytest.mark.parametrize("value", NO_BUDGETS)
+def test_a_limit_is_a_positive_integer(tiny_manifold: Manifold, value: Any) -> None:
+    with pytest.raises(InvalidField) as refused:
+        tiny_manifold.configure(limits=Budget(macs=value))
+    assert (refused.value.field, refused.value.expected) == ("budget.macs", "a positive integer")
+
+
+def test_a_budget_sets_at_least_one_limit(tiny_manifold: Manifold) -> None:
+    with pytest.raises(InvalidField, match="at least one of params, macs and bytes"):
+        tiny_manifold.configure(limits=Budget())
+
+
+@pytest.mark.parametrize("selectors", [{}, {"compression": 0.5, "widths": {}}, {"compression": 0.5, "limits": Budget(params=1)}])
+def test_there_is_exactly_one_selector(tiny_manifold: Manifold, selectors: dict[str, Any]) -> None:
+    with pytest.raises(InvalidField, match="exactly one of compression, widths and budget"):
+        tiny_manifold.configure(**selectors)
