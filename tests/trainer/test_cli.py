@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from neumeta_core.manifold import Manifold
+from tests.tiny import save_tiny
+
+PATIENCE = 240
+
+
+def neumeta(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, env=os.environ | environment, timeout=PATIENCE, check=False)
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-c", "from neumeta_trainer.cli import app; app()", *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The result of an uninterrupted run of the digits recipe."""
+    out = tmp_path_factory.mktemp("whole")
+    done = neumeta("train", "digits", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "Wrote" in done.stdout
+    return out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_a_run_that_was_stopped_goes_on_and_gives_the_same_file(whole, tmp_path, number):
+    process = subprocess.Popen(command("train", "digits", "--out", tmp_path), stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + PATIENCE
+    while not (tmp_path / "checkpoints" / "family.pt").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=PATIENCE)
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "the same command goes on from there" in " ".join(error.split())
+        assert "Traceback" not in error
+    assert not (tmp_path / "manifold.safetensors").exists()
+    assert neumeta("train", "digits", "--out", tmp_path).returncode == 0
+    assert Manifold.load(tmp_path / "manifold.safetensors").digest == Manifold.load(whole / "manifold.safetensors").digest
+
+
+def test_inspect_shows_what_a_file_holds(whole):
+    shown = neumeta("inspect", whole / "manifold.safetensors", COLUMNS="200")
+    assert shown.returncode == 0
+    assert "digits 1" in shown.stdout
+    assert "conv2: 8 to 32 channels" in shown.stdout
+    assert "validation images" in shown.stdout
+
+
+def test_the_report_agrees_with_the_file(whole):
+    report = json.loads((whole / "report.json").read_text())
+    manifold = Manifold.load(whole / "manifold.safetensors")
+    assert report["file"]["bytes"] == (whole / "manifold.safetensors").stat().st_size
+    assert report["file"]["digest"] == manifold.digest
+    assert [point["quality"] for point in report["curve"]["points"]] == [point.quality for point in manifold.header.curve.points]
+
+
+def test_a_damaged_file_is_one_sentence(tmp_path):
+    path = save_tiny(tmp_path)
+    path.write_bytes(path.read_bytes()[:1000])
+    shown = neumeta("inspect", path)
+    assert shown.returncode == 1
+    assert "error:" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_an_unknown_recipe_names_the_known_ones(tmp_path):
+    shown = neumeta("train", "nothing", "--out", tmp_path, COLUMNS="200")
+    assert shown.returncode == 2
+    assert "lenet-mnist" in shown.stderr
+
+
+def test_missing_data_says_what_to_do(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "NEUMETA_DATA"}
+    shown = subprocess.run(
+        command("train", "lenet-mnist", "--out", tmp_path), capture_output=True, text=True, env=environment, timeout=PATIENCE, check=False
+    )
+    assert shown.returncode == 1
+    assert "give --data DIR or set NEUMETA_DATA" in " ".join(shown.stderr.split())
+
+
+def test_another_recipe_in_the_same_folder_is_refused(whole):
+    shown = neumeta("train", "digits", "--out", whole, "--final")
+    assert shown.returncode == 1
+    assert "other settings or data" in " ".join(shown.stderr.split())

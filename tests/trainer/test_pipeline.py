@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from neumeta_core.assembly import assemble
+from neumeta_core.inr import MlpSettings
+from neumeta_core.manifold import Manifold
+from neumeta_trainer.config import Optimization, Recipe
+from neumeta_trainer.data import Splits, load_digits
+from neumeta_trainer.pipeline import Result, run
+from neumeta_trainer.progress import LogProgress
+from neumeta_trainer.recipes.digits import digits
+from neumeta_trainer.report import write_report
+from torch import nn
+
+HELD_OUT = ((0.45, 0.55),)
+
+
+def short(recipe: Recipe) -> Recipe:
+    """The digits recipe in a third of its steps, with an interval of widths held out."""
+    assert recipe.family is not None
+    family = dataclasses.replace(recipe.family, optimization=dataclasses.replace(recipe.family.optimization, steps=120))
+    return dataclasses.replace(recipe, family=family, held_out=HELD_OUT, curve=(0.0, 0.25, 0.5, 0.75))
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    return load_digits()
+
+
+@pytest.fixture(scope="module")
+def trained(splits, tmp_path_factory) -> tuple[Result, Path]:
+    out = tmp_path_factory.mktemp("digits")
+    result = run(short(digits()), splits, out, LogProgress(), final=True)
+    write_report(result, out)
+    return result, out
+
+
+def onnx_accuracy(manifold: Manifold, compression: float, splits: Splits) -> float:
+    member = manifold.configure(compression=compression)
+    artifact = assemble(manifold, member, manifold.materialize(member))
+    inputs = splits.prepare(splits.test.images).contiguous().numpy()
+    logits = onnxruntime.InferenceSession(artifact.data).run(None, {"input": inputs})[0]
+    return float((logits.argmax(axis=1) == splits.test.labels.numpy()).mean())
+
+
+def test_every_size_works_and_the_curve_promises_what_onnx_measures(trained, splits):
+    manifold = trained[0].manifold
+    assert [point.held_out for point in manifold.header.curve.points] == [False, False, True, False]
+    for point in manifold.header.curve.points:
+        measured = onnx_accuracy(manifold, point.compression, splits)
+        assert point.quality > 0.93, point
+        assert measured == pytest.approx(point.quality, abs=1.5 / 360)
+
+
+def test_the_file_says_how_it_was_made(trained):
+    training = trained[0].manifold.header.training
+    assert training["held_out_ratios"] == [[0.45, 0.55]]
+    assert training["images"] == 1437
+    assert training["recipe"]["family"]["members"] == 2
+    assert training["versions"]["torch"] == torch.__version__
+
+
+def test_the_canaries_are_real_images_that_the_network_knows(trained, splits):
+    manifold = trained[0].manifold
+    canary = manifold.canary
+    assert torch.equal(canary.inputs, splits.test.images[:16])
+    assert torch.equal(canary.labels, splits.test.labels[:16])
+
+
+def test_the_report_and_the_picture_are_written(trained):
+    _, out = trained
+    assert {path.name for path in out.iterdir()} == {"manifold.safetensors", "report.json", "curve.png", "checkpoints"}
+    assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_slices_without_an_inr_are_reported(trained):
+    slices = trained[0].slices
+    assert slices.keys() == {0.0, 0.25, 0.5, 0.75}
+    assert all(quality > 0.93 for quality in slices.values())
+
+
+def test_a_second_run_only_reads_checkpoints_and_gives_the_same_file(trained, splits):
+    result, out = trained
+    again = run(short(digits()), splits, out, LogProgress(), final=True)
+    assert again.manifold.digest == result.manifold.digest
+
+
+def test_without_final_the_test_split_is_left_alone(splits, tmp_path):
+    poisoned = dataclasses.replace(splits, test=dataclasses.replace(splits.test, labels=torch.full_like(splits.test.labels, 9)))
+    recipe = dataclasses.replace(short(digits()), tune=None)
+    result = run(recipe, poisoned, tmp_path, LogProgress())
+    assert result.manifold.header.curve.split == "validation"
+    assert all(point.quality > 0.9 for point in result.manifold.header.curve.points)
+
+
+def test_kind_mlp_learns_the_same_family(trained, splits, tmp_path):
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    (checkpoints / "family.pt").write_bytes((trained[1] / "checkpoints" / "family.pt").read_bytes())
+    recipe = short(digits())
+    fit = dataclasses.replace(recipe.fit, optimization=Optimization(steps=500, rate=3e-3))
+    recipe = dataclasses.replace(recipe, inr=MlpSettings(layers=3, hidden=48), fit=fit)
+    manifold = run(recipe, splits, tmp_path, LogProgress(), final=True).manifold
+    assert manifold.header.inr.kind == "mlp"
+    for point in manifold.header.curve.points[:3]:
+        assert point.quality > 0.85, point
+        assert onnx_accuracy(manifold, point.compression, splits) == pytest.approx(point.quality, abs=1.5 / 360)
+
+
+def test_a_trained_network_can_be_brought_along_without_training_it_again(splits, tmp_path):
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(1, 12, 3, padding=1)
+            self.inner = nn.Conv2d(12, 8, 3, padding=1)
+            self.outer = nn.Conv2d(8, 12, 3, padding=1)
+            self.head = nn.Linear(12 * 64, 10)
+
+        def forward(self, x):
+            x = torch.relu(self.stem(x))
+            x = torch.relu(x + self.outer(torch.relu(self.inner(x))))
+            return self.head(x.flatten(1))
+
+    torch.manual_seed(0)
+    network = Residual()
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    inputs = splits.prepare(splits.train.images)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(inputs), splits.train.labels).backward()
+        optimizer.step()
+    network.eval()
+    base = digits()
+    recipe = dataclasses.replace(base, name="mine", network=lambda: network, family=None, order="importance", curve=(0.0, 0.2), max_compression=0.25)
+    manifold = run(recipe, splits, tmp_path, LogProgress(), final=True).manifold
+    with torch.no_grad():
+        own = float((network(splits.prepare(splits.test.images)).argmax(1) == splits.test.labels).float().mean())
+    full, narrow = (point.quality for point in manifold.header.curve.points)
+    assert full > own - 0.02
+    assert narrow > own - 0.05
+    assert np.isclose(onnx_accuracy(manifold, 0.0, splits), full, atol=1.5 / 360)

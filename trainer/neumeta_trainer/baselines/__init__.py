@@ -1,0 +1,1 @@
+"""What a manifold is compared with."""

@@ -1,0 +1,39 @@
+"""State of an interrupted stage, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neumeta_trainer.errors import CheckpointRefused
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a state of tensors, numbers and containers; an older file is replaced at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        torch.save(state, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The state, or None when there is none.
+
+    Raises CheckpointRefused when the file is damaged, or was written by a run with other settings or data.
+    """
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise CheckpointRefused(f"{path} is damaged ({error}). Delete it to train this stage again.") from None
+    if state.get("fingerprint") != fingerprint:
+        raise CheckpointRefused(f"{path} belongs to a run with other settings or data. Choose another --out, or delete that folder to start anew.")
+    return state

@@ -1,0 +1,128 @@
+"""The ``neumeta`` command."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from neumeta_core.errors import NeuMetaError
+from neumeta_core.manifold import Manifold
+from rich.console import Console
+from rich.table import Table
+
+from neumeta_trainer.baselines.alone import train_alone
+from neumeta_trainer.card import publish as publish_run
+from neumeta_trainer.config import Recipe
+from neumeta_trainer.data import LOADERS, Splits
+from neumeta_trainer.export import FILE_NAME
+from neumeta_trainer.pipeline import run
+from neumeta_trainer.progress import BarProgress
+from neumeta_trainer.recipes import RECIPES
+from neumeta_trainer.report import file_facts, write_report
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Train weight manifolds and look into their files.")
+out_console, error_console = Console(), Console(stderr=True)
+
+RecipeName = Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")]
+Compression = Annotated[float, typer.Argument(help="Of the member whose widths the network gets.")]
+DataFolder = Annotated[Path | None, typer.Option("--data", envvar="NEUMETA_DATA", help="Folder with the data sets in their standard formats.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the manifold, its report and the checkpoints.")]
+Final = Annotated[bool, typer.Option("--final", help="Train on all images and measure on the test split, once; without it a part is set aside.")]
+
+
+@app.command()
+def train(recipe: RecipeName, out: OutFolder, data: DataFolder = None, final: Final = False) -> None:
+    """Train the manifold of a recipe. Start it again after an interruption and it goes on where it was.
+
+    Example: neumeta train digits --out runs/digits
+    """
+    with _errors(out):
+        chosen = _recipe(recipe)
+        result = run(chosen, _load(chosen, data), out, BarProgress(error_console), final=final)
+        write_report(result, out)
+        _show(result.manifold)
+        out_console.print(f"Wrote {out / FILE_NAME}, report.json and curve.png.")
+
+
+@app.command()
+def alone(
+    recipe: RecipeName,
+    compression: Annotated[float, typer.Argument(help="Of the member whose widths it gets.")],
+    out: OutFolder,
+    data: DataFolder = None,
+    final: Final = False,
+) -> None:
+    """Train a network of one size alone, with the recipe of the manifold: what the manifold is compared with."""
+    with _errors(out):
+        chosen = _recipe(recipe)
+        quality = train_alone(chosen, compression, _load(chosen, data), out, BarProgress(error_console), final=final)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"alone-{compression:.2f}.json").write_text(json.dumps({"compression": compression, "quality": quality, "final": final}) + "\n")
+        out_console.print(f"compression {compression:g}, trained alone: {100 * quality:.2f} %")
+
+
+@app.command()
+def publish(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished `neumeta train`.")],
+    models: Annotated[Path, typer.Option("--to", help="Models folder of the service.")] = Path("models"),
+    alone: Annotated[Path | None, typer.Option("--alone", help="Folder with the results of `neumeta alone`, for the card.")] = None,
+) -> None:
+    """Put a finished run where the service finds it, with its card, report and picture."""
+    with _errors(None):
+        out_console.print(f"Published {publish_run(run, alone, models)}")
+
+
+@app.command()
+def inspect(file: Path) -> None:
+    """Check a manifold file and show what it holds."""
+    with _errors(None):
+        _show(Manifold.load(file))
+
+
+def _show(manifold: Manifold) -> None:
+    header, facts = manifold.header, file_facts(manifold)
+    out_console.print(f"[bold]{header.name} {header.version}[/bold]: {header.task}, INR kind {header.inr.kind}, data {header.training.get('data')}")
+    out_console.print(
+        f"{facts['bytes']:,} bytes = {facts['bytes_over_full_network']} of the full network in fp32; "
+        f"{facts['coordinate_network_share']:.1%} of the stored values are coordinate networks"
+    )
+    for group in header.architecture.groups:
+        out_console.print(f"  {group.name}: {group.minimum} to {group.full} channels")
+    if header.curve is None:
+        return
+    title = f"{header.curve.samples:,} {header.curve.split} images; * widths never trained"
+    table = Table("compression", "parameters", "MACs", header.curve.metric, title=title)
+    for point in header.curve.points:
+        mark = " *" if point.held_out else ""
+        table.add_row(f"{point.compression:.2f}{mark}", f"{point.params:,}", f"{point.macs:,}", f"{100 * point.quality:.2f} %")
+    out_console.print(table)
+
+
+def _recipe(name: str) -> Recipe:
+    if name not in RECIPES:
+        raise typer.BadParameter(f"{name!r} is not known; choose one of {', '.join(RECIPES)}.", param_hint="RECIPE")
+    return RECIPES[name]()
+
+
+def _load(recipe: Recipe, data: Path | None) -> Splits:
+    return LOADERS[recipe.data](data)
+
+
+@contextmanager
+def _errors(out: Path | None) -> Iterator[None]:
+    """Turn expected errors into one sentence and exit code 1, and Ctrl-C into 130 with what to do next."""
+    logging.basicConfig(level=os.environ.get("NEUMETA_LOG_LEVEL", "WARNING").upper(), format="%(levelname)s %(message)s")
+    try:
+        yield
+    except NeuMetaError as error:
+        error_console.print(f"[red]error:[/red] {error}")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        error_console.print(f"Interrupted. The state is kept in {out}; the same command goes on from there." if out else "Interrupted.")
+        raise typer.Exit(130) from None

@@ -1,0 +1,110 @@
+"""What a training run is: a recipe, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from neumeta_core.inr import InrSettings, Sampling
+from torch import nn
+
+Order = Literal["smooth", "importance", "none"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Optimization:
+    """Gradient steps with linear warm-up and cosine decay to zero."""
+
+    steps: int
+    rate: float
+    """Largest learning rate."""
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    """``sgd`` has Nesterov momentum 0.9."""
+    weight_decay: float = 0.0
+    warmup: float = 0.1
+    """Share of the steps over which the rate rises."""
+    clip: float | None = None
+    """Largest norm of the gradient."""
+    ema: float | None = None
+    """Decay of the average that is kept instead of the last values."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkStage:
+    """Training of a network with its normalization: alone, or as a family of slices."""
+
+    optimization: Optimization
+    batch: int = 128
+    shift: int = 0
+    """Augmentation: images move by up to so many pixels."""
+    members: int = 0
+    """Random members per step, beside the full and the smallest one; 0 trains the network alone."""
+    temperature: float = 1.0
+    """Of the distillation from the full network to the members."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitStage:
+    """Warm start: the INR learns given weights of members, without data."""
+
+    optimization: Optimization
+    members: int = 4
+    """Members per step."""
+    targets: int = 64
+    """Random members that are calibrated as targets, beside the full and the smallest one."""
+    calibration: int = 1024
+    """Training images for the normalization statistics of each target."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneStage:
+    """End-to-end training of the INR through the networks that it makes (paper eq. 10 and 11)."""
+
+    optimization: Optimization
+    batch: int = 128
+    shift: int = 0
+    members: int = 2
+    """Random members per step."""
+    sandwich: bool = True
+    """Also the full and the smallest member in every step."""
+    task: float = 1.0
+    distillation: float = 0.0
+    """Weight of the divergence from the trained full network."""
+    temperature: float = 1.0
+    reconstruction: float = 0.0
+    """Weight of the error to the trained weights, whenever the full member is drawn."""
+    regularization: float = 0.0
+    noise: float = 0.0
+    """Half-width of the uniform noise on channel positions, in channels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """Everything that decides a run's result, beside the data."""
+
+    name: str
+    """Name of the manifold."""
+    version: int = 1
+    data: str
+    """Name of a data set in ``neumeta_trainer.data``."""
+    network: Callable[[], nn.Module]
+    inr: InrSettings
+    sampling: Sampling = field(default_factory=Sampling)
+    order: Order = "none"
+    """Channel order that the base network is put into before anything else is trained."""
+    max_compression: float = 0.75
+    granularity: int = 1
+    held_out: tuple[tuple[float, float], ...] = ()
+    """Closed intervals of width ratios that no training step ever sees."""
+    base: NetworkStage | None = None
+    """Trains the network alone first; None starts the family from initialization."""
+    family: NetworkStage | None = None
+    """Trains slices with normalization; None takes slices of the base network as they are."""
+    fit: FitStage
+    tune: TuneStage | None = None
+    curve: tuple[float, ...] = tuple(round(0.05 * k, 2) for k in range(16))
+    """Compressions at which quality is measured."""
+    canaries: int = 16
+    """Real inputs stored for self-checks."""
+    seed: int = 0

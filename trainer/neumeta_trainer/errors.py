@@ -1,0 +1,29 @@
+"""Errors of the trainer, below the core's root."""
+
+from __future__ import annotations
+
+from neumeta_core.errors import NeuMetaError
+
+
+class DataNotFound(NeuMetaError):
+    """A data set is not where it was looked for, or its files are damaged."""
+
+    code = "data_not_found"
+
+
+class TrainingCollapsed(NeuMetaError):
+    """Generated weights left the range in which a network can work."""
+
+    code = "training_collapsed"
+
+
+class CheckpointRefused(NeuMetaError):
+    """A checkpoint belongs to another run or is damaged."""
+
+    code = "checkpoint_refused"
+
+
+class RunNotFinished(NeuMetaError):
+    """A folder holds no finished run."""
+
+    code = "run_not_finished"

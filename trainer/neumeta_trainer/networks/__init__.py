@@ -1,0 +1,1 @@
+"""Target networks of the project's recipes: ordinary modules with nothing special to this project."""

@@ -1,0 +1,105 @@
+"""Integers of an ONNX graph that follow from widths: found by comparing exports at several configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import onnx
+from neumeta_core.architecture import Architecture, Patch, Segment, Widths, axis_size
+from neumeta_core.errors import TemplateError
+from onnx import AttributeProto, NodeProto, TensorProto
+
+Axis = tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class Export:
+    """The graph of a network at some widths."""
+
+    widths: Widths
+    model: onnx.ModelProto
+
+
+def find_patches(exports: Sequence[Export], architecture: Architecture) -> tuple[Patch, ...]:
+    """Everything in which the nodes of these graphs differ, as axes whose sizes explain the values in all of them.
+
+    Raises TemplateError, which names the node, when the graphs differ in anything else.
+    """
+    patches = []
+    for nodes in _aligned(exports):
+        for attributes in zip(*(sorted(node.attribute, key=lambda a: a.name) for node in nodes), strict=True):
+            for index, values in _differences(nodes[0], attributes):
+                axis = _explain(values, exports, architecture)
+                if axis is None:
+                    raise TemplateError(
+                        f"node {nodes[0].name}: {attributes[0].name} is {_table(values, exports)}, which no channel group explains. "
+                        "Let the network compute this number from its input's shape, or keep the group at full width."
+                    )
+                patches.append(Patch(node=nodes[0].name, attribute=attributes[0].name, index=index, axis=axis))
+    return tuple(patches)
+
+
+def _aligned(exports: Sequence[Export]) -> Iterator[tuple[NodeProto, ...]]:
+    """Nodes that stand at the same place in all graphs."""
+    graphs = [export.model.graph for export in exports]
+    if len({len(graph.node) for graph in graphs}) > 1:
+        counts = ", ".join(str(len(graph.node)) for graph in graphs)
+        raise TemplateError(f"the graph has another number of nodes at other widths ({counts}); the network must do the same at all widths.")
+    for nodes in zip(*(graph.node for graph in graphs), strict=True):
+        if len({_wiring(node) for node in nodes}) > 1:
+            node = nodes[0]
+            raise TemplateError(f"node {node.name} ({node.op_type}) is another one at other widths; the network must do the same at all widths.")
+        yield nodes
+
+
+def _wiring(node: NodeProto) -> tuple[object, ...]:
+    attributes = sorted((attribute.name, attribute.type) for attribute in node.attribute)
+    return node.name, node.domain, node.op_type, tuple(node.input), tuple(node.output), tuple(attributes)
+
+
+def _differences(node: NodeProto, attributes: Sequence[AttributeProto]) -> Iterator[tuple[int | None, tuple[int, ...]]]:
+    """(index within the attribute, its values in all graphs) wherever they differ."""
+    if len({attribute.SerializeToString(deterministic=True) for attribute in attributes}) == 1:
+        return
+    integers = [_integers(attribute) for attribute in attributes]
+    lists = [found for found in integers if found is not None]
+    if len(lists) < len(integers) or len({len(found) for found in lists}) > 1:
+        raise TemplateError(f"node {node.name}: {attributes[0].name} is another one at other widths, and is no integer or list of them.")
+    for index, values in enumerate(zip(*lists, strict=True)):
+        if len(set(values)) > 1:
+            yield None if attributes[0].type == AttributeProto.INT else index, values
+
+
+def _integers(attribute: AttributeProto) -> list[int] | None:
+    if attribute.type == AttributeProto.INT:
+        return [attribute.i]
+    if attribute.type == AttributeProto.INTS:
+        return list(attribute.ints)
+    if attribute.type == AttributeProto.TENSOR and attribute.t.data_type == TensorProto.INT64:
+        return [int(value) for value in onnx.numpy_helper.to_array(attribute.t).reshape(-1)]
+    return None
+
+
+def _explain(values: Sequence[int], exports: Sequence[Export], architecture: Architecture) -> Axis | None:
+    return next((axis for axis in _candidates(values, exports, architecture) if _sizes(axis, exports) == list(values)), None)
+
+
+def _sizes(axis: Axis, exports: Sequence[Export]) -> list[int]:
+    return [axis_size(axis, export.widths) for export in exports]
+
+
+def _candidates(values: Sequence[int], exports: Sequence[Export], architecture: Architecture) -> Iterator[Axis]:
+    """Multiples of a group, then axes of parameters and what such an axis starts with (where a concatenation is split)."""
+    for group in architecture.groups:
+        factor = values[0] // exports[0].widths[group.name]
+        if factor:
+            yield (Segment(group=group.name, repeat=factor),)
+    for parameter in architecture.parameters:
+        for axis in parameter.axes:
+            for end in range(len(axis), 0, -1):
+                yield axis[:end]
+
+
+def _table(values: Sequence[int], exports: Sequence[Export]) -> str:
+    return ", ".join(f"{value} at {dict(export.widths)}" for value, export in zip(values, exports, strict=True))

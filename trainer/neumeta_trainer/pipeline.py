@@ -1,0 +1,160 @@
+"""From a recipe to a manifold file, stage by stage; every stage can be interrupted and resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from neumeta_core.architecture import Architecture
+from neumeta_core.configuration import Configuration, uniform
+from neumeta_core.inr import INR, build_inr
+from neumeta_core.manifold import Manifold
+from torch import Tensor, nn
+
+from neumeta_trainer.channel_groups import Analysis, find_architecture
+from neumeta_trainer.config import Recipe
+from neumeta_trainer.data import Batches, ImageSet, Splits
+from neumeta_trainer.evaluate import accuracy, measure_curve
+from neumeta_trainer.export import export_manifold
+from neumeta_trainer.family import calibrated_member, fused_weights, train_family, train_network
+from neumeta_trainer.fusion import fuse_batch_norm
+from neumeta_trainer.loop import Workspace
+from neumeta_trainer.manifold_training import Target, fit, tune
+from neumeta_trainer.ordering import channel_order, permute
+from neumeta_trainer.progress import Progress
+from neumeta_trainer.sampler import Sampler
+
+logger = logging.getLogger(__name__)
+
+_CALIBRATION_BATCH = 256
+NETWORK_FIELDS = ("data", "order", "max_compression", "granularity", "held_out", "base", "family", "seed")
+"""What the network stages depend on: recipes that differ in other fields can share their checkpoints."""
+INR_FIELDS = (*NETWORK_FIELDS, "inr", "fit", "tune")
+"""What the stages of the INR depend on."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gives beside the file."""
+
+    manifold: Manifold
+    slices: dict[float, float]
+    """Quality of the family's slices with calibrated normalization, by compression: the same weights without an INR."""
+    notes: tuple[str, ...]
+    """What of the network stays as it is, and why."""
+
+
+def run(recipe: Recipe, splits: Splits, out: Path, progress: Progress, *, final: bool = False) -> Result:
+    """Train the manifold of a recipe and write ``out/manifold.safetensors``.
+
+    Without ``final`` some training images are set aside and the curve is measured on them: for choices. With it all
+    training images are used and the curve is measured on the test split: once, at the end. Checkpoints live in
+    ``out/checkpoints``; a run that was interrupted goes on where it was and ends with the same bits.
+    """
+    network = _build(recipe)
+    train, measured, split = (splits.train, splits.test, "test") if final else (*splits.validation(len(splits.train) // 12), "validation")
+    checkpoints = out / "checkpoints"
+    workspace = Workspace(checkpoints, fingerprint(recipe, network, train, NETWORK_FIELDS), progress)
+    example = splits.prepare(train.images[:2])
+
+    if recipe.base is not None:
+        train_network("base", network, _batches(train, splits, recipe.base.batch, recipe.base.shift, recipe.seed), recipe.base, workspace)
+    found = analyse(recipe, network, example)
+    for note in found.notes:
+        logger.warning("stays as it is: %s", note)
+    network = permute(network, found.architecture, channel_order(network, found.architecture, recipe.order))
+    sampler = Sampler(found.architecture, recipe.held_out, seed=recipe.seed)
+    if recipe.family is not None:
+        train_family(network, sampler, _batches(train, splits, recipe.family.batch, recipe.family.shift, recipe.seed), recipe.family, workspace)
+
+    family = Family(network, found.architecture, _calibration(train, splits, recipe.fit.calibration), example)
+    fused = family.fused_full()
+    architecture = analyse(recipe, fused, example).architecture
+    sampler = dataclasses.replace(sampler, architecture=architecture)
+    batches = _batches(train, splits, recipe.tune.batch, recipe.tune.shift, recipe.seed + 1) if recipe.tune else None
+    inr = _train_inr(recipe, family, fused, sampler, batches, Workspace(checkpoints, fingerprint(recipe, network, train, INR_FIELDS), progress))
+
+    curve = measure_curve(inr, fused, sampler, recipe.curve, measured, splits, split, recipe.sampling)
+    manifold = export_manifold(recipe, splits, inr, fused, architecture, curve, example, measured, out, images=len(train))
+    slices = {c: accuracy(family.member(uniform(found.architecture, c)), measured, splits) for c in recipe.curve}
+    return Result(manifold, slices, tuple(found.notes))
+
+
+@dataclass(frozen=True)
+class Family:
+    """A network whose slices are networks, once their normalization statistics are calibrated."""
+
+    network: nn.Module
+    architecture: Architecture
+    calibration: list[Tensor]
+    example: Tensor
+
+    def member(self, configuration: Configuration) -> nn.Module:
+        """The calibrated slice, with its normalization."""
+        return calibrated_member(self.network, self.architecture, configuration, self.calibration)
+
+    def fused_full(self) -> nn.Module:
+        """The full network without normalization, fixed."""
+        full = Sampler(self.architecture).full
+        return fuse_batch_norm(self.member(full), self.example).eval().requires_grad_(False)
+
+    def target(self, configuration: Configuration, architecture: Architecture) -> Target:
+        """Generated parameters of the fused ``architecture`` at a configuration."""
+        weights = fused_weights(self.member(configuration), self.example)
+        return Target(configuration, {parameter.name: weights[parameter.name] for parameter in architecture.parameters})
+
+
+def _train_inr(recipe: Recipe, family: Family, fused: nn.Module, sampler: Sampler, batches: Batches | None, workspace: Workspace) -> INR:
+    configurations = [sampler.full, sampler.smallest, *sampler.draw(0, recipe.fit.targets)]
+    targets = [family.target(configuration, sampler.architecture) for configuration in configurations]
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        inr = build_inr(sampler.architecture, recipe.inr)
+    inr.start_from(targets[0].weights)
+    fit(inr, targets, recipe.fit, workspace, recipe.seed)
+    if recipe.tune is not None and batches is not None:
+        tune(inr, fused, targets[0], sampler, batches, recipe.tune, workspace)
+    return stored(inr.eval())
+
+
+def analyse(recipe: Recipe, network: nn.Module, example: Tensor) -> Analysis:
+    """The channel groups of a network, with the limits of the recipe."""
+    return find_architecture(
+        network, example, min_ratio=1 - recipe.max_compression, max_compression=recipe.max_compression, granularity=recipe.granularity
+    )
+
+
+@torch.no_grad()
+def stored(inr: INR) -> INR:
+    """Round the INR to what the file holds (fp16), so that the curve is measured on what ships."""
+    for tensor in (*inr.parameters(), *inr.buffers()):
+        tensor.copy_(tensor.half().float())
+    return inr
+
+
+def fingerprint(recipe: Recipe, network: nn.Module, train: ImageSet, fields: tuple[str, ...]) -> str:
+    """Digest of all that decides a stage's result: these fields of the recipe, the network's weights, the training images."""
+    settings = dataclasses.asdict(recipe) | {"network": None}
+    chosen = {name: settings[name] for name in fields}
+    digest = hashlib.sha256(repr(chosen).encode())
+    for tensor in (*network.state_dict().values(), train.images, train.labels):
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _build(recipe: Recipe) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        return recipe.network()
+
+
+def _batches(train: ImageSet, splits: Splits, size: int, shift: int, seed: int) -> Batches:
+    return Batches(train, splits, size, seed=seed, shift=shift)
+
+
+def _calibration(train: ImageSet, splits: Splits, count: int) -> list[Tensor]:
+    return [splits.prepare(images) for images in torch.split(train.images[:count], _CALIBRATION_BATCH)]
