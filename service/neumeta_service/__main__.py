@@ -1,0 +1,43 @@
+"""The command ``neumeta-service``."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from contextlib import suppress
+
+import uvicorn
+from neumeta_core.errors import NeuMetaError
+
+from neumeta_service import log
+from neumeta_service.app import create_app
+from neumeta_service.settings import Settings, SettingsError, load_settings, variable
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until interrupted. Exits with 2 and a sentence when the settings cannot be used."""
+    parser = ArgumentParser("neumeta-service", description=_description(), formatter_class=RawDescriptionHelpFormatter)
+    parser.parse_args(arguments)
+    try:
+        settings = load_settings()
+        log.configure(settings.log_level)
+        app = create_app(settings)
+    except (SettingsError, NeuMetaError) as error:
+        parser.exit(2, f"neumeta-service: {error}\n")
+    config = uvicorn.Config(
+        app, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10
+    )
+    # uvicorn has shut down in order when it hands the interrupt on.
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run()
+    return 0
+
+
+def _description() -> str:
+    fields = "\n".join(f"  {variable(name)}\n      {field.description}" for name, field in Settings.model_fields.items())
+    return f"Serves members of manifolds over HTTP. Environment variables:\n\n{fields}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

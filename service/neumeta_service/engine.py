@@ -1,0 +1,155 @@
+"""The data plane: from a wish to bytes. Knows no HTTP.
+
+spec -> caches, fastest first -> one build per key in flight -> the device's worker thread -> caches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from neumeta_core.assembly import assemble
+from neumeta_core.budget import Budget
+from neumeta_core.errors import AssemblyError, RequestError
+from neumeta_core.manifest import JsonObject, manifest_of
+from neumeta_core.manifold import Manifold
+from neumeta_core.spec import Spec
+
+from neumeta_service.cache import Cache, Entry, Origin
+from neumeta_service.catalog import Catalog
+from neumeta_service.errors import ArtifactGone, ModelNotFound
+from neumeta_service.flight import SingleFlight
+from neumeta_service.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client asks for: exactly one of the first three, and a precision."""
+
+    compression: float | None = None
+    widths: Mapping[str, int] | None = None
+    budget: Budget | None = None
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An artifact and how it was come by."""
+
+    entry: Entry
+    tier: str
+    """Name of the cache that had it, or ``built``."""
+    seconds: Mapping[str, float]
+    """Duration of each stage."""
+
+
+class Engine:
+    """Delivers artifacts of the catalog's manifolds; one for each event loop and device."""
+
+    def __init__(self, catalog: Catalog, caches: Sequence[Cache], metrics: Metrics) -> None:
+        self.catalog = catalog
+        self.metrics = metrics
+        self._caches = caches
+        self._flights: SingleFlight[Delivery] = SingleFlight()
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="neumeta-device")
+
+    async def resolve(self, name: str, wish: Wish) -> Origin:
+        """The one spec that a wish comes to. Raises ModelNotFound, ManifoldRefused, InvalidField or BudgetImpossible."""
+        manifold = self.catalog.manifold(name)
+        if wish.budget is None:
+            return _origin(manifold, wish)
+        # The solver sizes several members: milliseconds on large networks.
+        return await asyncio.to_thread(_origin, manifold, wish)
+
+    async def deliver(self, origin: Origin) -> Delivery:
+        """The artifact of a spec, from the fastest cache that has it or built. Raises AssemblyError when building fails."""
+        return await self._flights.run(origin.key, lambda: self._fetch(origin))
+
+    async def find(self, digest: str) -> Delivery:
+        """The artifact of this digest, made again if need be. Raises ArtifactGone when it is unknown or came out different."""
+        origin = await self._look_up_origin(digest) if _DIGEST.fullmatch(digest) else None
+        if origin is None:
+            raise ArtifactGone(digest)
+        try:
+            delivery = await self.deliver(origin)
+        except (RequestError, ModelNotFound) as error:
+            raise ArtifactGone(digest) from error
+        if delivery.entry.digest != digest:
+            raise ArtifactGone(digest, origin.spec.model)
+        return delivery
+
+    def manifest(self, entry: Entry, requested: float | None) -> JsonObject:
+        """The manifest of an artifact; ``requested`` is the compression that was asked for, if it was one."""
+        manifest = manifest_of(self.catalog.by_digest(entry.origin.spec.manifold), entry.origin.spec, entry.digest, len(entry.data))
+        compression = manifest["compression"]
+        assert isinstance(compression, dict)
+        return manifest | {"compression": compression | {"requested": requested}}
+
+    async def aclose(self) -> None:
+        """Finish what is under way, then release the thread and the caches."""
+        await self._flights.drain()
+        self._worker.shutdown()
+        for cache in self._caches:
+            await cache.aclose()
+
+    async def _look_up_origin(self, digest: str) -> Origin | None:
+        for cache in self._caches:
+            origin = await cache.find(digest)
+            if origin is not None:
+                return origin
+        return None
+
+    async def _fetch(self, origin: Origin) -> Delivery:
+        seconds: dict[str, float] = {}
+        with self.metrics.stage("cache", seconds):
+            for position, cache in enumerate(self._caches):
+                entry = await cache.get(origin)
+                if entry is not None:
+                    await self._keep(entry, self._caches[:position])
+                    return Delivery(entry, cache.name, seconds)
+        entry = await self._build(origin, seconds)
+        with self.metrics.stage("cache", seconds):
+            await self._keep(entry, self._caches)
+        return Delivery(entry, "built", seconds)
+
+    async def _keep(self, entry: Entry, caches: Sequence[Cache]) -> None:
+        for cache in caches:
+            await cache.put(entry)
+
+    async def _build(self, origin: Origin, seconds: dict[str, float]) -> Entry:
+        with self.metrics.queue_depth.track_inprogress():
+            try:
+                entry = await asyncio.get_running_loop().run_in_executor(self._worker, self._make, origin.spec, seconds)
+            except (RequestError, ModelNotFound):
+                raise
+            except Exception as error:
+                logger.exception("building %s failed", origin.spec)
+                raise AssemblyError(str(error)) from error
+        self.metrics.artifact_bytes.observe(len(entry.data))
+        return entry
+
+    def _make(self, spec: Spec, seconds: dict[str, float]) -> Entry:
+        """Runs in the worker thread."""
+        manifold = self.catalog.by_digest(spec.manifold)
+        member = manifold.configure(widths=spec.widths)
+        with self.metrics.stage("inr", seconds):
+            # Copying waits for the device, so the time lands in the right stage.
+            weights = {name: values.cpu() for name, values in manifold.materialize(member).items()}
+        with self.metrics.stage("onnx", seconds):
+            artifact = assemble(manifold, member, weights, spec.precision)
+        made = Spec.of(manifold, member, spec.precision)
+        filename = str(manifest_of(manifold, made, artifact.digest, len(artifact.data))["filename"])
+        return Entry(Origin(made.cache_key(manifold.arithmetic), made), artifact.digest, filename, artifact.data)
+
+
+def _origin(manifold: Manifold, wish: Wish) -> Origin:
+    member = manifold.configure(wish.compression, wish.widths, wish.budget, precision=wish.precision)
+    spec = Spec.of(manifold, member, wish.precision)
+    return Origin(spec.cache_key(manifold.arithmetic), spec)

@@ -1,0 +1,79 @@
+"""Errors that belong to the service; those of the core are in ``neumeta_core.errors``.
+
+NeuMetaError
+└── RefusedRequest
+    ├── ModelNotFound           no model of that name
+    ├── ArtifactGone            the artifact is unknown or cannot be made again
+    ├── NotReady                no model is loaded
+    ├── MalformedBody           the body is not JSON
+    ├── BodyTooLarge            the body is longer than allowed
+    ├── UnsupportedMediaType    the body is not declared as JSON
+    ├── NotAcceptable           Accept allows nothing that can be sent
+    └── RangeNotSatisfiable     the range lies outside the artifact
+"""
+
+from __future__ import annotations
+
+from neumeta_core.errors import NeuMetaError
+
+
+class RefusedRequest(NeuMetaError):
+    """A request that the service cannot answer as asked."""
+
+
+class ModelNotFound(RefusedRequest):
+    """No model of that name is in the catalog."""
+
+    code = "model_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no model {name!r}; GET /v1/models lists those that there are.")
+
+
+class ArtifactGone(RefusedRequest):
+    """An artifact is unknown, or cannot be made again with the same bytes."""
+
+    code = "artifact_gone"
+
+    def __init__(self, digest: str, model: str = "{name}") -> None:
+        super().__init__(f"The artifact {digest!r} is not here and cannot be made again; repeat POST /v1/models/{model}/materialize.")
+
+
+class NotReady(RefusedRequest):
+    """No model is loaded."""
+
+    code = "not_ready"
+
+
+class MalformedBody(RefusedRequest):
+    """The body is not JSON."""
+
+    code = "malformed_body"
+
+
+class BodyTooLarge(RefusedRequest):
+    """The body is longer than allowed."""
+
+    code = "body_too_large"
+
+
+class UnsupportedMediaType(RefusedRequest):
+    """The body is not declared as JSON."""
+
+    code = "unsupported_media_type"
+
+
+class NotAcceptable(RefusedRequest):
+    """``Accept`` allows nothing that can be sent."""
+
+    code = "not_acceptable"
+
+
+class RangeNotSatisfiable(RefusedRequest):
+    """The range lies outside an artifact of ``size`` bytes."""
+
+    code = "range_not_satisfiable"
+
+    def __init__(self, asked: str, size: int) -> None:
+        super().__init__(f"Range: {asked!r} lies outside the artifact; it has {size} bytes.")
+        self.size = size

@@ -1,0 +1,57 @@
+"""Prometheus metrics of one app. Labels are bounded: never a width, a digest or anything else that a client chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from time import perf_counter
+
+import torch
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_BYTES = tuple(4**power for power in range(5, 15))
+
+
+class Metrics:
+    """All instruments, in a registry of their own so that two apps in one process do not meet."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "neumeta_requests", "Requests by operation and outcome (cache tier, ok, problem code).", ["operation", "outcome"], registry=registry
+        )
+        self.cache_requests = Counter(
+            "neumeta_cache_requests", "Cache look-ups by tier and result (hit, miss, error, skipped).", ["tier", "result"], registry=registry
+        )
+        self.cache_errors = Counter(
+            "neumeta_cache_errors", "Redis failures by kind (timeout, connection, response, protocol, corrupt).", ["kind"], registry=registry
+        )
+        self.stages = Histogram(
+            "neumeta_materialize_seconds", "Seconds of each stage of a request (inr, onnx, cache).", ["stage"], buckets=_SECONDS, registry=registry
+        )
+        self.inflight = Gauge("neumeta_inflight", "Requests in progress.", registry=registry)
+        self.queue_depth = Gauge("neumeta_queue_depth", "Builds that wait for the device or run on it.", registry=registry)
+        self.artifact_bytes = Histogram("neumeta_artifact_bytes", "Sizes of the artifacts that were built.", buckets=_BYTES, registry=registry)
+        self.model_info = Gauge("neumeta_model_info", "Models that are served; the value is 1.", ["name", "version"], registry=registry)
+        gpu_memory = Gauge("neumeta_gpu_memory_bytes", "CUDA memory that tensors of this process take; 0 without CUDA.", registry=registry)
+        gpu_memory.set_function(_gpu_memory_bytes)
+
+    @contextmanager
+    def stage(self, name: str, seconds: MutableMapping[str, float]) -> Iterator[None]:
+        """Time a stage: into the histogram, and added to ``seconds[name]``."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = perf_counter() - started
+            self.stages.labels(name).observe(elapsed)
+            seconds[name] = seconds.get(name, 0.0) + elapsed
+
+    def render(self) -> bytes:
+        """The text exposition format, version 0.0.4."""
+        return generate_latest(self.registry)
+
+
+def _gpu_memory_bytes() -> int:
+    return sum(torch.cuda.memory_allocated(index) for index in range(torch.cuda.device_count()))

@@ -1,0 +1,107 @@
+"""What surrounds every request, as plain ASGI: an id, a limit on the body, a log line and metrics."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from time import perf_counter
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from neumeta_service.errors import BodyTooLarge
+from neumeta_service.log import request_id
+from neumeta_service.metrics import Metrics
+from neumeta_service.problems import problem_of
+
+logger = logging.getLogger(__name__)
+MAX_BODY_BYTES = 16 * 1024
+_REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,64}")
+
+
+class RequestContext:
+    """Gives every request an id, a log line and a place in the metrics; turns what nobody handled into a problem document."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        offered = Headers(scope=scope).get("x-request-id", "")
+        request_id.set(offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex)
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id.get()
+            await send(message)
+
+        started = perf_counter()
+        with self._metrics.inflight.track_inprogress():
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception as error:
+                if status:
+                    raise
+                logger.exception("request failed")
+                await problem_of(error, scope)(scope, receive, send_with_id)
+            finally:
+                self._record(scope, status, 1000 * (perf_counter() - started))
+
+    def _record(self, scope: Scope, status: int, elapsed_ms: float) -> None:
+        endpoint, state = scope.get("endpoint"), scope.get("state", {})
+        outcome = state.get("outcome", "ok")
+        self._metrics.requests.labels(getattr(endpoint, "__name__", "none"), outcome).inc()
+        path = quote(scope["path"], safe="/:@")
+        logger.info("%s %s %d %s key=%s %.1f ms", scope["method"], path, status, outcome, state.get("key", "-")[:16], elapsed_ms)
+
+
+class BodyLimit:
+    """Reads a request's body, at most ``MAX_BODY_BYTES`` of it, before the app sees the request; more is answered with 413."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        body = None if _is_too_long(declared) else await _read(receive)
+        if body is None:
+            error = BodyTooLarge(f"The body is longer than {MAX_BODY_BYTES} bytes.")
+            await problem_of(error, scope)(scope, receive, send)
+            return
+        messages = iter([body])
+
+        async def replay() -> Message:
+            return next(messages, None) or await receive()
+
+        await self._app(scope, replay, send)
+
+
+def _is_too_long(declared: str) -> bool:
+    return declared.isdecimal() and (len(declared) > 9 or int(declared) > MAX_BODY_BYTES)
+
+
+async def _read(receive: Receive) -> Message | None:
+    """The whole body as one message (or the disconnect that came instead); None when it is too long."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return message
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            return None
+        if not message.get("more_body", False):
+            return {"type": "http.request", "body": bytes(body), "more_body": False}

@@ -1,0 +1,136 @@
+"""Errors as RFC 9457 problem documents: one table from codes to statuses, and the handlers that use it."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from neumeta_core.errors import BudgetImpossible, InvalidField, NeuMetaError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from neumeta_service.errors import MalformedBody, RangeNotSatisfiable
+from neumeta_service.log import request_id
+
+MEDIA_TYPE = "application/problem+json"
+PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
+    "malformed_body": (HTTPStatus.BAD_REQUEST, "The body is not JSON"),
+    "invalid_request": (HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid"),
+    "budget_impossible": (HTTPStatus.UNPROCESSABLE_ENTITY, "No member fits the budget"),
+    "model_not_found": (HTTPStatus.NOT_FOUND, "There is no such model"),
+    "model_refused": (HTTPStatus.SERVICE_UNAVAILABLE, "The model's file was refused"),
+    "artifact_gone": (HTTPStatus.NOT_FOUND, "The artifact is gone"),
+    "not_found": (HTTPStatus.NOT_FOUND, "There is no such route"),
+    "method_not_allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "The method is not allowed here"),
+    "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, "Nothing acceptable can be sent"),
+    "body_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"),
+    "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not declared as JSON"),
+    "range_not_satisfiable": (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The range lies outside the artifact"),
+    "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, "No model is loaded"),
+    "build_failed": (HTTPStatus.INTERNAL_SERVER_ERROR, "The artifact could not be built"),
+    "internal_error": (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong"),
+}
+_CODES_OF_STATUS = {404: "not_found", 405: "method_not_allowed"}
+_EXPECTED = {"extra_forbidden": "no field of this name", "missing": "a value"}
+_OBJECT_ERRORS = ("model_attributes_type", "model_type", "dict_type")
+_MAX_ERRORS = 16
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 100
+_short.maxlevel = 2
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of this app a problem document."""
+    app.add_exception_handler(NeuMetaError, _on_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+
+
+def problem_of(error: Exception, scope: Scope) -> Response:
+    """The problem document of any error; what is not ours, or is our fault, says no more than its code."""
+    code = error.code if isinstance(error, NeuMetaError) and error.code in PROBLEMS else "internal_error"
+    if PROBLEMS[code][0] == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _problem(scope, code, "The fault is the service's; its log has this request id.")
+    if isinstance(error, InvalidField):
+        return _invalid(scope, [(error.field, error.value, error.expected)])
+    if isinstance(error, BudgetImpossible):
+        return _problem(scope, code, str(error), {"smallest": error.smallest})
+    if isinstance(error, RangeNotSatisfiable):
+        return _problem(scope, code, str(error), headers={"content-range": f"bytes */{error.size}"})
+    return _problem(scope, code, str(error))
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    return problem_of(error, request.scope)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # What FastAPI makes of too deep nesting and too long integers.
+        return problem_of(MalformedBody("The body is not JSON that can be read."), request.scope)
+    code = _CODES_OF_STATUS.get(error.status_code, "internal_error")
+    return _problem(request.scope, code, f"{request.method} {request.url.path}: {error.detail}.", headers=error.headers)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = error.errors()
+    if errors[0]["type"] == "json_invalid":
+        return problem_of(MalformedBody(f"The body is not JSON: {errors[0]['ctx']['error']} at character {errors[0]['loc'][-1]}."), request.scope)
+    if errors[0]["type"] == "missing" and errors[0]["loc"] == ("body",):
+        return problem_of(MalformedBody("The body is empty; expected a JSON object."), request.scope)
+    return _invalid(request.scope, [(_field(item["loc"]), item.get("input"), _expected(item)) for item in errors[:_MAX_ERRORS]])
+
+
+def _field(location: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in location[1:]) or "body"
+
+
+def _expected(item: Mapping[str, Any]) -> str:
+    if item["type"] in _OBJECT_ERRORS:
+        return "a JSON object"
+    return _EXPECTED.get(item["type"]) or str(item["msg"]).removeprefix("Input should be ")
+
+
+def _invalid(scope: Scope, errors: list[tuple[str, object, str]]) -> Response:
+    detail = " ".join(f"{_text(field)}: {_short.repr(value)} is not allowed; expected {expected}." for field, value, expected in errors)
+    listed = [{"field": _text(field), "value": _echo(value), "expected": expected} for field, value, expected in errors]
+    return _problem(scope, "invalid_request", detail, {"errors": listed})
+
+
+def _echo(value: object) -> object:
+    """A value that JSON can say to everybody: itself, or its shortened repr."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)) and abs(value) < 2**53:  # False for NaN too.
+        return value
+    return _text(value) if isinstance(value, str) else _short.repr(value)
+
+
+def _text(text: str) -> str:
+    """A client's own text, if it is short and can be printed (half of a surrogate pair cannot); else its shortened repr."""
+    return text if len(text) <= _short.maxstring and text.isprintable() else _short.repr(text)
+
+
+def _problem(scope: Scope, code: str, detail: str, members: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None) -> Response:
+    scope.setdefault("state", {})["outcome"] = code
+    status, title = PROBLEMS[code]
+    document = {
+        "type": f"urn:neumeta:problem:{code}",
+        "title": title,
+        "status": int(status),
+        "detail": detail,
+        "instance": scope["path"],
+        "code": code,
+        "request_id": request_id.get(),
+        **(members or {}),
+    }
+    return Response(json.dumps(document, allow_nan=False), status, dict(headers or {}), MEDIA_TYPE)

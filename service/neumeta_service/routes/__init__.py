@@ -1,0 +1,1 @@
+"""The HTTP routes: each handler knows HTTP and nothing else."""

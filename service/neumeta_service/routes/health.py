@@ -1,0 +1,33 @@
+"""Liveness, readiness, metrics."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+
+from neumeta_service.deps import EngineDep
+from neumeta_service.errors import NotReady
+from neumeta_service.openapi import TEXT, answer, problems
+from neumeta_service.schemas import HealthDocument
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez")
+async def get_livez() -> HealthDocument:
+    """The process answers. Depends on nothing else."""
+    return HealthDocument(status="alive")
+
+
+@router.get("/readyz", responses=problems("not_ready"))
+async def get_readyz(engine: EngineDep) -> HealthDocument:
+    """At least one model is loaded. Redis does not count: without it the service is only slower."""
+    if not len(engine.catalog):
+        raise NotReady("No model is loaded; GET /v1/models says what was found.")
+    return HealthDocument(status="ready")
+
+
+@router.get("/metrics", response_class=Response, responses=answer(TEXT))
+async def get_metrics(engine: EngineDep) -> Response:
+    """Prometheus metrics in the text format."""
+    return Response(engine.metrics.render(), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -1,0 +1,55 @@
+"""What models there are, and their members."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from neumeta_service import present
+from neumeta_service.deps import JSON, AnswerType, EngineDep, JsonRoute
+from neumeta_service.openapi import BYTES, answer, problems
+from neumeta_service.schemas import CurveDocument, ManifestDocument, MaterializeRequest, ModelDocument, ModelList
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+bodies = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
+
+
+@router.get("")
+async def list_models(engine: EngineDep) -> ModelList:
+    """Every model found at start, ready or refused with the reason."""
+    return present.model_list(engine.catalog)
+
+
+@router.get("/{name}", responses=problems("model_not_found", "model_refused"))
+async def get_model(name: str, engine: EngineDep) -> ModelDocument:
+    """Channel groups, limits, costs, input and output, provenance."""
+    return present.model(engine.catalog.manifold(name))
+
+
+@router.get("/{name}/curve", responses=problems("model_not_found", "model_refused"))
+async def get_curve(name: str, engine: EngineDep) -> CurveDocument:
+    """Measured quality against compression, parameters and multiply-adds."""
+    return present.curve(engine.catalog.manifold(name))
+
+
+@bodies.post(
+    "/{name}/materialize",
+    response_class=Response,
+    responses=answer(BYTES, model=ManifestDocument)
+    | problems(
+        "malformed_body",
+        "invalid_request",
+        "model_not_found",
+        "not_acceptable",
+        "body_too_large",
+        "unsupported_media_type",
+        "build_failed",
+        "model_refused",
+    ),
+)
+async def materialize(name: str, wanted: MaterializeRequest, request: Request, engine: EngineDep, answer_type: AnswerType) -> Response:
+    """A member of the family: its ONNX bytes, or with `Accept: application/json` its manifest."""
+    origin = await engine.resolve(name, wanted.wish())
+    delivery = await engine.deliver(origin)
+    if answer_type == JSON:
+        return present.manifest(request, delivery, engine.manifest(delivery.entry, wanted.compression))
+    return present.member(request, delivery)

@@ -1,0 +1,248 @@
+"""What goes over the wire as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
+
+from neumeta_core.budget import Budget
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from neumeta_service.engine import Wish
+
+SELECTORS = ("compression", "widths", "budget")
+
+
+def _scalar(expected: str) -> Callable[[object], object]:
+    """Refuses lists and objects only: the core checks a single value, and its sentence states the model's own range."""
+
+    def check(value: object) -> object:
+        if isinstance(value, (list, dict)):
+            raise PydanticCustomError("scalar_expected", "{expected}", {"expected": expected})
+        return value
+
+    return check
+
+
+Number = Annotated[Any, AfterValidator(_scalar("a number")), WithJsonSchema({"type": "number", "minimum": 0})]
+Integer = Annotated[Any, AfterValidator(_scalar("an integer")), WithJsonSchema({"type": "integer", "minimum": 1})]
+
+
+class Wire(BaseModel):
+    """Base of all wire models: unknown fields are refused, nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class BudgetRequest(Wire):
+    """Maxima; at least one."""
+
+    params: Integer = None
+    macs: Integer = None
+    """Multiply-adds for one input sample."""
+    bytes: Integer = None
+    """Size of the ONNX artifact."""
+
+
+class MaterializeRequest(Wire):
+    """A wish for a member: exactly one of ``compression``, ``widths`` and ``budget``."""
+
+    compression: Number = None
+    """Uniform: every channel group keeps `1 - compression` of its channels, rounded."""
+    widths: dict[str, Integer] | None = None
+    """A width for every channel group."""
+    budget: BudgetRequest | None = None
+    """The largest uniform member whose cost stays within all maxima."""
+    precision: Literal["fp32", "fp16"] = "fp32"
+    """Number format of weights and arithmetic; input and output stay fp32."""
+
+    @model_validator(mode="after")
+    def _check_one_selector(self) -> Self:
+        if sum(getattr(self, name) is not None for name in SELECTORS) != 1:
+            raise PydanticCustomError("one_selector", "exactly one of compression, widths and budget")
+        return self
+
+    def wish(self) -> Wish:
+        """The same for the engine."""
+        budget = None if self.budget is None else Budget(**self.budget.model_dump())
+        return Wish(self.compression, self.widths, budget, self.precision)
+
+
+class SpecDocument(Wire):
+    """What an artifact was made from; one spec names one artifact."""
+
+    model: str
+    version: int
+    manifold: str
+    widths: dict[str, int]
+    precision: str
+    opset: int
+
+
+class CompressionDocument(Wire):
+    """``requested`` is null when the selector was not a compression."""
+
+    requested: float | None
+    effective: float
+
+
+class CostDocument(Wire):
+    """What a member costs."""
+
+    params: int
+    macs: int
+    bytes: int
+
+
+class QualityDocument(Wire):
+    """What the curve promises; null without a curve."""
+
+    metric: str | None
+    value: float | None
+    kind: Literal["measured", "interpolated", "extrapolated"]
+
+
+class InputDocument(Wire):
+    """One input sample: ``(raw * scale - mean) / std``, in the named layout with a leading batch axis."""
+
+    name: str
+    shape: list[int]
+    layout: str
+    scale: float
+    mean: list[float]
+    std: list[float]
+
+
+class OutputDocument(Wire):
+    """The network's output."""
+
+    name: str
+
+
+class ManifestDocument(Wire):
+    """An artifact described."""
+
+    model: str
+    version: int
+    digest: str
+    size: int
+    url: str
+    filename: str
+    spec: SpecDocument
+    spec_digest: str
+    compression: CompressionDocument
+    cost: CostDocument
+    quality: QualityDocument
+    input: InputDocument
+    output: OutputDocument
+    labels: list[str]
+    builder: str
+
+
+class ModelSummary(Wire):
+    """One version of a model that was found at start."""
+
+    name: str
+    version: int
+    state: Literal["ready", "refused"]
+    reason: str | None = None
+    """Why it was refused; null when it is ready."""
+    task: str | None = None
+    digest: str | None = None
+    """`sha256:…` of the manifold file."""
+    size: int | None = None
+    """Bytes of the manifold file."""
+    max_compression: float | None = None
+    url: str | None = None
+
+
+class ModelList(Wire):
+    """Every model that was found at start."""
+
+    models: list[ModelSummary]
+
+
+class GroupDocument(Wire):
+    """A channel group and the widths it can have."""
+
+    name: str
+    full: int
+    minimum: int
+    granularity: int
+
+
+class ModelDocument(Wire):
+    """A model that is served."""
+
+    name: str
+    version: int
+    digest: str
+    size: int
+    task: str
+    labels: list[str]
+    input: InputDocument
+    output: OutputDocument
+    groups: list[GroupDocument]
+    max_compression: float
+    precisions: list[str]
+    costs: dict[Literal["full", "smallest"], CostDocument]
+    """Of the members at compression 0 and at `max_compression`, in fp32."""
+    inr: dict[str, JsonValue]
+    """Kind and sizes of the INR."""
+    training: dict[str, JsonValue]
+    """Where the manifold comes from."""
+    curve_url: str
+
+
+class CurvePointDocument(Wire):
+    """Measured quality of one member."""
+
+    compression: float
+    widths: dict[str, int]
+    params: int
+    macs: int
+    quality: float
+    held_out: bool
+    """True when training never saw a width of this ratio."""
+
+
+class CurveDocument(Wire):
+    """Measured quality against size; without a measurement ``points`` is empty and the rest is null."""
+
+    model: str
+    version: int
+    metric: str | None = None
+    split: str | None = None
+    samples: int | None = None
+    points: list[CurvePointDocument] = []
+
+
+class FieldError(Wire):
+    """A field of the request that is not valid."""
+
+    field: str
+    value: JsonValue
+    expected: str
+
+
+class ProblemDocument(Wire):
+    """An error (RFC 9457). Decide by ``code``, which is stable."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+    errors: list[FieldError] | None = None
+    """Only with `invalid_request`."""
+    smallest: CostDocument | None = None
+    """Cost of the smallest member; only with `budget_impossible`."""
+
+
+class HealthDocument(Wire):
+    """The service answers."""
+
+    status: Literal["alive", "ready"]

@@ -1,0 +1,80 @@
+"""Settings of the service: environment variables with the prefix ``NEUMETA_``, read once at start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import DirectoryPath, Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "NEUMETA_"
+_FOREIGN = ("NEUMETA_CLIENT_", "NEUMETA_DATA")
+_REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+
+class SettingsError(Exception):
+    """The environment does not make valid settings; the message is a sentence for the operator."""
+
+
+class Settings(BaseSettings):
+    """Everything that an operator can choose. Use ``load_settings`` to read the environment with readable errors."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on. There is no authentication: choose another than loopback only behind something that has it."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """TCP port to listen on; 0 takes a free one."""
+    models: DirectoryPath = Path("models")
+    """Folder with `NAME/VERSION/manifold.safetensors`, read at start."""
+    device: str = "auto"
+    """Where weights are generated: `auto` (CUDA when there is one), `cpu`, `cuda` or `cuda:N`."""
+    cache_bytes: NonNegativeInt = 256 * 1024 * 1024
+    """Size of the artifact cache in memory, in bytes; 0 keeps nothing."""
+    redis_url: SecretStr | None = None
+    """`redis://`, `rediss://` or `unix://` URL of a Redis that replicas share; without it artifacts are cached in memory alone."""
+    redis_timeout_s: PositiveFloat = 0.25
+    """Longest wait for one Redis operation, in seconds; after it the request goes on without Redis."""
+    redis_ttl_s: PositiveInt = 7 * 24 * 3600
+    """Lifetime of an artifact in Redis, in seconds, give or take a tenth."""
+    redis_max_value_bytes: NonNegativeInt = 32 * 1024 * 1024
+    """Larger artifacts are not stored in Redis, in bytes."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is logged."""
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_scheme(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and urlsplit(url.get_secret_value()).scheme not in _REDIS_SCHEMES:
+            raise ValueError("expected a URL that starts with redis://, rediss:// or unix://")
+        return url
+
+
+def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the process environment makes.
+
+    ``environment`` is searched for names that no setting has. Raises SettingsError, without the value of any secret.
+    """
+    known = [variable(field) for field in Settings.model_fields]
+    for name in environment:
+        if name.upper().startswith(PREFIX) and not name.upper().startswith(_FOREIGN) and name.upper() not in known:
+            close = get_close_matches(name.upper(), known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise SettingsError(f"{name} is not a setting.{hint} The settings are {', '.join(known)}.")
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise SettingsError(f"{variable(str(first['loc'][0]))}: {first['msg']}.") from None
+
+
+def variable(field: str) -> str:
+    """Name of a setting's environment variable."""
+    return PREFIX + field.upper()

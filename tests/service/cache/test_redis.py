@@ -1,0 +1,225 @@
+"""The Redis tier against a real server and its faults."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from neumeta_service.cache import RedisCache
+from neumeta_service.cache.breaker import CircuitBreaker
+from neumeta_service.metrics import Metrics
+
+from tests.service.cache.entries import entry
+from tests.service.redis_server import RedisServer
+
+pytestmark = pytest.mark.anyio
+
+
+class Redis:
+    """A cache and what it counted."""
+
+    def __init__(self, cache: RedisCache, metrics: Metrics) -> None:
+        self.cache = cache
+        self._sample = metrics.registry.get_sample_value
+
+    def requests(self, result: str) -> float:
+        return self._sample("neumeta_cache_requests_total", {"tier": "redis", "result": result}) or 0
+
+    def errors(self, kind: str) -> float:
+        return self._sample("neumeta_cache_errors_total", {"kind": kind}) or 0
+
+
+@asynccontextmanager
+async def connected(url: str, *, cooldown_s: float = 0.0, threshold: int = 1000) -> AsyncIterator[Redis]:
+    metrics = Metrics()
+    breaker = CircuitBreaker(threshold=threshold, cooldown_s=cooldown_s)
+    cache = RedisCache(url, metrics, timeout_s=0.25, ttl_s=1000, max_value_bytes=1_000_000, breaker=breaker)
+    yield Redis(cache, metrics)
+    await cache.aclose()
+
+
+def keys(number: int = 0) -> list[str]:
+    key = entry(number).origin.key
+    return [f"nm:v1:{{{key}}}:meta", f"nm:v1:{{{key}}}:blob"]
+
+
+async def test_round_trip(redis_server: RedisServer) -> None:
+    async with connected(redis_server.url) as redis:
+        assert await redis.cache.get(entry().origin) is None
+        assert await redis.cache.find(entry().digest) is None
+        await redis.cache.put(entry())
+        assert await redis.cache.get(entry().origin) == entry()
+        assert await redis.cache.find(entry().digest) == entry().origin
+        assert (redis.requests("miss"), redis.requests("hit"), redis.requests("error")) == (1, 1, 0)
+
+
+async def test_keys_of_an_entry_share_a_hash_tag(redis_server: RedisServer) -> None:
+    async with connected(redis_server.url) as redis:
+        await redis.cache.put(entry())
+    with redis_server.connect() as client:
+        assert sorted(key.decode() for key in client.scan_iter()) == sorted([*keys(), f"nm:v1:digest:{entry().digest[7:]}"])
+
+
+def _meta(**changes: object) -> bytes:
+    facts = {"key": entry().origin.key, "digest": entry().digest, "size": len(entry().data), "filename": entry().filename}
+    return json.dumps(facts | changes).encode()
+
+
+@pytest.mark.parametrize(
+    ("meta", "blob"),
+    [
+        (b"rubbish", entry().data),
+        (b"\xff\x00", entry().data),
+        (b"[]", entry().data),
+        (b"{}", entry().data),
+        (_meta(), entry().data[:-1]),
+        (_meta(), entry().data[:-1] + b"x"),
+        (_meta(), b""),
+        (_meta(size=999), entry().data),
+        (_meta(size="1000"), entry().data),
+        (_meta(digest=f"sha256:{'0' * 64}"), entry().data),
+        (_meta(digest="../../etc"), entry().data),
+        (_meta(filename='a"\r\nset-cookie: x'), entry().data),
+        (_meta(surplus=1), entry().data),
+        # Whole and consistent, but the entry of another spec: what a reply that is off by one would bring.
+        (_meta(key=entry(1).origin.key, digest=entry(1).digest, filename=entry(1).filename), entry(1).data),
+    ],
+)
+async def test_a_wrong_entry_is_deleted_and_counted(redis_server: RedisServer, meta: bytes, blob: bytes) -> None:
+    meta_key, blob_key = keys()
+    with redis_server.connect() as client:
+        client.mset({meta_key: meta, blob_key: blob})
+        async with connected(redis_server.url) as redis:
+            assert await redis.cache.get(entry().origin) is None
+            assert client.exists(meta_key, blob_key) == 0
+            assert (redis.errors("corrupt"), redis.requests("error"), redis.requests("miss")) == (1, 1, 0)
+            await redis.cache.put(entry())
+            assert await redis.cache.get(entry().origin) == entry()
+
+
+@pytest.mark.parametrize("stored", [b"rubbish", b"{}", b'{"key":"x","spec":{}}', b"\xff"])
+async def test_a_wrong_origin_is_deleted_and_counted(redis_server: RedisServer, stored: bytes) -> None:
+    key = f"nm:v1:digest:{entry().digest[7:]}"
+    with redis_server.connect() as client:
+        client.set(key, stored)
+        async with connected(redis_server.url) as redis:
+            assert await redis.cache.find(entry().digest) is None
+            assert client.exists(key) == 0
+            assert redis.errors("corrupt") == 1
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+async def test_half_an_entry_is_a_miss(redis_server: RedisServer, gone: int) -> None:
+    async with connected(redis_server.url) as redis:
+        await redis.cache.put(entry())
+        with redis_server.connect() as client:
+            client.delete(keys()[gone])
+        assert await redis.cache.get(entry().origin) is None
+        assert (redis.requests("miss"), redis.requests("error")) == (1, 0)
+
+
+async def test_a_key_of_another_type(redis_server: RedisServer) -> None:
+    with redis_server.connect() as client:
+        client.lpush(keys()[1], "x")
+        async with connected(redis_server.url) as redis:
+            assert await redis.cache.get(entry().origin) is None
+            await redis.cache.put(entry())
+            assert await redis.cache.get(entry().origin) == entry()
+
+
+async def test_down_is_an_error_and_no_miss(redis_server: RedisServer) -> None:
+    redis_server.kill()
+    async with connected(redis_server.url) as redis:
+        assert await redis.cache.get(entry().origin) is None
+        assert await redis.cache.find(entry().digest) is None
+        await redis.cache.put(entry())
+        assert (redis.errors("connection"), redis.requests("error"), redis.requests("miss")) == (3, 3, 0)
+
+
+async def test_killed_between_two_calls_and_restarted(redis_server: RedisServer) -> None:
+    async with connected(redis_server.url) as redis:
+        await redis.cache.put(entry())
+        redis_server.kill()
+        assert await redis.cache.get(entry().origin) is None
+        redis_server.start()
+        assert await redis.cache.get(entry().origin) is None
+        await redis.cache.put(entry())
+        assert await redis.cache.get(entry().origin) == entry()
+
+
+async def test_paused_times_out_and_works_again_afterwards(redis_server: RedisServer) -> None:
+    async with connected(redis_server.url) as redis:
+        await redis.cache.put(entry())
+        redis_server.pause()
+        assert await redis.cache.get(entry().origin) is None
+        assert redis.errors("timeout") == 1
+        redis_server.resume()
+        assert await redis.cache.get(entry().origin) == entry()
+
+
+async def test_a_cancelled_call_does_not_shift_later_replies(redis_server: RedisServer) -> None:
+    async with connected(redis_server.url) as redis:
+        for number in range(3):
+            await redis.cache.put(entry(number))
+        for _ in range(20):
+            calls = [asyncio.create_task(redis.cache.get(entry(0).origin)) for _ in range(5)]
+            await asyncio.sleep(0)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            assert await redis.cache.get(entry(1).origin) == entry(1)
+            assert await redis.cache.get(entry(2).origin) == entry(2)
+
+
+async def test_full_still_reads(redis_server: RedisServer) -> None:
+    async with connected(redis_server.url) as redis:
+        await redis.cache.put(entry(0))
+        with redis_server.connect() as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("maxmemory", 1)
+        await redis.cache.put(entry(1))
+        assert redis.errors("response") == 1
+        assert await redis.cache.get(entry(1).origin) is None
+        assert await redis.cache.get(entry(0).origin) == entry(0)
+
+
+@pytest.mark.parametrize("banner", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\xff\x00\xff" * 100, b"*-7\r\n", b"+OK\r\n+OK\r\n+OK\r\n" * 20, b""])
+async def test_what_answers_is_no_redis(banner: bytes) -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(banner)
+        await writer.drain()
+        writer.close()
+
+    async with (
+        await asyncio.start_server(answer, "127.0.0.1", 0) as server,
+        connected(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}") as redis,
+    ):
+        for _ in range(3):
+            await redis.cache.put(entry())
+            assert await redis.cache.get(entry().origin) is None
+            assert await redis.cache.find(entry().digest) is None
+        assert redis.requests("hit") == redis.requests("miss") == 0
+
+
+async def test_the_breaker_skips_a_dead_server_and_finds_a_living_one(redis_server: RedisServer) -> None:
+    redis_server.kill()
+    async with connected(redis_server.url, threshold=2, cooldown_s=3600) as redis:
+        for _ in range(5):
+            await redis.cache.get(entry().origin)
+        assert (redis.requests("error"), redis.requests("skipped")) == (2, 3)
+    async with connected(redis_server.url, threshold=2, cooldown_s=0) as redis:
+        for _ in range(5):
+            await redis.cache.get(entry().origin)
+        redis_server.start()
+        await redis.cache.put(entry())
+        assert await redis.cache.get(entry().origin) == entry()
+
+
+async def test_more_calls_than_connections(redis_server: RedisServer) -> None:
+    async with connected(redis_server.url) as redis:
+        await redis.cache.put(entry())
+        results = await asyncio.gather(*(redis.cache.get(entry().origin) for _ in range(100)))
+        assert results == [entry()] * 100

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import anyio
+import pytest
+from neumeta_service.flight import SingleFlight
+
+pytestmark = pytest.mark.anyio
+
+
+class Work:
+    def __init__(self) -> None:
+        self.runs = 0
+        self.finished = 0
+        self.gate = anyio.Event()
+
+    async def __call__(self) -> int:
+        self.runs += 1
+        await self.gate.wait()
+        self.finished += 1
+        return self.runs
+
+
+async def test_equal_keys_share_one_run_and_others_do_not() -> None:
+    flights, work, other = SingleFlight[int](), Work(), Work()
+    results: list[int] = []
+
+    async def ask(key: str, what: Work) -> None:
+        results.append(await flights.run(key, what))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(50):
+            tasks.start_soon(ask, "a", work)
+        tasks.start_soon(ask, "b", other)
+        await anyio.wait_all_tasks_blocked()
+        work.gate.set()
+        other.gate.set()
+    assert results == [1] * 51
+    assert (work.runs, other.runs) == (1, 1)
+
+
+async def test_after_landing_the_work_runs_again() -> None:
+    flights, work = SingleFlight[int](), Work()
+    work.gate.set()
+    assert [await flights.run("a", work), await flights.run("a", work)] == [1, 2]
+
+
+async def test_a_failure_reaches_everybody_and_is_not_kept() -> None:
+    flights, gate = SingleFlight[int](), anyio.Event()
+    failures = 0
+
+    async def fail() -> int:
+        await gate.wait()
+        raise LookupError
+
+    async def ask() -> None:
+        nonlocal failures
+        with pytest.raises(LookupError):
+            await flights.run("a", fail)
+        failures += 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        gate.set()
+    assert failures == 3
+    work = Work()
+    work.gate.set()
+    assert await flights.run("a", work) == 1
+
+
+async def test_a_cancelled_caller_leaves_the_work_running() -> None:
+    flights, work = SingleFlight[int](), Work()
+    results: list[int] = []
+
+    async def stay() -> None:
+        results.append(await flights.run("a", work))
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.move_on_after(0.01):
+            await flights.run("a", work)
+        tasks.start_soon(stay)
+        await anyio.wait_all_tasks_blocked()
+        work.gate.set()
+    assert results == [1]
+    assert work.runs == 1
+
+
+async def test_drain_waits_for_work_that_nobody_waits_for() -> None:
+    flights, work = SingleFlight[int](), Work()
+    with anyio.move_on_after(0.01):
+        await flights.run("a", work)
+    assert work.finished == 0
+    work.gate.set()
+    await flights.drain()
+    assert work.finished == 1

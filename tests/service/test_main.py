@@ -1,0 +1,92 @@
+"""The command, as a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from neumeta_service.__main__ import main
+from neumeta_service.settings import Settings, variable
+
+from tests.service.redis_server import free_port
+from tests.service.serving import POST, wait_for
+
+
+@contextmanager
+def command(log: Path, **settings: object) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NEUMETA_")}
+    environment |= {f"NEUMETA_{name.upper()}": str(value) for name, value in settings.items()}
+    with log.open("wb") as stream:
+        process = subprocess.Popen([sys.executable, "-m", "neumeta_service"], env=environment, stdout=stream, stderr=stream)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_until_it_serves(process: subprocess.Popen[bytes], url: str) -> None:
+    def answers() -> bool:
+        assert process.poll() is None, "the command ended"
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{url}/livez").status_code == 200
+        return False
+
+    wait_for(answers)
+
+
+def test_serves_until_interrupted(models: Path, tmp_path: Path) -> None:
+    log, port = tmp_path / "log", free_port()
+    url = f"http://127.0.0.1:{port}"
+    with command(log, models=models, port=port, device="cpu") as process:
+        wait_until_it_serves(process, url)
+        response = httpx.post(f"{url}{POST}", json={"compression": 0.5}, headers={"x-request-id": "from-the-test"})
+        assert response.status_code == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    lines = log.read_text().splitlines()
+    assert not [line for line in lines if "Traceback" in line or "WARNING" in line or "ERROR" in line]
+    served = [line for line in lines if POST in line]
+    assert len(served) == 1
+    assert "INFO" in served[0]
+    assert "[from-the-test]" in served[0]
+    assert " 200 built key=" in served[0]
+
+
+def test_setting_host_and_port_and_log_level(models: Path, tmp_path: Path) -> None:
+    log, port = tmp_path / "log", free_port()
+    with command(log, models=models, host="127.0.0.2", port=port, log_level="warning", device="cpu") as process:
+        wait_until_it_serves(process, f"http://127.0.0.2:{port}")
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://127.0.0.1:{port}/livez")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert log.read_text() == ""
+
+
+@pytest.mark.parametrize(("name", "value"), [("NEUMETA_PROT", "1"), ("NEUMETA_PORT", "eighty"), ("NEUMETA_DEVICE", "cuda:99")])
+def test_a_wrong_setting_ends_it_with_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, models: Path, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv("NEUMETA_MODELS", str(models))
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 2
+    message = capsys.readouterr().err.splitlines()
+    assert len(message) == 1
+    assert message[0].startswith("neumeta-service: ")
+
+
+def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(variable(name) in shown for name in Settings.model_fields)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from neumeta_service.problems import PROBLEMS
+
+from tests.service.serving import in_process, tiny_app
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def document(models: Path) -> dict[str, Any]:
+    async with in_process(tiny_app(models)) as client:
+        described: dict[str, Any] = (await client.get("/openapi.json")).json()
+        return described
+
+
+def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for path in document["paths"].values() for operation in path.values()]
+
+
+async def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
+    ids = {
+        f"{method.upper()} {path}": operation["operationId"] for path, methods in document["paths"].items() for method, operation in methods.items()
+    }
+    assert ids == {
+        "GET /v1/models": "list_models",
+        "GET /v1/models/{name}": "get_model",
+        "GET /v1/models/{name}/curve": "get_curve",
+        "POST /v1/models/{name}/materialize": "materialize",
+        "GET /v1/artifacts/{digest}": "get_artifact",
+        "HEAD /v1/artifacts/{digest}": "head_artifact",
+        "GET /livez": "get_livez",
+        "GET /readyz": "get_readyz",
+        "GET /metrics": "get_metrics",
+    }
+
+
+async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    references = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+    assert references == document["components"]["schemas"].keys()
+
+
+async def test_problems_are_described_as_problems(document: dict[str, Any]) -> None:
+    described = set()
+    for operation in operations(document):
+        for status, answer in operation["responses"].items():
+            if status == "default" or int(status) >= 400:
+                assert list(answer["content"]) == ["application/problem+json"]
+                described |= {(code, status) for code in re.findall("`([a-z_]+)`", answer["description"])}
+    assert described <= {(code, str(int(status))) for code, (status, _) in PROBLEMS.items()}
+
+
+async def test_materialize_answers_bytes_or_a_manifest(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/models/{name}/materialize"]["post"]
+    assert operation["responses"]["200"]["content"].keys() == {"application/json", "application/octet-stream"}
+    request = document["components"]["schemas"]["MaterializeRequest"]
+    assert request["additionalProperties"] is False
+    assert request["properties"]["compression"]["type"] == "number"

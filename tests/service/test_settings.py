@@ -1,0 +1,136 @@
+"""Every setting: its effect, its documentation, and what a wrong one gets. Host, port and log level: test_main.py."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import anyio
+import pytest
+from neumeta_core.errors import DeviceUnavailable
+from neumeta_service.app import create_app
+from neumeta_service.settings import Settings, SettingsError, load_settings, variable
+
+from tests.service import test_main
+from tests.service.redis_server import RedisServer
+from tests.service.serving import POST, in_process, tier, tiny_app
+
+pytestmark = pytest.mark.anyio
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+async def test_setting_models(models: Path) -> None:
+    async with in_process(create_app(Settings(models=models))) as client:
+        assert [model["name"] for model in (await client.get("/v1/models")).json()["models"]] == ["tiny"]
+
+
+async def test_setting_device(models: Path) -> None:
+    with pytest.raises(DeviceUnavailable, match="cuda:99"):
+        create_app(Settings(models=models, device="cuda:99"))
+    app = create_app(Settings(models=models, device="cpu"))
+    assert {manifold.device.type for manifold in app.state.engine.catalog} == {"cpu"}
+
+
+async def test_setting_cache_bytes(models: Path) -> None:
+    for cache_bytes, expected in ((0, "built"), (1_000_000, "memory")):
+        async with in_process(tiny_app(models, cache_bytes=cache_bytes)) as client:
+            await client.post(POST, json={"compression": 0.5})
+            assert tier(await client.post(POST, json={"compression": 0.5})) == expected
+
+
+async def test_setting_redis_url(models: Path, redis_server: RedisServer) -> None:
+    for expected in ("built", "redis"):
+        async with in_process(tiny_app(models, redis_url=redis_server.url)) as client:
+            assert tier(await client.post(POST, json={"compression": 0.5})) == expected
+
+
+async def test_setting_redis_timeout_s(models: Path, redis_server: RedisServer) -> None:
+    async with in_process(tiny_app(models, redis_url=redis_server.url)) as client:
+        await client.post(POST, json={"compression": 0.5})
+    redis_server.pause()
+    async with in_process(tiny_app(models, redis_url=redis_server.url, redis_timeout_s=0.05)) as client:
+        assert tier(await client.post(POST, json={"compression": 0.5})) == "built", "gave up"
+    async with in_process(tiny_app(models, redis_url=redis_server.url, redis_timeout_s=50)) as client, anyio.create_task_group() as tasks:
+
+        async def patient() -> None:
+            assert tier(await client.post(POST, json={"compression": 0.5})) == "redis", "waited"
+
+        tasks.start_soon(patient)
+        await anyio.sleep(0.5)
+        redis_server.resume()
+
+
+async def test_setting_redis_ttl_s(models: Path, redis_server: RedisServer) -> None:
+    async with in_process(tiny_app(models, redis_url=redis_server.url, redis_ttl_s=1000)) as client:
+        await client.post(POST, json={"compression": 0.5})
+    with redis_server.connect() as redis:
+        lifetimes = [redis.ttl(key) for key in redis.scan_iter()]
+    assert len(lifetimes) == 3
+    assert all(800 < lifetime <= 1100 for lifetime in lifetimes)
+
+
+async def test_setting_redis_max_value_bytes(models: Path, redis_server: RedisServer) -> None:
+    async with in_process(tiny_app(models, redis_url=redis_server.url, redis_max_value_bytes=5000)) as client:
+        small, large = [await client.post(POST, json={"compression": compression}) for compression in (0.75, 0)]
+        assert len(small.content) < 5000 < len(large.content)
+    async with in_process(tiny_app(models, redis_url=redis_server.url)) as client:
+        assert [tier(await client.post(POST, json={"compression": compression})) for compression in (0.75, 0)] == ["redis", "built"]
+
+
+def test_every_setting_has_a_test() -> None:
+    tests = [name for name in (*globals(), *vars(test_main)) if name.startswith("test_setting_")]
+    for name in Settings.model_fields:
+        assert any(name in test for test in tests), name
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = {match[1]: match[0] for match in re.finditer(r"^\| `(NEUMETA_\w+)` \|.*$", DOCUMENTATION.read_text(), re.MULTILINE)}
+    assert rows.keys() == {variable(name) for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        default = "none" if field.default is None else f"`{field.default}`"
+        assert f"| {default} |" in rows[variable(name)]
+        assert field.description
+        assert field.description.replace("\n", " ") in rows[variable(name)]
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, models: Path) -> None:
+    monkeypatch.setenv("NEUMETA_MODELS", str(models))
+    monkeypatch.setenv("NEUMETA_PORT", "8123")
+    monkeypatch.setenv("NEUMETA_REDIS_URL", "")
+    assert load_settings() == Settings(models=models, port=8123, redis_url=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("NEUMETA_PROT", "1", r"NEUMETA_PROT is not a setting\. Did you mean NEUMETA_PORT\? The settings are NEUMETA_HOST, .*NEUMETA_LOG_LEVEL\."),
+        ("neumeta_prot", "1", "neumeta_prot is not a setting"),
+        ("NEUMETA_", "1", "is not a setting"),
+        ("NEUMETA_PORT", "eighty", "NEUMETA_PORT: .*valid integer"),
+        ("NEUMETA_PORT", "65536", "NEUMETA_PORT: .*65535"),
+        ("NEUMETA_MODELS", "/nowhere/at/all", "NEUMETA_MODELS: .*director"),
+        ("NEUMETA_CACHE_BYTES", "-1", "NEUMETA_CACHE_BYTES: "),
+        ("NEUMETA_REDIS_TIMEOUT_S", "0", "NEUMETA_REDIS_TIMEOUT_S: "),
+        ("NEUMETA_REDIS_TTL_S", "0", "NEUMETA_REDIS_TTL_S: "),
+        ("NEUMETA_REDIS_MAX_VALUE_BYTES", "x", "NEUMETA_REDIS_MAX_VALUE_BYTES: "),
+        ("NEUMETA_LOG_LEVEL", "loud", "NEUMETA_LOG_LEVEL: .*'info'"),
+        ("NEUMETA_REDIS_URL", "http://user:s3cret@redis", "NEUMETA_REDIS_URL: .*rediss://"),
+    ],
+)
+def test_a_wrong_setting_is_a_sentence(monkeypatch: pytest.MonkeyPatch, models: Path, name: str, value: str, sentence: str) -> None:
+    monkeypatch.setenv("NEUMETA_MODELS", str(models))
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=sentence) as caught:
+        load_settings()
+    assert "s3cret" not in str(caught.value)
+
+
+def test_foreign_names_are_let_through(monkeypatch: pytest.MonkeyPatch, models: Path) -> None:
+    monkeypatch.setenv("NEUMETA_MODELS", str(models))
+    monkeypatch.setenv("NEUMETA_CLIENT_URL", "http://127.0.0.1:8080")
+    monkeypatch.setenv("NEUMETA_DATA", "/data")
+    load_settings()
+
+
+def test_secrets_are_not_shown(models: Path) -> None:
+    assert "s3cret" not in repr(Settings(models=models, redis_url="redis://:s3cret@redis"))
