@@ -1,0 +1,64 @@
+"""Pull a network of the size that a device can run from a NeuMeta service, verified and cached.
+
+    from neumeta_client import Client
+
+    with Client("http://127.0.0.1:8080") as client:
+        artifact = client.pull("lenet-mnist", compression=0.6)
+"""
+
+from neumeta_client._artifact import Artifact
+from neumeta_client._async_client import AsyncClient
+from neumeta_client._client import Client
+from neumeta_client._errors import (
+    ArtifactGone,
+    BudgetImpossible,
+    CacheError,
+    ConnectionFailed,
+    FieldError,
+    IntegrityError,
+    InvalidRequest,
+    MissingExtra,
+    ModelNotFound,
+    ModelRefused,
+    NeuMetaClientError,
+    RequestError,
+    ServiceError,
+    ServiceUnavailable,
+    UnexpectedAnswer,
+)
+from neumeta_client._types import ChannelGroup, Compression, Cost, Curve, CurvePoint, Input, Manifest, Model, ModelSummary, Output, Quality, Spec
+from neumeta_client._version import __version__
+
+__all__ = [
+    "Artifact",
+    "ArtifactGone",
+    "AsyncClient",
+    "BudgetImpossible",
+    "CacheError",
+    "ChannelGroup",
+    "Client",
+    "Compression",
+    "ConnectionFailed",
+    "Cost",
+    "Curve",
+    "CurvePoint",
+    "FieldError",
+    "Input",
+    "IntegrityError",
+    "InvalidRequest",
+    "Manifest",
+    "MissingExtra",
+    "Model",
+    "ModelNotFound",
+    "ModelRefused",
+    "ModelSummary",
+    "NeuMetaClientError",
+    "Output",
+    "Quality",
+    "RequestError",
+    "ServiceError",
+    "ServiceUnavailable",
+    "Spec",
+    "UnexpectedAnswer",
+    "__version__",
+]

@@ -1,0 +1,123 @@
+"""Every error that this package raises.
+
+NeuMetaClientError
+├── RequestError             what was asked for cannot be had; ask for something else
+│   ├── InvalidRequest       an argument is missing, unknown or out of range
+│   ├── BudgetImpossible     no member of the family is small enough
+│   └── ModelNotFound        the service has no model of that name
+├── ServiceError             the service answered with an error
+│   ├── ServiceUnavailable   it is starting, overloaded or behind a proxy that cannot reach it; ask again later
+│   ├── ModelRefused         the service found a fault in the model's file and does not serve it
+│   ├── ArtifactGone         the artifact was evicted, and a repeated request did not bring it back
+│   └── UnexpectedAnswer     the answer is not what the HTTP API promises
+├── ConnectionFailed         no answer, or not all of it: refused, timed out, cut
+├── IntegrityError           the bytes are not those that the manifest names
+├── CacheError               a file on this device cannot be read or written
+└── MissingExtra             a part of this package that is optional is not installed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class NeuMetaClientError(Exception):
+    """Root of all errors of this package.
+
+    ``status`` is the HTTP status and ``problem`` the problem document of the answer behind the error; None and empty when
+    there was no answer.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, problem: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem = dict(problem or {})
+
+    @property
+    def code(self) -> str | None:
+        """The service's stable name for what went wrong."""
+        return _text(self.problem.get("code"))
+
+    @property
+    def request_id(self) -> str | None:
+        """The name of the request in the service's log."""
+        return _text(self.problem.get("request_id"))
+
+
+class RequestError(NeuMetaClientError):
+    """What was asked for cannot be had."""
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One field of a request that is not allowed, and what is."""
+
+    field: str
+    value: object
+    expected: str
+
+
+class InvalidRequest(RequestError):
+    """An argument is missing, unknown or out of range."""
+
+    @property
+    def errors(self) -> tuple[FieldError, ...]:
+        """Each field that the service refused; empty when the request was not sent."""
+        entries = self.problem.get("errors")
+        found = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+        return tuple(FieldError(str(entry.get("field")), entry.get("value"), str(entry.get("expected"))) for entry in found)
+
+
+class BudgetImpossible(RequestError):
+    """No member of the family fits the budget."""
+
+    @property
+    def smallest(self) -> dict[str, int]:
+        """The cost of the smallest member: ``params``, ``macs``, ``bytes``."""
+        costs = self.problem.get("smallest")
+        return {str(name): cost for name, cost in costs.items() if isinstance(cost, int)} if isinstance(costs, dict) else {}
+
+
+class ModelNotFound(RequestError):
+    """The service has no model of that name."""
+
+
+class ServiceError(NeuMetaClientError):
+    """The service answered with an error; ``code`` and ``status`` say which."""
+
+
+class ServiceUnavailable(ServiceError):
+    """The service cannot answer now; the same request may succeed later."""
+
+
+class ModelRefused(ServiceError):
+    """The service found a fault in the model's file and does not serve it."""
+
+
+class ArtifactGone(ServiceError):
+    """The artifact was evicted, and a repeated request did not bring it back."""
+
+
+class UnexpectedAnswer(ServiceError):
+    """The answer is not what the HTTP API promises."""
+
+
+class ConnectionFailed(NeuMetaClientError):
+    """The service could not be reached, or the connection ended before the whole answer had come."""
+
+
+class IntegrityError(NeuMetaClientError):
+    """The bytes are not those that the manifest names; nothing was kept."""
+
+
+class CacheError(NeuMetaClientError):
+    """A file on this device cannot be read or written."""
+
+
+class MissingExtra(NeuMetaClientError, ImportError):
+    """A part of this package that is optional is not installed."""
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

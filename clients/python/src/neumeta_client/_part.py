@@ -1,0 +1,86 @@
+"""A file that appears whole and verified, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from uuid import uuid4
+
+from neumeta_client._errors import CacheError, IntegrityError
+
+
+class Part:
+    """A file in the making, beside its target under a name of its own; leaving the ``with`` block removes what was not committed.
+
+    Raises IntegrityError for bytes that are not those of ``digest`` and ``size``, CacheError when the disk refuses.
+    """
+
+    def __init__(self, target: Path, *, digest: str, size: int) -> None:
+        self.target = target
+        self.digest = digest
+        self.size = size
+        self._path = target.with_name(f"{target.name}.{uuid4().hex}.part")
+        self._sha256 = hashlib.sha256()
+        self._written = 0
+
+    def __enter__(self) -> Part:
+        with disk_errors(self.target):
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            # Created by open, so that the file gets the permissions that the user's umask says.
+            self._file = self._path.open("xb")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        # Closing flushes, which a full disk refuses; the error that matters was raised before.
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._path.unlink()
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes; refuses those that go beyond ``size``."""
+        self._written += len(chunk)
+        if self._written > self.size:
+            raise IntegrityError(f"More than the {self.size} bytes that the manifest names came for {self.digest}.")
+        self._sha256.update(chunk)
+        with disk_errors(self.target):
+            self._file.write(chunk)
+
+    def commit(self) -> Path:
+        """Verify, make durable and put in place."""
+        if self._written < self.size:
+            raise IntegrityError(f"Only {self._written} of the {self.size} bytes that the manifest names came for {self.digest}.")
+        found = f"sha256:{self._sha256.hexdigest()}"
+        if found != self.digest:
+            raise IntegrityError(f"The bytes have the digest {found}; expected {self.digest}.")
+        with disk_errors(self.target):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._path.replace(self.target)
+            _sync_folder(self.target.parent)
+        return self.target
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn every OSError into a CacheError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise CacheError(f"{path} cannot be read or written: {error.strerror or error}.") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    # Windows has no way to open a folder; there the rename is as durable as it gets.
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

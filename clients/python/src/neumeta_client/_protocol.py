@@ -1,0 +1,183 @@
+"""The HTTP API in pure functions, for both clients: requests out, answers in, every failure an error of this package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+import httpx
+
+from neumeta_client._errors import (
+    ArtifactGone,
+    BudgetImpossible,
+    ConnectionFailed,
+    InvalidRequest,
+    ModelNotFound,
+    ModelRefused,
+    NeuMetaClientError,
+    ServiceError,
+    ServiceUnavailable,
+    UnexpectedAnswer,
+)
+from neumeta_client._part import Part
+from neumeta_client._types import MODEL_NAME, Manifest
+
+MAX_JSON_BYTES = 16 << 20
+
+ERRORS_BY_CODE: Mapping[str, type[NeuMetaClientError]] = {
+    "artifact_gone": ArtifactGone,
+    "body_too_large": InvalidRequest,
+    "budget_impossible": BudgetImpossible,
+    "invalid_request": InvalidRequest,
+    "model_not_found": ModelNotFound,
+    "model_refused": ModelRefused,
+    "not_ready": ServiceUnavailable,
+}
+_TEMPORARY = (429, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request; the bytes of a good answer go ``into`` a part, or are read as JSON."""
+
+    method: str
+    path: str
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Accept": "application/json"})
+    into: Part | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which member is wanted: exactly one of ``compression``, ``widths`` and ``budget``, and a number format."""
+
+    compression: float | None = None
+    widths: Mapping[str, int] | None = None
+    budget: Mapping[str, int] | None = None
+    precision: str = "fp32"
+
+    def body(self) -> bytes:
+        """The JSON body of the request. Raises InvalidRequest."""
+        selectors: dict[str, object] = {"compression": self.compression, "widths": self.widths, "budget": self.budget}
+        chosen = {name: value for name, value in selectors.items() if value is not None}
+        if len(chosen) != 1:
+            given = " and ".join(chosen) or "none of them"
+            raise InvalidRequest(f"Exactly one of compression, widths and budget says which size is wanted; given: {given}.")
+        try:
+            return json.dumps({**chosen, "precision": self.precision}, allow_nan=False, default=_as_object).encode()
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(f"The request is not allowed: {one_line(str(error))}; expected finite numbers, integers and strings.") from error
+
+
+def read(path: str) -> Request:
+    """A request for a JSON document."""
+    return Request("GET", path)
+
+
+def materialize(name: str, selection: Selection) -> Request:
+    """A request for the manifest of a member. Raises InvalidRequest."""
+    headers = {"Accept": "application/json", "Content-Type": "application/json"}
+    return Request("POST", f"{model_path(name)}/materialize", content=selection.body(), headers=headers)
+
+
+def download(manifest: Manifest, part: Part) -> Request:
+    """A request for the bytes of an artifact."""
+    return Request("GET", manifest.url, headers={"Accept": "application/octet-stream", "Accept-Encoding": "identity"}, into=part)
+
+
+def model_path(name: str) -> str:
+    """The path of a model. Raises InvalidRequest."""
+    if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
+        raise InvalidRequest(f"name: {name!r} is not allowed; expected up to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit first.")
+    return f"/v1/models/{name}"
+
+
+class Answer:
+    """One HTTP answer as it comes in."""
+
+    def __init__(self, request: Request) -> None:
+        self._into = request.into
+        self._body = bytearray()
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Status and headers are there."""
+        self._status = status
+        self._type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if status != HTTPStatus.OK:
+            self._into = None
+
+    def write(self, chunk: bytes) -> None:
+        """A piece of the body is there."""
+        if self._into is not None:
+            self._into.write(chunk)
+        elif len(self._body) + len(chunk) > MAX_JSON_BYTES:
+            raise UnexpectedAnswer(f"The service's answer is longer than {MAX_JSON_BYTES} bytes.", status=self._status)
+        else:
+            self._body += chunk
+
+    def result(self) -> object:
+        """The JSON value of a good answer (None when the bytes went into a part); raises the error that another one stands for."""
+        if self._status != HTTPStatus.OK:
+            raise error_of(self._status, self._type, bytes(self._body))
+        return None if self._into is not None else _json(bytes(self._body), self._status)
+
+
+def error_of(status: int, media_type: str, body: bytes) -> NeuMetaClientError:
+    """The error that an answer other than 200 stands for: by ``code`` in a problem document, else by status."""
+    problem = _problem(body) if media_type == "application/problem+json" else {}
+    code = problem.get("code")
+    fallback = ServiceUnavailable if status in _TEMPORARY else ServiceError
+    kind = ERRORS_BY_CODE.get(code, fallback) if isinstance(code, str) else fallback
+    detail = problem.get("detail") or problem.get("title")
+    unknown = f"The answer is {_status_name(status)}, from a proxy or from something that is not a NeuMeta service."
+    return kind(one_line(detail) if isinstance(detail, str) else unknown, status=status, problem=problem)
+
+
+@contextmanager
+def connection_errors(url: httpx.URL) -> Iterator[None]:
+    """The one place where failures of httpx become ConnectionFailed."""
+    shown = url.copy_with(userinfo=b"")
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise ConnectionFailed(f"{shown} did not answer in time ({type(error).__name__}).") from error
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        reason = one_line(str(error)).rstrip(".") or type(error).__name__
+        raise ConnectionFailed(f"The connection to {shown} failed: {reason}.") from error
+
+
+def one_line(text: str) -> str:
+    """Text by others, fit for terminals and logs: no control characters, of bounded length."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:500]
+
+
+def _as_object(value: object) -> dict[str, object]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{value!r} is no JSON value")
+
+
+def _json(body: bytes, status: int) -> object:
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UnexpectedAnswer("The answer is not JSON; is there a NeuMeta service at this address?", status=status) from error
+    return value
+
+
+def _problem(body: bytes) -> dict[str, object]:
+    try:
+        problem = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+def _status_name(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)

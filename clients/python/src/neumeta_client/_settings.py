@@ -1,0 +1,43 @@
+"""What a client is told once: the service's address, how long to wait, and where artifacts are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import httpx
+import platformdirs
+
+from neumeta_client._errors import InvalidRequest
+from neumeta_client._version import __version__
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+HEADERS = {"User-Agent": f"neumeta-client/{__version__}"}
+
+
+def service_url(url: str | None) -> httpx.URL:
+    """The service's address: the argument, else NEUMETA_CLIENT_URL, else this machine. Raises InvalidRequest."""
+    text = url if url is not None else os.environ.get("NEUMETA_CLIENT_URL") or DEFAULT_URL
+    expected = "expected http://HOST:PORT or https://HOST"
+    try:
+        parsed = httpx.URL(text)
+    except (httpx.InvalidURL, TypeError) as error:
+        raise InvalidRequest(f"url: {text!r} is not allowed; {expected}.") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InvalidRequest(f"url: {text!r} is not allowed; {expected}.")
+    return parsed
+
+
+def needs_tls(url: httpx.URL) -> bool:
+    """Whether certificates are checked: always with https; with http there is no TLS, as redirects are not followed.
+
+    Loading the certificates of all authorities takes longer than a pull from the cache.
+    """
+    return url.scheme != "http"
+
+
+def cache_folder(cache: str | os.PathLike[str] | None) -> Path:
+    """Where artifacts are kept: the argument, else NEUMETA_CLIENT_CACHE, else the user's cache folder."""
+    chosen = cache if cache is not None else os.environ.get("NEUMETA_CLIENT_CACHE")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("neumeta", appauthor=False)

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from neumeta_client.__main__ import main
+
+# A shell that starts the tests in the background lets its children ignore interrupts.
+MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from neumeta_client.__main__ import main; main()"
+
+
+@pytest.fixture(autouse=True)
+def _environment(service, cache, monkeypatch):
+    monkeypatch.setenv("NEUMETA_CLIENT_URL", service.url)
+    monkeypatch.setenv("NEUMETA_CLIENT_CACHE", str(cache))
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command line: exit code, standard output, standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["neumeta-client", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", MAIN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+
+
+def test_pull_prints_the_path(run, service):
+    code, out, err = run("pull", "lenet-mnist", "--compression", "0.5")
+    assert code == 0
+    assert Path(out.strip()).read_bytes() == service.make({"compression": 0.5, "precision": "fp32"})
+    assert "17,000 parameters" in err
+    assert "downloaded" in err
+    assert "from the cache" in run("pull", "lenet-mnist", "--compression", "0.5")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        (["--compression", "0.5", "--precision", "fp16"], {"compression": 0.5, "precision": "fp16"}),
+        (["--width", "conv1=8", "--width", "conv2=16"], {"widths": {"conv1": 8, "conv2": 16}, "precision": "fp32"}),
+        (["--budget", "params=9000", "--budget", "bytes=90000"], {"budget": {"params": 9000, "bytes": 90000}, "precision": "fp32"}),
+    ],
+)
+def test_pull_asks_for_what_was_said(run, service, arguments, body):
+    assert run("pull", "lenet-mnist", *arguments)[0] == 0
+    assert json.loads(service.requests[0][3]) == body
+
+
+def test_pull_as_json_with_output(run, tmp_path):
+    target = tmp_path / "small.onnx"
+    code, out, err = run("pull", "lenet-mnist", "--compression", "0.5", "--output", str(target), "--json")
+    printed = json.loads(out)
+    assert (code, err, printed["path"], printed["from_cache"]) == (0, "", str(target), False)
+    assert printed["manifest"]["size"] == target.stat().st_size
+
+
+def test_models(run):
+    code, out, _ = run("models")
+    assert code == 0
+    assert "lenet-mnist" in out
+    assert "The file ends after 10 bytes." in out
+    assert [model["state"] for model in json.loads(run("models", "--json")[1])] == ["ready", "refused"]
+
+
+def test_curve(run):
+    code, out, _ = run("curve", "lenet-mnist")
+    assert code == 0
+    assert [word for word in ("compression", "accuracy", "0.500", "60,000", "held out") if word not in out] == []
+    assert json.loads(run("curve", "lenet-mnist", "--json")[1])["points"][1]["compression"] == 0.5
+
+
+def test_text_of_the_service_is_shown_as_it_is(run, service):
+    model = {"name": "[red]x", "version": 1, "state": "ready", "reason": "\x1b[31m[/nothing]"}
+    service.on("models", service.reply(200, "application/json", json.dumps({"models": [model]}).encode()))
+    code, out, _ = run("models")
+    assert code == 0
+    assert "[red]x" in out
+    assert "[/nothing]" in out
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pull"],
+        ["pull", "lenet-mnist"],
+        ["pull", "lenet-mnist", "--compression", "0.5", "--budget", "params=9"],
+        ["pull", "lenet-mnist", "--compression", "half"],
+        ["pull", "lenet-mnist", "--width", "conv1"],
+        ["pull", "lenet-mnist", "--width", "conv1=8", "--width", "conv1=9"],
+        ["pull", "lenet-mnist", "--budget", "params=-3"],
+        ["pull", "../evil", "--compression", "0.5"],
+        ["models", "--url", "nonsense"],
+        ["models", "--nonsense"],
+        ["nonsense"],
+    ],
+)
+def test_wrong_usage_exits_with_2(run, service, arguments):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err
+    assert "Traceback" not in err
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"), [("invalid_request", 422, 2), ("model_not_found", 404, 2), ("not_ready", 503, 1), ("internal_error", 500, 1)]
+)
+def test_an_error_is_one_sentence_with_its_exit_code(run, service, code, status, expected):
+    service.on("materialize", service.problem(code, status))
+    assert run("pull", "lenet-mnist", "--compression", "0.5") == (expected, "", f"neumeta-client: It is {code}. (request r1)\n")
+
+
+def test_no_service_exits_with_1(run):
+    code, out, err = run("models", "--url", "http://127.0.0.1:1")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "http://127.0.0.1:1" in err
+
+
+def test_wrong_bytes_exit_with_3(run, service, files):
+    service.on("artifact", service.wrong, service.wrong)
+    code, out, err = run("pull", "lenet-mnist", "--compression", "0.5")
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert files() == []
+
+
+def test_a_process_of_its_own(files):
+    process = start("pull", "lenet-mnist", "--compression", "0.5")
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, err.count("\n")) == (0, 1)
+    assert out.strip().endswith(files()[0])
+
+
+def test_an_interrupt_exits_with_130_and_leaves_nothing(service, files):
+    service.on("artifact", service.stall)
+    process = start("pull", "lenet-mnist", "--compression", "0.5")
+    assert service.stalled.wait(300)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert files() == []
+
+
+@pytest.mark.parametrize("command", [[], ["pull"], ["models"], ["curve"]])
+def test_help_teaches_by_example(run, command):
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    assert f"neumeta-client {' '.join(command)}".strip() in out

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+
+import pytest
+
+from neumeta_client import InvalidRequest
+
+
+def test_pull_gives_the_bytes_that_the_manifest_names(client, service, cache, files):
+    artifact = client.pull("lenet-mnist", compression=0.5)
+    data = artifact.path.read_bytes()
+    hexdigest = sha256(data).hexdigest()
+    assert data == service.make({"compression": 0.5, "precision": "fp32"})
+    assert artifact.digest == artifact.manifest.digest == f"sha256:{hexdigest}"
+    assert artifact.path == cache / "blobs" / "sha256" / f"{hexdigest}.onnx"
+    assert artifact.manifest.size == len(data)
+    assert not artifact.from_cache
+    assert files() == [f"blobs/sha256/{hexdigest}.onnx", f"refs/lenet-mnist/{artifact.manifest.spec_digest[7:]}.json"]
+
+
+def test_the_ref_is_the_manifest_as_it_came(client, cache):
+    artifact = client.pull("lenet-mnist", compression=0.5)
+    ref = json.loads((cache / "refs" / "lenet-mnist" / f"{artifact.manifest.spec_digest[7:]}.json").read_text())
+    assert ref["digest"] == artifact.digest
+    assert ref["made_by_a_newer_service"] == {"signature": "…"}
+
+
+@pytest.mark.parametrize(
+    "selector", [{"compression": 0.25}, {"compression": 0}, {"widths": {"conv1": 8}}, {"budget": {"params": 9000, "bytes": 90000}}]
+)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_each_selector_goes_over_the_wire(client, service, selector, precision):
+    client.pull("lenet-mnist", **selector, precision=precision)
+    method, path, headers, body = service.requests[0]
+    assert (method, path, headers["accept"], headers["content-type"]) == (
+        "POST",
+        "/v1/models/lenet-mnist/materialize",
+        "application/json",
+        "application/json",
+    )
+    assert json.loads(body) == {**selector, "precision": precision}
+    assert headers["user-agent"].startswith("neumeta-client/")
+
+
+def test_a_cached_artifact_is_not_downloaded_again(client, service):
+    first = client.pull("lenet-mnist", compression=0.5)
+    second = client.pull("lenet-mnist", compression=0.5)
+    assert (second.path, second.manifest, second.from_cache) == (first.path, first.manifest, True)
+    assert (service.count("materialize"), service.count("artifact")) == (2, 1)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data + b"!", lambda data: b"\0" + data[1:], lambda _: b""])
+def test_a_corrupt_file_in_the_cache_is_fetched_again(client, service, damage):
+    first = client.pull("lenet-mnist", compression=0.5)
+    good = first.path.read_bytes()
+    first.path.write_bytes(damage(good))
+    second = client.pull("lenet-mnist", compression=0.5)
+    assert second.path.read_bytes() == good
+    assert not second.from_cache
+    assert service.count("artifact") == 2
+
+
+def test_a_corrupt_file_is_gone_even_when_the_new_one_cannot_be_had(client, service, files):
+    path = client.pull("lenet-mnist", compression=0.5).path
+    path.write_bytes(b"rubbish")
+    service.on("artifact", service.problem("internal_error", 500))
+    with pytest.raises(Exception, match="internal_error"):
+        client.pull("lenet-mnist", compression=0.5)
+    assert not [name for name in files() if name.startswith("blobs")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"compression": 0.5, "widths": {"conv1": 8}},
+        {"compression": 0.5, "budget": {"params": 9000}},
+        {"compression": 0.5, "widths": {"conv1": 8}, "budget": {"params": 9000}},
+        {"compression": float("nan")},
+        {"compression": float("inf")},
+        {"widths": {"conv1": object()}},
+        {"budget": {1, 2}},
+    ],
+)
+@pytest.mark.parametrize("method", ["pull", "manifest"])
+def test_a_bad_selector_is_an_error_before_any_request(client, service, method, arguments):
+    with pytest.raises(InvalidRequest):
+        getattr(client, method)("lenet-mnist", **arguments)
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(("method", "arguments"), [("pull", {"compression": 0.5}), ("manifest", {"compression": 0.5}), ("model", {}), ("curve", {})])
+def test_a_bad_name_is_an_error_before_any_request(client, service, method, arguments):
+    for name in ("", "../x", "a/b", "Upper", "x" * 65, ".hidden", "a?b", "a b", "a\n", None):
+        with pytest.raises(InvalidRequest, match="name"):
+            getattr(client, method)(name, **arguments)
+    assert service.requests == []
+
+
+def test_manifest_downloads_nothing(client, service, files):
+    manifest = client.manifest("lenet-mnist", compression=0.5)
+    assert manifest.cost.params == 17000
+    assert service.count("artifact") == 0
+    assert files() == []
+
+
+def test_a_service_below_a_path_is_reached(call, service, cache):
+    with pytest.raises(Exception, match="not_found"):
+        call(url=f"{service.url}/edge/", cache=cache).models()
+    assert service.requests[0][1] == "/edge/v1/models"
+
+
+def test_two_threads_may_pull_the_same(client, service, files):
+    service.on("artifact", service.meet, service.meet)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: client.pull("lenet-mnist", compression=0.5), range(2))
+    assert first.path == second.path
+    assert first.path.read_bytes() == service.make({"compression": 0.5, "precision": "fp32"})
+    assert len(files()) == 2

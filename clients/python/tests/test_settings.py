@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from neumeta_client import AsyncClient, Client, InvalidRequest
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch, tmp_path):
+    monkeypatch.delenv("NEUMETA_CLIENT_URL", raising=False)
+    monkeypatch.delenv("NEUMETA_CLIENT_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+
+
+def test_the_url_comes_from_the_environment(call, service, cache, monkeypatch):
+    monkeypatch.setenv("NEUMETA_CLIENT_URL", service.url)
+    assert call(cache=cache).models()
+
+
+def test_an_argument_wins_over_the_environment(call, service, cache, monkeypatch):
+    monkeypatch.setenv("NEUMETA_CLIENT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("NEUMETA_CLIENT_CACHE", "/nowhere")
+    assert cache in call(url=service.url, cache=cache).pull("lenet-mnist", compression=0.5).path.parents
+
+
+@pytest.mark.parametrize(
+    ("setting", "folder"), [("given", "given"), ("~/given", "given"), ("", None), (None, None)], ids=["a folder", "below home", "empty", "unset"]
+)
+def test_the_cache_folder_comes_from_the_environment(call, service, monkeypatch, tmp_path, setting, folder):
+    monkeypatch.chdir(tmp_path)
+    if setting is not None:
+        monkeypatch.setenv("NEUMETA_CLIENT_CACHE", setting)
+    path = call(url=service.url).pull("lenet-mnist", compression=0.5).path.resolve()
+    assert (tmp_path / folder if folder else Path(platformdirs.user_cache_dir("neumeta"))) in path.parents
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "ftp://host", "http://", "http://host:port", "http://[::1", 7])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_bad_url_is_refused(kind, url):
+    with pytest.raises(InvalidRequest, match="url"):
+        kind(url)
+
+
+def test_nothing_is_written_before_it_is_needed(call, service, cache):
+    call(url=service.url, cache=cache).models()
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_certificates_are_checked_with_https(kind, monkeypatch):
+    asked = []
+    monkeypatch.setattr(f"httpx.{kind.__name__}", lambda **options: asked.append(options["verify"]))
+    kind("https://host")
+    kind("HTTPS://host")
+    kind("http://host")
+    assert asked == [True, True, False]
