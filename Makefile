@@ -1,0 +1,59 @@
+# The verbs of this project. `make run` and `make test` set up all they need in .venv; CI calls the same verbs.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
+# Extra arguments for installing PyTorch, for example the index of its small CPU builds.
+TORCH_ARGS ?=
+ONCE ?=
+
+.PHONY: help run test test-gpu check bench build clean train-lenet
+
+help:  ## Show the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.run  ## Serve the manifold that ships, pull five sizes, run them on real digits, go on serving (ONCE=1: stop)
+	@$(BIN)/python examples/serve_and_pull.py $(if $(ONCE),--once)
+
+test: $(VENV)/.dev  ## Run all tests
+	@scripts/need-redis.sh
+	$(BIN)/python -m pytest
+
+test-gpu: $(VENV)/.dev  ## Run the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+check: $(VENV)/.dev  ## Lint, format and type checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev  ## Time cold and cached requests and the share of each step
+	@scripts/need-redis.sh
+	$(BIN)/python benchmarks/request.py
+
+build: $(VENV)/.dev  ## Build both distributions into dist/
+	$(PIP) build
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m build --outdir dist clients/python
+
+clean:  ## Remove the environment and everything built
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; give it as: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch: constraints.txt | $(VENV)/bin/python
+	@echo "Setting up $(VENV). About to download PyTorch: 200 MB as a CPU build, 3 GB where the package index only has CUDA builds"
+	@echo "(make TORCH_ARGS='--index-url …' chooses another index), and about 250 MB of other packages."
+	$(PIP) torch $(TORCH_ARGS)
+	@touch $@
+
+$(VENV)/.run: pyproject.toml clients/python/pyproject.toml constraints.txt $(VENV)/.torch
+	$(PIP) -e '.[service,cpu]' -e './clients/python[run,cli]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml clients/python/pyproject.toml constraints.txt $(VENV)/.torch
+	$(PIP) -e '.[service,trainer,cpu,dev]' -e './clients/python[run,cli]'
+	@touch $@ $(VENV)/.run

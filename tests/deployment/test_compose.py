@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deployment.files import COMPOSE_FILE, ROOT, compose, instructions, with_defaults
+
+SERVICES: dict[str, dict[str, Any]] = compose()["services"]
+LONG_RUNNING = ["service", "service-gpu", "redis"]
+
+each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+
+
+def check_schema(file: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_file_obeys_the_compose_schema() -> None:
+    checked = check_schema(COMPOSE_FILE)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_schema_refuses_a_misspelt_key(tmp_path: Path) -> None:
+    document = compose()
+    document["services"]["redis"]["readonly"] = True
+    (tmp_path / "docker-compose.yml").write_text(yaml.safe_dump(document))
+    assert check_schema(tmp_path / "docker-compose.yml").returncode == 1
+
+
+def test_what_starts_by_itself_and_what_needs_a_profile() -> None:
+    assert {name: service.get("profiles", []) for name, service in SERVICES.items()} == {
+        "service": [],
+        "service-gpu": ["gpu"],
+        "redis": [],
+        "trainer": ["train"],
+    }
+
+
+@each_service
+def test_the_root_file_system_is_read_only(service: dict[str, Any]) -> None:
+    assert service["read_only"] is True
+    assert all(":size=" in mount for mount in service["tmpfs"])
+
+
+@each_service
+def test_nothing_runs_as_root(service: dict[str, Any]) -> None:
+    user = service.get("user")
+    if user is None:
+        user = instructions(ROOT / service["build"]["dockerfile"], "USER")[-1].value
+    assert all(int(number) >= 10000 for number in user.split(":"))
+
+
+@each_service
+def test_privileges_are_dropped(service: dict[str, Any]) -> None:
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service.keys() & {"cap_add", "privileged", "pid", "ipc", "devices"}
+
+
+@each_service
+def test_memory_processes_and_logs_are_limited(service: dict[str, Any]) -> None:
+    assert service["deploy"]["resources"]["limits"].keys() >= {"memory", "pids"}
+    assert service["logging"]["options"].keys() >= {"max-size", "max-file"}
+
+
+@each_service
+def test_images_carry_a_version_or_a_variant(service: dict[str, Any]) -> None:
+    assert service["image"].partition(":")[2] not in ("", "latest")
+
+
+@each_service
+def test_ports_are_published_on_loopback(service: dict[str, Any]) -> None:
+    for port in service.get("ports", []):
+        assert with_defaults(port["host_ip"]) == "127.0.0.1"
+
+
+@each_service
+def test_bind_mounts_are_read_only_save_the_results_of_training(service: dict[str, Any]) -> None:
+    for mount in service.get("volumes", []):
+        assert mount["bind"]["create_host_path"] is False
+        assert mount.get("read_only", False) is (mount["target"] != "/runs")
+
+
+@pytest.mark.parametrize("name", LONG_RUNNING)
+def test_what_runs_long_is_restarted_and_has_a_health_check(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    in_image = "build" in service and instructions(ROOT / service["build"]["dockerfile"], "HEALTHCHECK")
+    assert "healthcheck" in service or in_image
+
+
+@pytest.mark.parametrize("name", ["service", "service-gpu"])
+def test_the_service_waits_for_a_healthy_redis(name: str) -> None:
+    assert SERVICES[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
+
+
+def test_both_variants_of_the_service_can_run_side_by_side() -> None:
+    published = [with_defaults(port["published"]) for name in LONG_RUNNING for port in SERVICES[name].get("ports", [])]
+    assert len(published) == len(set(published)) == 2
+
+
+def test_only_the_gpu_variant_reserves_a_gpu() -> None:
+    reserved = {name: service["deploy"]["resources"].get("reservations") for name, service in SERVICES.items()}
+    assert reserved.pop("service-gpu") == {"devices": [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]}
+    assert set(reserved.values()) == {None}
+
+
+def test_redis_is_reached_by_the_services_alone() -> None:
+    assert compose()["networks"]["cache"]["internal"] is True
+    assert SERVICES["redis"]["networks"] == ["cache"]
+    assert "ports" not in SERVICES["redis"]
+    assert SERVICES["trainer"]["network_mode"] == "none"
