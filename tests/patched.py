@@ -6,8 +6,9 @@ import numpy as np
 import onnx
 import torch
 from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter, Patch, Segment
+from neumeta_core.header import Header, InputSpec
 from neumeta_core.inr import AnchoredSettings, InrSettings, build_inr
-from neumeta_core.manifold import Header, InputSpec, Manifold
+from neumeta_core.manifold import Manifold
 from onnx import TensorProto, helper, numpy_helper
 from tiny import fixed, group
 from torch import Tensor

@@ -10,8 +10,9 @@ import onnx
 import torch
 from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter, Segment, Widths
 from neumeta_core.curve import Curve, CurvePoint
+from neumeta_core.header import Header, InputSpec
 from neumeta_core.inr import AnchoredSettings, InrSettings, build_inr
-from neumeta_core.manifold import Canary, Header, InputSpec, Manifold
+from neumeta_core.manifold import Canary, Manifold
 from onnx import TensorProto, helper
 from torch import Tensor
 from torch.nn import functional

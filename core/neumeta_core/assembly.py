@@ -6,21 +6,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
 from torch import Tensor
 
+from neumeta_core.blueprint import Blueprint
 from neumeta_core.configuration import Configuration
 from neumeta_core.cost import cost_of
 from neumeta_core.errors import AssemblyError
 from neumeta_core.precision import DTYPES
 from neumeta_core.spec import BUILDER_VERSION, Spec
 from neumeta_core.template import fill, hollow
-
-if TYPE_CHECKING:
-    from neumeta_core.manifold import Manifold
 
 
 @dataclass(frozen=True)
@@ -32,30 +30,30 @@ class Artifact:
     """``sha256:…`` of the bytes."""
 
 
-def assemble(manifold: Manifold, configuration: Configuration, weights: Mapping[str, Tensor], precision: str = "fp32") -> Artifact:
+def assemble(blueprint: Blueprint, configuration: Configuration, weights: Mapping[str, Tensor], precision: str = "fp32") -> Artifact:
     """The artifact of a member. The same arguments give the same bytes.
 
     Raises AssemblyError when weights are missing, do not fit or are not finite in this precision, InvalidField for a precision
     that is not known.
     """
-    template = manifold.template_in(precision)
+    template = blueprint.template_in(precision)
     arrays = {name: _array(name, values, precision) for name, values in weights.items()}
-    model = fill(template, manifold.architecture, configuration, arrays)
-    _describe(model, manifold, configuration, precision)
+    model = fill(template, blueprint.architecture, configuration, arrays)
+    _describe(model, blueprint, configuration, precision)
     data = model.SerializeToString(deterministic=True)
     return Artifact(data, f"sha256:{hashlib.sha256(data).hexdigest()}")
 
 
-def artifact_size(manifold: Manifold, configuration: Configuration, precision: str = "fp32") -> int:
+def artifact_size(blueprint: Blueprint, configuration: Configuration, precision: str = "fp32") -> int:
     """Length in bytes of the artifact that ``assemble`` would make, without making a tensor."""
     model = onnx.ModelProto()
-    model.CopyFrom(manifold.template_in(precision))
-    hollow(model, manifold.architecture, configuration)
-    _describe(model, manifold, configuration, precision)
+    model.CopyFrom(blueprint.template_in(precision))
+    hollow(model, blueprint.architecture, configuration)
+    _describe(model, blueprint, configuration, precision)
     itemsize = DTYPES[precision].itemsize
     graph = model.graph.ByteSize()
     for initializer in model.graph.initializer:
-        parameter = manifold.architecture.by_name.get(initializer.name)
+        parameter = blueprint.architecture.by_name.get(initializer.name)
         if parameter is not None:
             empty = initializer.ByteSize()
             filled = empty + _field(parameter.elements(configuration) * itemsize)
@@ -77,16 +75,16 @@ def _array(name: str, values: Tensor, precision: str) -> np.ndarray[Any, Any]:
     return array
 
 
-def _describe(model: onnx.ModelProto, manifold: Manifold, configuration: Configuration, precision: str) -> None:
+def _describe(model: onnx.ModelProto, blueprint: Blueprint, configuration: Configuration, precision: str) -> None:
     """Set producer and metadata; nothing here depends on time or machine."""
-    header = manifold.header
-    cost, quality = cost_of(manifold.architecture, configuration, 0), manifold.quality(configuration)
+    header = blueprint.header
+    cost, quality = cost_of(blueprint.architecture, configuration, 0), blueprint.quality(configuration)
     model.producer_name, model.producer_version = "neumeta", BUILDER_VERSION
     model.domain, model.model_version = "neumeta", header.version
     facts = {
         "model": header.name,
-        "manifold": manifold.digest,
-        "spec": Spec.of(manifold, configuration, precision).digest,
+        "manifold": blueprint.digest,
+        "spec": Spec.of(blueprint, configuration, precision).digest,
         "widths": json.dumps(dict(configuration), separators=(",", ":")),
         "precision": precision,
         "params": str(cost.params),

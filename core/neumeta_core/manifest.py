@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from neumeta_core.blueprint import Blueprint
 from neumeta_core.configuration import effective_compression
 from neumeta_core.cost import cost_of
-from neumeta_core.manifold import Manifold
 from neumeta_core.spec import BUILDER_VERSION, Spec
 
 JsonObject = dict[str, object]
 
 
-def manifest_of(manifold: Manifold, spec: Spec, digest: str, size: int) -> JsonObject:
+def manifest_of(blueprint: Blueprint, spec: Spec, digest: str, size: int) -> JsonObject:
     """The manifest of the artifact ``digest`` (``sha256:…``) of ``size`` bytes; ``compression.requested`` is left None."""
-    header, effective = manifold.header, effective_compression(manifold.architecture, spec.widths)
+    header, effective = blueprint.header, effective_compression(blueprint.architecture, spec.widths)
     return {
         "model": spec.model,
         "version": spec.version,
@@ -23,8 +23,8 @@ def manifest_of(manifold: Manifold, spec: Spec, digest: str, size: int) -> JsonO
         "spec": spec.as_dict(),
         "spec_digest": spec.digest,
         "compression": {"requested": None, "effective": effective},
-        "cost": cost_of(manifold.architecture, spec.widths, size).as_dict(),
-        "quality": manifold.quality(spec.widths).model_dump(),
+        "cost": cost_of(blueprint.architecture, spec.widths, size).as_dict(),
+        "quality": blueprint.quality(spec.widths).model_dump(),
         "input": header.input.model_dump(mode="json"),
         "output": header.output.model_dump(mode="json"),
         "labels": list(header.labels),

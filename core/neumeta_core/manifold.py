@@ -13,65 +13,26 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
-import onnx
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import Field, JsonValue, PositiveFloat, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
 from neumeta_core import budget, configuration, materialize
-from neumeta_core.architecture import Architecture, Count, Record
 from neumeta_core.assembly import artifact_size
+from neumeta_core.blueprint import Blueprint
 from neumeta_core.configuration import Configuration
 from neumeta_core.consistency import check_canary, check_inr, check_template
 from neumeta_core.cost import Cost, cost_of
-from neumeta_core.curve import Curve, Estimate
 from neumeta_core.device import resolve_device
 from neumeta_core.errors import InvalidField, ManifoldRefused, NetworkUnsupported
-from neumeta_core.inr import INR, InrSettings, Sampling, build_inr
-from neumeta_core.precision import check_precision, to_half
+from neumeta_core.header import FORMAT_VERSION, Header
+from neumeta_core.inr import INR, build_inr
 
-FORMAT_VERSION = 1
 METADATA_KEY = "neumeta"
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-
-
-class InputSpec(Record):
-    """One input sample: ``(raw * scale - mean) / std``, in the named layout with a leading batch axis."""
-
-    name: str = "input"
-    shape: tuple[Count, ...]
-    layout: str = "NCHW"
-    scale: float = 1.0
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[PositiveFloat, ...] = (1.0,)
-
-
-class OutputSpec(Record):
-    """The network's output."""
-
-    name: str = "logits"
-
-
-class Header(Record):
-    """Everything in a manifold file that is not a tensor."""
-
-    format_version: Literal[1] = 1
-    name: str = Field(pattern=NAME_PATTERN)
-    version: Count
-    task: str
-    labels: tuple[str, ...] = ()
-    input: InputSpec
-    output: OutputSpec = OutputSpec()
-    architecture: Architecture
-    inr: InrSettings
-    sampling: Sampling = Sampling()
-    curve: Curve | None = None
-    training: dict[str, JsonValue] = Field(default_factory=dict)
-    """Provenance: data set, recipe, seeds, held-out ratios, library versions."""
 
 
 @dataclass(frozen=True)
@@ -82,30 +43,14 @@ class Canary:
     labels: Tensor
 
 
-class Manifold:
+class Manifold(Blueprint):
     """A trained INR and all that is needed to make any member of its family."""
 
     def __init__(self, header: Header, inr: INR, template: bytes, canary: Canary | None = None, *, digest: str = "", size: int = 0) -> None:
-        self.header = header
+        super().__init__(header, template, digest)
         self.inr = inr.eval().requires_grad_(False)
-        self.template = template
         self.canary = canary
-        self.digest = digest
         self.size = size
-        self._templates: dict[str, onnx.ModelProto] = {}
-
-    @property
-    def architecture(self) -> Architecture:
-        """Channel groups and generated parameters."""
-        return self.header.architecture
-
-    def template_in(self, precision: str) -> onnx.ModelProto:
-        """The parsed template in a precision; never change it. InvalidField for a precision that is not known."""
-        check_precision(precision)
-        if precision not in self._templates:
-            parsed = onnx.load_from_string(self.template)
-            self._templates[precision] = to_half(parsed) if precision == "fp16" else parsed
-        return self._templates[precision]
 
     @property
     def device(self) -> torch.device:
@@ -143,12 +88,6 @@ class Manifold:
     def materialize(self, member: Configuration) -> dict[str, Tensor]:
         """Parameter name -> fp32 values in the layout of its ONNX initializer, on the manifold's device."""
         return materialize.materialize(self.inr, member, self.header.sampling)
-
-    def quality(self, member: Configuration) -> Estimate:
-        """What the curve promises for a member."""
-        if self.header.curve is None:
-            return Estimate(metric=None, value=None, kind="extrapolated")
-        return self.header.curve.at(member, cost_of(self.architecture, member, 0).macs)
 
     def to(self, device: str) -> Self:
         """The same manifold with its INR on another device (``resolve_device`` names)."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
+from neumeta_core.blueprint import Blueprint
 from neumeta_core.configuration import Configuration
 from neumeta_core.precision import check_precision
 from neumeta_core.template import OPSET
-
-if TYPE_CHECKING:
-    from neumeta_core.manifold import Manifold
 
 BUILDER_VERSION = "1"
 """Raised whenever the same spec would give other bytes."""
@@ -31,10 +28,10 @@ class Spec:
     opset: int = OPSET
 
     @classmethod
-    def of(cls, manifold: Manifold, configuration: Configuration, precision: str) -> Spec:
+    def of(cls, blueprint: Blueprint, configuration: Configuration, precision: str) -> Spec:
         """The spec of a member; InvalidField for a precision that is not known."""
         check_precision(precision)
-        return cls(manifold.header.name, manifold.header.version, manifold.digest, configuration, precision)
+        return cls(blueprint.header.name, blueprint.header.version, blueprint.digest, configuration, precision)
 
     def as_dict(self) -> dict[str, object]:
         """The spec as JSON values."""

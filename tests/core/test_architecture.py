@@ -43,7 +43,9 @@ def test_a_group_has_an_ordered_range_of_multiples(full: int, minimum: int, gran
         ChannelGroup(name="a", full=full, minimum=minimum, granularity=granularity)
 
 
-@pytest.mark.parametrize("fields", [{}, {"group": "a", "count": 3}, {"group": ""}, {"count": 0}, {"group": "a", "repeat": 0}, {"count": 1, "other": 2}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"group": "a", "count": 3}, {"group": ""}, {"count": 0}, {"group": "a", "repeat": 0}, {"count": 1, "other": 2}]
+)
 def test_a_segment_is_a_group_or_a_count(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Segment(**fields)

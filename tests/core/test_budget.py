@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from math import floor
 from typing import Any
 
@@ -25,7 +26,7 @@ def families(draw: st.DrawFn) -> Architecture:
         minimum = granularity * draw(st.integers(1, steps))
         groups.append(ChannelGroup(name=f"g{index}", full=granularity * steps, minimum=minimum, granularity=granularity))
     chain = [GeneratedParameter(name="first", axes=((Segment(group="g0"),), (Segment(count=3),)), in_dim=1, macs_per_element=16)]
-    for before, after in zip(groups, groups[1:], strict=False):
+    for before, after in pairwise(groups):
         axes = ((Segment(group=after.name),), (Segment(group=before.name),))
         chain.append(GeneratedParameter(name=after.name, axes=axes, in_dim=1, macs_per_element=4))
     compression = draw(st.integers(0, 99)) / 100

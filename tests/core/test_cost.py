@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+
 class MultiplyAdds(TorchFunctionMode):
     """Counts what the layers of a torch network really do, from the shapes that go through them."""
 

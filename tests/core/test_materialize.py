@@ -43,10 +43,10 @@ def test_the_same_arguments_give_the_same_bits(settings: InrSettings, sampling: 
 @pytest.mark.parametrize("settings", KINDS)
 def test_no_global_random_state_is_read_or_changed(settings: InrSettings) -> None:
     inr = built(settings)
-    states = torch.random.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    states = torch.random.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     first = materialize(inr, MEMBER, Sampling(count=3, noise=0.5))
     assert torch.equal(torch.random.get_rng_state(), states[0])
-    assert (random.getstate(), np.random.get_state()[1].tolist()) == states[1:]  # noqa: NPY002
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states[1:]
     torch.manual_seed(99)
     assert same(first, materialize(inr, MEMBER, Sampling(count=3, noise=0.5)))
 

@@ -18,7 +18,7 @@ def model(nodes: list[onnx.NodeProto], *initializers: onnx.TensorProto, inputs: 
         nodes,
         "graph",
         [helper.make_tensor_value_info(name, kind, ["n", 1, 2, 2]) for name, kind in (inputs or {"x": TensorProto.FLOAT}).items()],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "c", "h", "w"])],
         list(initializers),
     )
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])

@@ -118,7 +118,10 @@ def odd_model() -> onnx.ModelProto:
     ("change", "sentence"),
     [
         (lambda tensors: tensors.pop("conv2.bias"), "no values were made for the parameter conv2.bias"),
-        (lambda tensors: tensors.update({"conv2.bias": np.zeros(4, np.float32)}), r"conv2.bias: float32 \(4,\) does not fit; expected float32 \(5,\)"),
+        (
+            lambda tensors: tensors.update({"conv2.bias": np.zeros(4, np.float32)}),
+            r"conv2.bias: float32 \(4,\) does not fit; expected float32 \(5,\)",
+        ),
         (lambda tensors: tensors.update({"conv2.bias": np.zeros((5, 1), np.float32)}), "conv2.bias: float32"),
         (lambda tensors: tensors.update({"conv2.bias": np.zeros(5, np.float64)}), "conv2.bias: float64"),
     ],

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from neumeta_core.architecture import Architecture
 from neumeta_core.curve import Curve
+from neumeta_core.header import Header, InputSpec
 from neumeta_core.inr import INR
-from neumeta_core.manifold import Canary, Header, InputSpec, Manifold
+from neumeta_core.manifold import Canary, Manifold
 from torch import Tensor, nn
 
 from neumeta_trainer.config import Recipe

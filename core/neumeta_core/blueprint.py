@@ -1,0 +1,42 @@
+"""What is known of a family without its INR: costs, promises and the graph of any member follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+
+from neumeta_core.architecture import Architecture
+from neumeta_core.cost import cost_of
+from neumeta_core.curve import Estimate
+from neumeta_core.header import Header
+from neumeta_core.precision import check_precision, to_half
+
+
+class Blueprint:
+    """The header and the template of a manifold file, and the file's digest (``sha256:…``)."""
+
+    def __init__(self, header: Header, template: bytes, digest: str) -> None:
+        self.header = header
+        self.template = template
+        self.digest = digest
+        self._templates: dict[str, onnx.ModelProto] = {}
+
+    @property
+    def architecture(self) -> Architecture:
+        """Channel groups and generated parameters."""
+        return self.header.architecture
+
+    def template_in(self, precision: str) -> onnx.ModelProto:
+        """The parsed template in a precision; never change it. InvalidField for a precision that is not known."""
+        check_precision(precision)
+        if precision not in self._templates:
+            parsed = onnx.load_from_string(self.template)
+            self._templates[precision] = to_half(parsed) if precision == "fp16" else parsed
+        return self._templates[precision]
+
+    def quality(self, member: Mapping[str, int]) -> Estimate:
+        """What the curve promises for a member."""
+        if self.header.curve is None:
+            return Estimate(metric=None, value=None, kind="extrapolated")
+        return self.header.curve.at(member, cost_of(self.architecture, member, 0).macs)
