@@ -9,6 +9,7 @@ from pathlib import Path
 
 from neumeta_core.curve import CurvePoint
 from neumeta_core.manifold import Manifold
+from pydantic import JsonValue
 
 from neumeta_trainer.errors import RunNotFinished
 from neumeta_trainer.export import FILE_NAME
@@ -83,12 +84,10 @@ widths, the same recipe, as many steps as all network stages of the manifold tog
 
 ## How it was made
 
-{training["images"]:,} training images, seed {training["seed"]}, width ratios held out of training: {held_out}. One run of one
-seed: differences of 0.1 points are within what another seed gives.
+{training["images"]:,} training images, seed {training["seed"]}, width ratios held out of training: {held_out}. One run of one seed;
+how far another seed would differ was not measured. {_stages(training["recipe"])}
 
-```json
-{json.dumps(training["recipe"], indent=1)}
-```
+The whole recipe is stored in the file and in [report.json](report.json).
 
 Versions: {", ".join(f"{name} {number}" for name, number in _versions(manifold).items())}.
 """
@@ -99,6 +98,18 @@ def _row(point: CurvePoint, slices: Mapping[str, float], alone: Mapping[float, f
     beside = slices.get(str(point.compression)), alone.get(point.compression)
     cells = [f"{100 * quality:.2f}" if quality is not None else "" for quality in (point.quality, *beside)]
     return f"| {point.compression:.2f}{mark} | {point.params:,} | {point.macs:,} | {' | '.join(cells)} |"
+
+
+def _stages(recipe: JsonValue) -> str:
+    """One sentence on the steps of every stage that the recipe has."""
+    assert isinstance(recipe, dict)
+    steps = []
+    for name in ("base", "family", "fit", "tune"):
+        stage = recipe.get(name)
+        if isinstance(stage, dict) and isinstance(optimization := stage["optimization"], dict):
+            images = f" of {stage['batch']} images" if "batch" in stage else ""
+            steps.append(f"{name} {optimization['steps']:,} steps{images}")
+    return f"Stages: {', '.join(steps)}."
 
 
 def _versions(manifold: Manifold) -> dict[str, str]:

@@ -35,7 +35,7 @@ def fit(inr: INR, targets: Sequence[Target], stage: FitStage, workspace: Workspa
     """Warm start: the INR learns the targets' weights by reconstruction alone, in place.
 
     It leaves the saddle at zero, where two stacked generated layers keep each other. Raises TrainingCollapsed when the
-    weights at the first target (the full network) are far from theirs afterwards.
+    weights at any target are of another size than wanted afterwards.
     """
 
     def loss(step: int) -> Tensor:
@@ -45,7 +45,8 @@ def fit(inr: INR, targets: Sequence[Target], stage: FitStage, workspace: Workspa
 
     optimize("fit", inr, loss, stage.optimization, workspace)
     with torch.no_grad():
-        check_scale(inr.architecture, targets[0].configuration, inr(targets[0].configuration), targets[0].weights)
+        for target in targets:
+            check_scale(inr.architecture, target.configuration, inr(target.configuration), target.weights)
 
 
 def tune(inr: INR, network: nn.Module, full: Target, sampler: Sampler, batches: Batches, stage: TuneStage, workspace: Workspace) -> None:

@@ -17,7 +17,13 @@ def write_report(result: Result, out: Path) -> None:
     manifold = result.manifold
     curve = manifold.header.curve
     assert curve is not None
-    report = {"file": file_facts(manifold), "curve": curve.model_dump(mode="json"), "slices": result.slices, "notes": result.notes}
+    report = {
+        "file": file_facts(manifold),
+        "curve": curve.model_dump(mode="json"),
+        "slices": result.slices,
+        "notes": result.notes,
+        "training": manifold.header.training,
+    }
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     plot_curve(out / "curve.png", f"{manifold.header.name} {manifold.header.version}", curve, held_out_ratios(manifold))
 

@@ -64,8 +64,10 @@ class _Exporter:
         input_name, output_name = self._names
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             path = Path(folder) / "member.onnx"
-            # The exporter that traces TorchScript keeps the names of parameters; it announces its own deprecation.
+            # The exporter that traces TorchScript keeps the names of parameters. It announces its own deprecation, and warns of
+            # values that it turns into constants: those are compared between widths, and the template is proved.
             warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
             warnings.filterwarnings("ignore", "Constant folding", UserWarning)  # said although it is off
             try:
                 torch.onnx.export(

@@ -45,6 +45,6 @@ def lenet_mnist_mlp() -> Recipe:
         recipe,
         name="lenet-mnist-mlp",
         inr=MlpSettings(layers=4, hidden=128),
-        fit=dataclasses.replace(recipe.fit, optimization=Optimization(steps=4000, rate=2e-3)),
+        fit=dataclasses.replace(recipe.fit, optimization=Optimization(steps=2000, rate=2e-3, ema=0.99), members=3),
         tune=dataclasses.replace(recipe.tune, optimization=Optimization(steps=702, rate=3e-4, clip=1.0, ema=0.995)),
     )
