@@ -7,8 +7,10 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 # Extra arguments for installing PyTorch, for example the index of its small CPU builds.
 TORCH_ARGS ?=
 ONCE ?=
+# Which onnxruntime: cpu or gpu.
+RUNTIME ?= cpu
 
-.PHONY: help run test test-gpu check bench build clean train-lenet
+.PHONY: help run test test-gpu gpu-suite check bench build clean
 
 help:  ## Show the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +22,10 @@ test: $(VENV)/.dev  ## Run all tests
 	@scripts/need-redis.sh
 	$(BIN)/python -m pytest
 
-test-gpu: $(VENV)/.dev  ## Run the tests that need a CUDA device
+test-gpu:  ## Run the tests that need a CUDA device, in .venv-gpu (onnxruntime-gpu and onnxruntime exclude each other)
+	$(MAKE) VENV=.venv-gpu RUNTIME=gpu gpu-suite
+
+gpu-suite: $(VENV)/.dev
 	$(BIN)/python -m pytest -m gpu
 
 check: $(VENV)/.dev  ## Lint, format and type checks
@@ -38,7 +43,7 @@ build: $(VENV)/.dev  ## Build both distributions into dist/
 	$(BIN)/python -m build --outdir dist clients/python
 
 clean:  ## Remove the environment and everything built
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-gpu build dist .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; give it as: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
@@ -51,9 +56,9 @@ $(VENV)/.torch: constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.run: pyproject.toml clients/python/pyproject.toml constraints.txt $(VENV)/.torch
-	$(PIP) -e '.[service,cpu]' -e './clients/python[run,cli]'
+	$(PIP) -e '.[service,$(RUNTIME)]' -e './clients/python[cli]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml clients/python/pyproject.toml constraints.txt $(VENV)/.torch
-	$(PIP) -e '.[service,trainer,cpu,dev]' -e './clients/python[run,cli]'
+	$(PIP) -e '.[service,trainer,$(RUNTIME),dev]' -e './clients/python[cli]'
 	@touch $@ $(VENV)/.run

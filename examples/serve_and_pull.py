@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 MODEL = "lenet-mnist"
 COMPRESSIONS = (0.0, 0.25, 0.5, 0.62, 0.75)
 SECONDS_TO_START = 120
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 110)
 
 
 def main() -> int:
@@ -38,7 +38,7 @@ def main() -> int:
     once = arguments.parse_args().once
     host, port = os.environ.get("NEUMETA_HOST", "127.0.0.1"), os.environ.get("NEUMETA_PORT", "8080")
     url = f"http://{host}:{port}"
-    environment = {"NEUMETA_MODELS": str(HERE.parent / "models"), **os.environ}
+    environment = {"NEUMETA_MODELS": str(HERE.parent / "models"), "NEUMETA_LOG_LEVEL": "warning", **os.environ}
     # A session of its own: Ctrl-C reaches this program alone, which then stops the service in order.
     service = subprocess.Popen([sys.executable, "-m", "neumeta_service"], env=environment, start_new_session=True)
     try:
@@ -71,17 +71,17 @@ def wait_until_ready(url: str, service: subprocess.Popen[bytes]) -> None:
 
 
 def show_members(url: str) -> None:
-    """Pull every size twice, run it on the digits, print a table."""
+    """Ask for every size twice, pull it, run it on the digits, print a table."""
     images = read_idx(HERE / "data" / "mnist-test-1000-images-idx3-ubyte.gz")
     labels = read_idx(HERE / "data" / "mnist-test-1000-labels-idx1-ubyte.gz")
     table = Table(title=f"{MODEL}: one manifold, five networks, {len(labels):,} MNIST test digits")
     for heading in ("compression", "parameters", "MACs", "kB", "promised", "measured", "ms cold", "ms cached"):
         table.add_column(heading, justify="right")
     # An empty cache of the client's own, so that the first request is the network's and the service's time.
-    with tempfile.TemporaryDirectory() as folder, Client(url, cache=folder) as client:
+    with tempfile.TemporaryDirectory() as folder, Client(url, cache=folder) as client, httpx.Client(base_url=url, timeout=60) as http:
         for compression in COMPRESSIONS:
-            artifact, cold = request(url, client, compression)
-            _, cached = request(url, client, compression)
+            cold, cached = request(http, compression), request(http, compression)
+            artifact = client.pull(MODEL, compression=compression)
             cost, quality = artifact.manifest.cost, artifact.manifest.quality
             promised = "-" if quality.value is None else f"{100 * quality.value:.2f} % ({quality.kind})"
             measured = f"{100 * accuracy(artifact, images, labels):.2f} %"
@@ -90,13 +90,11 @@ def show_members(url: str) -> None:
     console.print(table)
 
 
-def request(url: str, client: Client, compression: float) -> tuple[Artifact, float]:
-    """One POST that returns the ONNX bytes, timed in milliseconds; then the same member through the client, verified."""
+def request(http: httpx.Client, compression: float) -> float:
+    """One POST that returns the ONNX bytes, timed in milliseconds."""
     start = time.perf_counter()
-    answer = httpx.post(f"{url}/v1/models/{MODEL}/materialize", json={"compression": compression}, timeout=60)
-    milliseconds = 1000 * (time.perf_counter() - start)
-    answer.raise_for_status()
-    return client.pull(MODEL, compression=compression), milliseconds
+    http.post(f"/v1/models/{MODEL}/materialize", json={"compression": compression}).raise_for_status()
+    return 1000 * (time.perf_counter() - start)
 
 
 def accuracy(artifact: Artifact, images: np.ndarray, labels: np.ndarray) -> float:

@@ -23,10 +23,9 @@ def octaves(channels: int) -> int:
 def encode(values: Tensor, bands: int) -> Tensor:
     """``[v, sin(2^b pi v), cos(2^b pi v) for b < bands]``: shape ``[..., d]`` -> ``[..., d * (1 + 2 * bands)]``, in fp32.
 
-    Raw values come first, then all sines, then all cosines. Computed in fp32 whatever the network's precision: bf16
-    cannot hold ``2^6 pi v``.
+    Raw values come first, then all sines, then all cosines. Computed in fp32 at least: bf16 cannot hold ``2^6 pi v``.
     """
-    values = values.float()
+    values = values.to(torch.promote_types(values.dtype, torch.float32))
     angles = (values.unsqueeze(-1) * (math.pi * 2.0 ** torch.arange(bands, device=values.device))).flatten(-2)
     return torch.cat([values, angles.sin(), angles.cos()], dim=-1)
 
@@ -37,13 +36,13 @@ def positions(channels: int, extent: int, device: torch.device | None = None, no
     ``extent`` is the number of channels at hand for relative positions (the network stretches) or the full width for
     absolute ones (narrow networks are prefixes). ``noise`` is in channels; it moves positions only, never sizes.
     """
-    index = torch.arange(channels, dtype=torch.float32, device=device)
+    index = torch.arange(channels, dtype=torch.get_default_dtype(), device=device)
     return (index if noise is None else index + noise.to(index.device)) / extent
 
 
 def width_ratios(architecture: Architecture, widths: Widths, device: torch.device | None = None) -> Tensor:
     """Width of every group over its full width: shape ``[groups]``. What every INR is conditioned on."""
-    return torch.tensor([widths[group.name] / group.full for group in architecture.groups], dtype=torch.float32, device=device)
+    return torch.tensor([widths[group.name] / group.full for group in architecture.groups], device=device)
 
 
 def encode_sizes(ratios: Tensor) -> Tensor:

@@ -28,8 +28,10 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await engine.aclose()
+        try:
+            yield
+        finally:
+            await engine.aclose()
 
     app = DescribedApp(
         title="NeuMeta",

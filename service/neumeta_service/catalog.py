@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from neumeta_core.errors import ManifoldRefused
+from neumeta_core.assembly import assemble
+from neumeta_core.errors import ManifoldRefused, NeuMetaError
 from neumeta_core.manifold import Manifold
 
 from neumeta_service.errors import ModelNotFound
@@ -88,4 +89,14 @@ def _load(name: str, version: int, path: Path, device: str) -> Manifold:
     if (manifold.header.name, manifold.header.version) != (name, version):
         found = f"{manifold.header.name} version {manifold.header.version}"
         raise ManifoldRefused(f"the folder says {name} version {version}; the file says {found}.")
+    _build_full(manifold)
     return manifold
+
+
+def _build_full(manifold: Manifold) -> None:
+    """Refuse a file whose full network cannot be built; it also spares the first request what libraries set up once."""
+    full = manifold.configure(compression=0.0)
+    try:
+        assemble(manifold, full, manifold.materialize(full))
+    except NeuMetaError as error:
+        raise ManifoldRefused(f"its full network cannot be built: {error}") from error

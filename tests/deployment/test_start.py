@@ -7,75 +7,86 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.deployment.files import SERVICE_DOCKERFILE, compose, image_environment, instructions
-from tests.service.redis_server import RedisServer, free_port
+from tests.service.redis_server import free_port
 from tests.tiny import save_tiny
 
-LIMIT_S = 120
+LIMIT_S = 300
 
 
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start(*compose()["services"]["redis"]["command"])
-    yield server
-    server.kill()
+@dataclass(frozen=True)
+class Container:
+    """A command that runs as a plain process, and the health check that comes with it."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    health_check: list[str]
+    environment: dict[str, str]
+
+    def is_healthy(self) -> bool:
+        return subprocess.run(self.health_check, env=self.environment, capture_output=True, check=False).returncode == 0
+
+    def wait_until_healthy(self) -> None:
+        wait_for(lambda: self.is_healthy() or self.process.poll() is not None)
+        assert self.is_healthy()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(LIMIT_S)
 
 
-@pytest.fixture
-def environment(tmp_path: Path, redis_server: RedisServer) -> dict[str, str]:
-    save_tiny(tmp_path / "models")
-    image = {name: value for name, value in image_environment(SERVICE_DOCKERFILE).items() if name != "PATH"}
-    here = {"NEUMETA_HOST": "127.0.0.1", "NEUMETA_PORT": str(free_port()), "NEUMETA_MODELS": str(tmp_path / "models")}
-    return {**os.environ, **image, **here, "NEUMETA_REDIS_URL": redis_server.url}
-
-
-@pytest.fixture
-def service(environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    [command] = [step.exec_form() for step in instructions(SERVICE_DOCKERFILE, "CMD")]
-    folder = Path(sys.executable).parent
-    with (tmp_path / "service.log").open("wb") as log:
-        process = subprocess.Popen([folder / command[0], *command[1:]], env=environment, stderr=log)
-    yield process
-    process.kill()
-    process.wait()
-
-
-def is_healthy(environment: dict[str, str]) -> bool:
-    """Run the image's health check."""
-    [check] = [step.exec_form() for step in instructions(SERVICE_DOCKERFILE, "HEALTHCHECK")]
-    assert check[0] == "python"
-    return subprocess.run([sys.executable, *check[1:]], env=environment, stderr=subprocess.DEVNULL, check=False).returncode == 0
-
-
-def test_the_service_becomes_healthy_and_stops_in_order_on_sigterm(service: subprocess.Popen[bytes], environment: dict[str, str], tmp_path: Path) -> None:
+def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LIMIT_S
-    while not is_healthy(environment):
-        assert service.poll() is None, (tmp_path / "service.log").read_text()
-        assert time.monotonic() < deadline, (tmp_path / "service.log").read_text()
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.1)
-    service.send_signal(signal.SIGTERM)
-    assert service.wait(LIMIT_S) == 0, (tmp_path / "service.log").read_text()
-    assert not is_healthy(environment)
 
 
-def test_redis_forgets_the_least_used_and_writes_nothing(redis_server: RedisServer) -> None:
-    with redis_server.connect() as client:
+@pytest.fixture
+def redis_container(tmp_path: Path) -> Iterator[Container]:
+    service, port = compose()["services"]["redis"], free_port()
+    here = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]
+    kind, program, *check = service["healthcheck"]["test"]
+    assert kind == "CMD"
+    with subprocess.Popen([*service["entrypoint"], *service["command"], *here], stdout=subprocess.DEVNULL) as process:
+        yield Container(process, port, [program, "-p", str(port), *check], dict(os.environ))
+        process.kill()
+
+
+@pytest.fixture
+def service_container(tmp_path: Path, redis_container: Container) -> Iterator[Container]:
+    save_tiny(tmp_path / "models")
+    port = free_port()
+    image = {name: value for name, value in image_environment(SERVICE_DOCKERFILE).items() if name != "PATH"}
+    here = {"NEUMETA_HOST": "127.0.0.1", "NEUMETA_PORT": str(port), "NEUMETA_MODELS": str(tmp_path / "models")}
+    environment = {**os.environ, **image, **here, "NEUMETA_REDIS_URL": f"redis://127.0.0.1:{redis_container.port}/0"}
+    [command] = [step.exec_form() for step in instructions(SERVICE_DOCKERFILE, "CMD")]
+    [(python, *check)] = [step.exec_form() for step in instructions(SERVICE_DOCKERFILE, "HEALTHCHECK")]
+    assert python == "python"
+    with subprocess.Popen([Path(sys.executable).parent / command[0], *command[1:]], env=environment) as process:
+        yield Container(process, port, [sys.executable, *check], environment)
+        process.kill()
+
+
+def test_the_service_becomes_healthy_and_stops_in_order_on_sigterm(service_container: Container) -> None:
+    service_container.wait_until_healthy()
+    assert service_container.stop() == 0
+    assert not service_container.is_healthy()
+
+
+def test_redis_becomes_healthy_forgets_the_least_used_and_writes_nothing(redis_container: Container) -> None:
+    redis_container.wait_until_healthy()
+    with redis.Redis(port=redis_container.port) as client:
         settings = client.config_get("maxmemory*", "save", "appendonly")
     assert settings["maxmemory-policy"] == "allkeys-lfu"
     assert int(settings["maxmemory"]) == 512 * 1024 * 1024
     assert (settings["save"], settings["appendonly"]) == ("", "no")
-
-
-def test_redis_has_a_health_check_that_notices_a_dead_server(redis_server: RedisServer) -> None:
-    kind, program, *arguments = compose()["services"]["redis"]["healthcheck"]["test"]
-    assert kind == "CMD"
-    command = [program, "-p", str(redis_server.port), *arguments]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    redis_server.kill()
-    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+    assert redis_container.stop() == 0
+    assert not redis_container.is_healthy()

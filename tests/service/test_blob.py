@@ -32,7 +32,7 @@ class Blob:
 
 @pytest.fixture(scope="module")
 def blob(models: Path) -> Iterator[Blob]:
-    with live(tiny_app(models)) as base, httpx.Client(base_url=base) as client:
+    with live(tiny_app(models)) as base, httpx.Client(base_url=base, timeout=60) as client:
         data = client.post(POST, json={"compression": 0.5}).content
         yield Blob(client, client.post(POST, json={"compression": 0.5}, headers=JSON).json()["url"], data)
 

@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from neumeta_core.errors import ManifoldRefused
 from neumeta_service.catalog import Catalog, load_catalog
 from neumeta_service.errors import ModelNotFound
 
-from tests.tiny import save_tiny
+from tests.tiny import save_tiny, tiny_manifold
 
 
 def served(catalog: Catalog) -> list[tuple[str, int]]:
@@ -51,6 +52,16 @@ def test_the_folder_must_agree_with_the_header(tmp_path: Path) -> None:
         "the folder says other version 1; the file says tiny version 1.",
         "the folder says tiny version 2; the file says tiny version 1.",
     ]
+
+
+def test_a_file_whose_network_cannot_be_built_is_refused(tmp_path: Path) -> None:
+    manifold = tiny_manifold()
+    with torch.no_grad():
+        manifold.inr.blocks[0].from_out.out.bias.fill_(1000.0)  # the scale is its exponential
+    manifold.save(tmp_path / "tiny" / "1" / "manifold.safetensors")
+    catalog = load_catalog(tmp_path, "cpu")
+    assert len(catalog) == 0
+    assert catalog.refusals[0].reason == "its full network cannot be built: conv1.weight has values that are not finite in fp32."
 
 
 def test_a_version_without_a_file_is_refused(tmp_path: Path) -> None:

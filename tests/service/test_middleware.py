@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from neumeta_service.middleware import MAX_BODY_BYTES
 
 from tests.service.serving import POST, CountedManifold, live, tier, tiny_app, wait_for
@@ -19,13 +18,8 @@ JSON_BODY = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
-def app(models: Path) -> FastAPI:
-    return tiny_app(models)
-
-
-@pytest.fixture(scope="module")
-def client(app: FastAPI) -> Iterator[httpx.Client]:
-    with live(app) as base, httpx.Client(base_url=base) as client:
+def client(models: Path) -> Iterator[httpx.Client]:
+    with live(tiny_app(models)) as base, httpx.Client(base_url=base, timeout=60) as client:
         yield client
 
 
@@ -82,9 +76,13 @@ def test_one_line_for_each_request(client: httpx.Client, caplog: pytest.LogCaptu
     client.post(POST, json={"compression": 0.25})
     client.post(POST, json={"compression": 7})
     client.get("/v1/models/%0d%0aforged%20line")
-    lines = [record.getMessage() for record in caplog.records if record.name == "neumeta_service.middleware"]
-    assert len(lines) == 4
-    built, hit, invalid, forged = lines
+
+    def lines() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.name == "neumeta_service.middleware"]
+
+    # The line is written after the answer was sent.
+    wait_for(lambda: len(lines()) == 4)
+    built, hit, invalid, forged = lines()
     assert re.fullmatch(rf"POST {POST} 200 built key=[0-9a-f]{{16}} \d+\.\d ms", built)
     assert hit.startswith(built.replace("built", "memory").rpartition(" key")[0])
     assert invalid.startswith(f"POST {POST} 422 invalid_request key=- ")
@@ -92,28 +90,39 @@ def test_one_line_for_each_request(client: httpx.Client, caplog: pytest.LogCaptu
     assert "%0D%0Aforged" in forged
 
 
-def test_requests_are_counted_by_operation_and_outcome(client: httpx.Client, app: FastAPI) -> None:
-    def count(operation: str, outcome: str) -> float:
-        return app.state.engine.metrics.registry.get_sample_value("neumeta_requests_total", {"operation": operation, "outcome": outcome}) or 0
+def test_requests_are_counted_by_operation_and_outcome(models: Path) -> None:
+    app = tiny_app(models)
+    with live(app) as base, httpx.Client(base_url=base, timeout=60) as client:
+        for body in ({"compression": 0.5}, {"compression": 0.5}, {"compression": 7}):
+            client.post(POST, json=body)
+        client.get("/nowhere")
+        client.get("/livez")
+    # The app is closed: everything was counted.
+    sample = app.state.engine.metrics.registry.get_sample_value
+    for operation, outcome in (
+        ("materialize", "built"),
+        ("materialize", "memory"),
+        ("materialize", "invalid_request"),
+        ("none", "not_found"),
+        ("get_livez", "ok"),
+    ):
+        assert sample("neumeta_requests_total", {"operation": operation, "outcome": outcome}) == 1
 
-    watched = [("materialize", "memory"), ("materialize", "invalid_request"), ("none", "not_found"), ("get_livez", "ok")]
-    client.post(POST, json={"compression": 0.5})
-    before = [count(*one) for one in watched]
-    client.post(POST, json={"compression": 0.5})
-    client.post(POST, json={"compression": 7})
-    client.get("/nowhere")
-    client.get("/livez")
-    assert [count(*one) for one in watched] == [one + 1 for one in before]
+
+def posting(client: httpx.Client) -> socket.socket:
+    """A connection over which a wish was sent, and nothing read."""
+    body = b'{"compression": 0.5}'
+    head = f"POST {POST} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    connection = socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60)
+    connection.sendall(head.encode() + body)
+    return connection
 
 
 def test_a_client_that_disconnects_does_not_cancel_the_build(models: Path, manifold: CountedManifold) -> None:
     manifold.gate.clear()
-    body = b'{"compression": 0.5}'
-    head = f"POST {POST} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
     app = tiny_app(models, manifold)
-    with live(app) as base, httpx.Client(base_url=base) as client:
-        with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as connection:
-            connection.sendall(head + body)
+    with live(app) as base, httpx.Client(base_url=base, timeout=60) as client:
+        with posting(client):
             assert manifold.started.wait(60)
         manifold.gate.set()
         wait_for(lambda: app.state.engine.metrics.registry.get_sample_value("neumeta_artifact_bytes_count") == 1)
@@ -124,14 +133,8 @@ def test_a_client_that_disconnects_does_not_cancel_the_build(models: Path, manif
 
 def test_the_event_loop_is_free_while_a_build_runs(models: Path, manifold: CountedManifold) -> None:
     manifold.gate.clear()
-    with live(tiny_app(models, manifold)) as base, httpx.Client(base_url=base, timeout=60) as client:
-        with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as connection:
-            body = b'{"compression": 0.5}'
-            connection.sendall(
-                f"POST {POST} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
-            )
-            assert manifold.started.wait(60)
-            assert client.get("/livez").status_code == 200
-            manifold.gate.set()
-            connection.settimeout(60)
-            assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+    with live(tiny_app(models, manifold)) as base, httpx.Client(base_url=base, timeout=60) as client, posting(client) as connection:
+        assert manifold.started.wait(60)
+        assert client.get("/livez").status_code == 200
+        manifold.gate.set()
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")

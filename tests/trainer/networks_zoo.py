@@ -194,7 +194,22 @@ class ConvNext(nn.Module):
 
 
 class SplitBySizes(nn.Module):
-    """Concatenated channels that are split again by sizes that are written out."""
+    """Halves of one layer that gate each other, split by a size that is written out."""
+
+    example = (2, 3, 8, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = nn.Conv2d(3, 2 * 9, 3, padding=1)
+        self.head = nn.Conv2d(9, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.both(x).split(self.head.in_channels, dim=1)
+        return self.head(value * torch.sigmoid(gate))
+
+
+class SplitAgain(nn.Module):
+    """Concatenated channels that are split again: torch-pruning takes them for the wrong ones."""
 
     example = (2, 3, 8, 8)
 
@@ -202,13 +217,14 @@ class SplitBySizes(nn.Module):
         super().__init__()
         self.a = nn.Conv2d(3, 8, 3, padding=1)
         self.b = nn.Conv2d(3, 11, 3, padding=1)
-        self.head = nn.Conv2d(8, 2, 1)
-        self.other = nn.Conv2d(11, 2, 1)
+        self.to_a = nn.Conv2d(8, 6, 1)
+        self.to_b = nn.Conv2d(11, 6, 1)
+        self.head = nn.Conv2d(6, 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         joined = torch.relu(torch.cat([self.a(x), self.b(x)], dim=1))
         a, b = joined.split([self.a.out_channels, self.b.out_channels], dim=1)
-        return self.head(a) * self.other(b)
+        return self.head(self.to_a(a) * self.to_b(b))
 
 
 class Tied(nn.Module):

@@ -212,6 +212,11 @@ def test_what_the_dependency_graph_misses_is_found_by_running_the_network() -> N
     assert any(note.startswith("a keeps its full width of 6") for note in found.notes)
 
 
+def test_channels_that_the_dependency_graph_confuses_keep_their_width() -> None:
+    found = analysis_of(zoo.SplitAgain)
+    assert list(groups(found.architecture)) == ["to_a"]
+
+
 class Together(nn.Module):
     """Each layer can be narrow, but not both."""
 
@@ -240,7 +245,7 @@ def test_refuses_interleaved_channels_by_the_name_of_the_parameter() -> None:
 
 
 def test_refuses_what_has_nothing_to_resize() -> None:
-    with pytest.raises(NetworkUnsupported, match="Linear has no channel group that can be resized. Linear keeps its full width of 3: it reaches"):
+    with pytest.raises(NetworkUnsupported, match=r"Linear has no channel group that can be resized. Linear keeps its full width of 3: it reaches"):
         find_architecture(nn.Linear(4, 3), torch.randn(2, 4))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from neumeta_core.manifold import Manifold
+
 from tests.tiny import save_tiny
 
 PATIENCE = 240

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
-from neumeta_core.inr import AnchoredSettings, MlpSettings
+from neumeta_core.inr import INR, AnchoredSettings, MlpSettings
 from neumeta_trainer.collapse import check_predictions, check_scale
 from neumeta_trainer.config import FitStage, Optimization
 from neumeta_trainer.errors import TrainingCollapsed
@@ -11,9 +13,10 @@ from neumeta_trainer.losses import reconstruction
 from neumeta_trainer.manifold_training import Target, fit
 from neumeta_trainer.progress import LogProgress
 from neumeta_trainer.sampler import Sampler
-from tests.tiny import forward, tiny_manifold
 from torch import Tensor
 from torch.nn import functional
+
+from tests.tiny import forward, tiny_manifold
 
 KINDS = [AnchoredSettings(hidden=8, rank=2), MlpSettings(layers=3, hidden=16)]
 
@@ -49,23 +52,38 @@ def test_one_backward_pass_equals_the_two_stages_of_equation_11(manifold):
             assert torch.allclose(value.grad, direct[name], rtol=1e-5, atol=1e-8), name
 
 
+@pytest.fixture
+def double() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("double")
 def test_the_gradient_agrees_with_finite_differences(manifold):
+    inr = manifold.inr.double()
     member = manifold.configure(widths={"conv1": 4, "conv2": 5})
-    loss = task_loss(manifold.inr(member))
-    loss.backward()
+    task_loss(inr(member)).backward()
     generator = torch.Generator().manual_seed(0)
-    parameters = [parameter for parameter in manifold.inr.parameters() if parameter.grad is not None]
+    parameters = [parameter for parameter in inr.parameters() if parameter.grad is not None]
     direction = [torch.randn(parameter.shape, generator=generator) for parameter in parameters]
     slope = sum(float((parameter.grad * d).sum()) for parameter, d in zip(parameters, direction, strict=True))
-    values, size = [], 2e-4
-    for sign in (1, -1):
-        with torch.no_grad():
-            for parameter, d in zip(parameters, direction, strict=True):
-                parameter.add_(sign * size * d)
-            values.append(float(task_loss(manifold.inr(member))))
-            for parameter, d in zip(parameters, direction, strict=True):
-                parameter.sub_(sign * size * d)
-    assert (values[0] - values[1]) / (2 * size) == pytest.approx(slope, rel=1e-2)
+
+    @torch.no_grad()
+    def loss_at(distance: float) -> float:
+        for parameter, d in zip(parameters, direction, strict=True):
+            parameter.add_(distance * d)
+        value = float(task_loss(inr(member)))
+        for parameter, d in zip(parameters, direction, strict=True):
+            parameter.sub_(distance * d)
+        return value
+
+    assert (loss_at(1e-7) - loss_at(-1e-7)) / 2e-7 == pytest.approx(slope, rel=1e-4)
+
+
+@torch.no_grad()
+def errors(inr: INR, targets: list[Target]) -> list[float]:
+    return [float(reconstruction(inr(target.configuration), target.weights)) for target in targets]
 
 
 def test_the_warm_start_learns_given_weights_at_every_target(manifold, tmp_path):
@@ -73,10 +91,10 @@ def test_the_warm_start_learns_given_weights_at_every_target(manifold, tmp_path)
     teacher = tiny_manifold(AnchoredSettings(hidden=8, rank=2), seed=5)
     targets = [Target(c, teacher.materialize(c)) for c in (sampler.full, sampler.smallest, *sampler.draw(0, 4))]
     manifold.inr.start_from(targets[0].weights)
-    before = [float(reconstruction(manifold.inr(target.configuration), target.weights)) for target in targets]
+    before = errors(manifold.inr, targets)
     stage = FitStage(optimization=Optimization(steps=300, rate=1e-2))
     fit(manifold.inr, targets, stage, Workspace(tmp_path, "x", LogProgress()), seed=0)
-    after = [float(reconstruction(manifold.inr(target.configuration), target.weights)) for target in targets]
+    after = errors(manifold.inr, targets)
     assert sum(after) < 0.25 * sum(before)
 
 

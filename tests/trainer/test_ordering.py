@@ -84,6 +84,17 @@ def test_all_members_of_a_residual_stream_share_one_order() -> None:
         assert torch.equal(moved[name], tensors[name][order["layer2.0.conv2"]])
 
 
+def test_the_entries_of_a_channel_move_together() -> None:
+    axis = (Segment(count=1), Segment(group="a", repeat=2), Segment(group="a"))
+    architecture = Architecture(
+        groups=(ChannelGroup(name="a", full=3, minimum=1),),
+        parameters=(GeneratedParameter(name="w", axes=((Segment(count=1),), axis), in_dim=1, macs_per_element=1),),
+        max_compression=0.5,
+    )
+    moved = permuted(architecture, {"w": torch.tensor([[9, 10, 11, 20, 21, 30, 31, 1, 2, 3]])}, {"a": [2, 0, 1]})
+    assert moved["w"].tolist() == [[9, 30, 31, 10, 11, 20, 21, 3, 1, 2]]
+
+
 def test_importance_is_the_norm_of_what_makes_a_channel() -> None:
     hidden, classes, inputs = (Segment(group="a"),), (Segment(count=2),), (Segment(count=1),)
     architecture = Architecture(

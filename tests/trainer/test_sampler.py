@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from neumeta_trainer.sampler import Sampler
+
 from tests.tiny import tiny_architecture
 
 HELD_OUT = ((0.4, 0.6), (0.8, 0.9))

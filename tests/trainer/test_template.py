@@ -97,7 +97,7 @@ def test_layer_norm_and_gated_halves_to_onnx() -> None:
 
 def test_split_by_sizes_to_onnx() -> None:
     architecture, _ = through_the_whole_path(zoo.SplitBySizes)
-    assert (Segment(group="a"),) in [axis for _, _, axis in patched(architecture)]
+    assert patched(architecture) == [("value", index, (Segment(group="both"),)) for index in (0, 1)]
 
 
 def test_tied_weights_to_onnx() -> None:
@@ -147,13 +147,11 @@ def test_the_same_network_gives_the_same_bytes() -> None:
 
 
 def test_equal_initializers_stay_apart() -> None:
-    network, example = zoo.build(zoo.GroupNormed), zoo.example_of(zoo.GroupNormed)
     fresh = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1))
     for parameter in fresh.parameters():
         nn.init.zeros_(parameter)
-    architecture, template = template_of(fresh.eval(), example)
+    architecture, template = template_of(fresh.eval(), torch.randn(2, 3, 6, 6))
     assert {initializer.name for initializer in template.graph.initializer} >= architecture.by_name.keys()
-    assert network is not None
 
 
 def test_leaves_warnings_and_the_network_alone(recwarn: pytest.WarningsRecorder) -> None:
@@ -205,9 +203,8 @@ class Frozen(Scaled):
         return super().forward(x) + torch.zeros(int(x.shape[0]), 1, 1, 1)
 
 
-@pytest.mark.filterwarnings("ignore:Converting a tensor to a Python integer")
 def test_refuses_a_graph_that_froze_the_batch_size() -> None:
-    with pytest.raises(TemplateError, match="at .* and a batch of 3 the filled template does not"):
+    with pytest.raises(TemplateError, match=r"at .* and a batch of 3 the filled template does not"):
         template_of(Frozen(lambda _: 1.0).eval(), torch.randn(2, 3, 6, 6))
 
 

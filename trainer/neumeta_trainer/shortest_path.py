@@ -3,7 +3,8 @@
 A dummy node at distance zero from all others turns the path into a round trip (a TSP tour that is cut at the dummy).
 fast_tsp solves up to 20 nodes exactly and always alike. Beyond that its search ends by the clock, and a search that runs
 until it converges takes half a minute for 64 nodes and still differs between calls; so larger problems are solved
-here, by nearest neighbour, 2-opt and Or-opt from fixed starting points: the same matrix gives the same order everywhere.
+here, by nearest neighbour, 2-opt and Or-opt from fixed starting points: the same matrix gives the same order, within
+half a percent of the length that such a search ends with (25 to 257 nodes; 512 nodes take eight seconds).
 """
 
 from __future__ import annotations

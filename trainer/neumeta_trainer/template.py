@@ -16,6 +16,7 @@ from neumeta_core.architecture import Architecture, ChannelGroup, Patch, Widths
 from neumeta_core.errors import TemplateError
 from neumeta_core.template import IR_VERSION, OPSET, fill
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 
 from neumeta_trainer.layers import perturbed
 from neumeta_trainer.patches import Export, find_patches
@@ -67,7 +68,7 @@ class _Exporter:
             # The exporter that traces TorchScript keeps the names of parameters. It announces its own deprecation, and warns of
             # values that it turns into constants: those are compared between widths, and the template is proved.
             warnings.simplefilter("ignore", DeprecationWarning)
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            warnings.simplefilter("ignore", TracerWarning)
             warnings.filterwarnings("ignore", "Constant folding", UserWarning)  # said although it is off
             try:
                 torch.onnx.export(

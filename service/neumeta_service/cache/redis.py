@@ -158,7 +158,7 @@ class RedisCache:
         self._count("error")
         self._metrics.cache_errors.labels(_kind(error)).inc()
         rest = f"; it is left alone for {self._breaker.cooldown_s:g} s" if self._breaker.is_open else ""
-        logger.warning("Redis failed in %s: %s: %s%s", name, type(error).__name__, error, rest)
+        logger.warning("Redis failed in %s: %r%s", name, error, rest)
 
     async def _discard(self, what: str, keys: list[str]) -> None:
         self._count("error")

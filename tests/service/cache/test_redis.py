@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+import anyio
 import pytest
 from neumeta_service.cache import RedisCache
 from neumeta_service.cache.breaker import CircuitBreaker
@@ -33,12 +34,15 @@ class Redis:
 
 
 @asynccontextmanager
-async def connected(url: str, *, cooldown_s: float = 0.0, threshold: int = 1000) -> AsyncIterator[Redis]:
+async def connected(url: str, *, timeout_s: float = 30, breaker: CircuitBreaker | None = None) -> AsyncIterator[Redis]:
+    """A long timeout: a busy machine must not look like a dead server."""
     metrics = Metrics()
-    breaker = CircuitBreaker(threshold=threshold, cooldown_s=cooldown_s)
-    cache = RedisCache(url, metrics, timeout_s=0.25, ttl_s=1000, max_value_bytes=1_000_000, breaker=breaker)
-    yield Redis(cache, metrics)
-    await cache.aclose()
+    breaker = breaker or CircuitBreaker(threshold=1000)
+    cache = RedisCache(url, metrics, timeout_s=timeout_s, ttl_s=1000, max_value_bytes=1_000_000, breaker=breaker)
+    try:
+        yield Redis(cache, metrics)
+    finally:
+        await cache.aclose()
 
 
 def keys(number: int = 0) -> list[str]:
@@ -151,7 +155,7 @@ async def test_killed_between_two_calls_and_restarted(redis_server: RedisServer)
 
 
 async def test_paused_times_out_and_works_again_afterwards(redis_server: RedisServer) -> None:
-    async with connected(redis_server.url) as redis:
+    async with connected(redis_server.url, timeout_s=3) as redis:
         await redis.cache.put(entry())
         redis_server.pause()
         assert await redis.cache.get(entry().origin) is None
@@ -204,18 +208,40 @@ async def test_what_answers_is_no_redis(banner: bytes) -> None:
         assert redis.requests("hit") == redis.requests("miss") == 0
 
 
+async def test_a_reply_that_never_ends_is_given_up() -> None:
+    """Every byte arrives in time, so that no timeout of the socket ends it."""
+    hung_up = anyio.Event()
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"+")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.close()
+        hung_up.set()
+
+    with anyio.fail_after(60):
+        async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+            url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with connected(url, timeout_s=0.5) as redis:
+                assert await redis.cache.get(entry().origin) is None
+                assert redis.errors("timeout") == 1
+            await hung_up.wait()
+
+
 async def test_the_breaker_skips_a_dead_server_and_finds_a_living_one(redis_server: RedisServer) -> None:
+    now = 0.0
     redis_server.kill()
-    async with connected(redis_server.url, threshold=2, cooldown_s=3600) as redis:
+    async with connected(redis_server.url, breaker=CircuitBreaker(threshold=2, cooldown_s=5, clock=lambda: now)) as redis:
         for _ in range(5):
             await redis.cache.get(entry().origin)
         assert (redis.requests("error"), redis.requests("skipped")) == (2, 3)
-    async with connected(redis_server.url, threshold=2, cooldown_s=0) as redis:
-        for _ in range(5):
-            await redis.cache.get(entry().origin)
         redis_server.start()
+        now = 5.0
         await redis.cache.put(entry())
-        assert await redis.cache.get(entry().origin) == entry()
+        assert [await redis.cache.get(entry().origin) for _ in range(5)] == [entry()] * 5
+        assert redis.requests("skipped") == 3
 
 
 async def test_more_calls_than_connections(redis_server: RedisServer) -> None:
