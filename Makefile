@@ -21,6 +21,7 @@ run: $(VENV)/.run  ## Serve the manifold that ships, pull five sizes, run them o
 test: $(VENV)/.dev  ## Run all tests
 	@scripts/need-redis.sh
 	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest clients/python/tests
 
 test-gpu:  ## Run the tests that need a CUDA device, in .venv-gpu (onnxruntime-gpu and onnxruntime exclude each other)
 	$(MAKE) VENV=.venv-gpu RUNTIME=gpu gpu-suite

@@ -44,9 +44,7 @@ def main() -> None:
         bodies = [{"widths": widths} for widths in members(first, runs)]
         cold, memory = ask(first, bodies), ask(first, bodies)
         shared = ask(second, bodies)
-    print(
-        f"{MODEL}, {runs} members, {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, {floor():.0f} GFLOP/s in fp32 matrix products"
-    )
+    print(f"{MODEL}, {runs} members, {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, {floor():.0f} GFLOP/s in fp32")
     show("cold (built)", cold)
     show("cached (memory)", memory)
     show("cached (Redis, other replica)", shared)

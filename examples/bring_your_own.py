@@ -18,8 +18,8 @@ from neumeta_core.inr import AnchoredSettings
 from neumeta_trainer.config import FitStage, NetworkStage, Optimization, Recipe, TuneStage
 from neumeta_trainer.data import load_digits
 from neumeta_trainer.pipeline import run
-from neumeta_trainer.progress import BarProgress
-from neumeta_trainer.report import write_report
+from neumeta_trainer.results.report import write_report
+from neumeta_trainer.training.progress import BarProgress
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional

@@ -10,9 +10,10 @@ from neumeta_core.header import Header, InputSpec
 from neumeta_core.inr import AnchoredSettings, InrSettings, build_inr
 from neumeta_core.manifold import Manifold
 from onnx import TensorProto, helper, numpy_helper
-from tiny import fixed, group
 from torch import Tensor
 from torch.nn import functional
+
+from tests.tiny import fixed, group
 
 SIDE = 6
 PIXELS = SIDE * SIDE

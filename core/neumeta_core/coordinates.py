@@ -14,6 +14,8 @@ from torch import Tensor
 
 from neumeta_core.architecture import Architecture, Widths
 
+_DEFAULT = torch.zeros((), dtype=torch.float32)
+
 
 def octaves(channels: int) -> int:
     """Bands that a grid of ``channels`` positions in [0, 1) can tell apart; higher ones alias to constants on the grid."""
@@ -30,19 +32,22 @@ def encode(values: Tensor, bands: int) -> Tensor:
     return torch.cat([values, angles.sin(), angles.cos()], dim=-1)
 
 
-def positions(channels: int, extent: int, device: torch.device | None = None, noise: Tensor | None = None) -> Tensor:
+def positions(channels: int, extent: int, like: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
     """Channel ``k`` at ``(k + noise) / extent``: shape ``[channels]``.
 
     ``extent`` is the number of channels at hand for relative positions (the network stretches) or the full width for
-    absolute ones (narrow networks are prefixes). ``noise`` is in channels; it moves positions only, never sizes.
+    absolute ones (narrow networks are prefixes). Type and device are those of ``like``, fp32 on the CPU without it.
+    ``noise`` is in channels; it moves positions only, never sizes.
     """
-    index = torch.arange(channels, dtype=torch.get_default_dtype(), device=device)
+    like = _DEFAULT if like is None else like
+    index = torch.arange(channels, dtype=like.dtype, device=like.device)
     return (index if noise is None else index + noise.to(index.device)) / extent
 
 
-def width_ratios(architecture: Architecture, widths: Widths, device: torch.device | None = None) -> Tensor:
+def width_ratios(architecture: Architecture, widths: Widths, like: Tensor | None = None) -> Tensor:
     """Width of every group over its full width: shape ``[groups]``. What every INR is conditioned on."""
-    return torch.tensor([widths[group.name] / group.full for group in architecture.groups], device=device)
+    like = _DEFAULT if like is None else like
+    return torch.tensor([widths[group.name] / group.full for group in architecture.groups], dtype=like.dtype, device=like.device)
 
 
 def encode_sizes(ratios: Tensor) -> Tensor:

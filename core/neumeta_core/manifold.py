@@ -21,9 +21,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from neumeta_core import budget, configuration, materialize
+from neumeta_core import configuration, materialize
 from neumeta_core.assembly import artifact_size
 from neumeta_core.blueprint import Blueprint
+from neumeta_core.budget import Budget, solve
 from neumeta_core.configuration import Configuration
 from neumeta_core.consistency import check_canary, check_inr, check_template
 from neumeta_core.cost import Cost, cost_of
@@ -66,20 +67,20 @@ class Manifold(Blueprint):
         self,
         compression: float | None = None,
         widths: Mapping[str, int] | None = None,
-        limits: budget.Budget | None = None,
+        budget: Budget | None = None,
         *,
         precision: str = "fp32",
         extrapolate: bool = False,
     ) -> Configuration:
         """The configuration for exactly one selector; see ``configuration`` and ``budget`` for their errors."""
-        if sum(selector is not None for selector in (compression, widths, limits)) != 1:
+        if sum(selector is not None for selector in (compression, widths, budget)) != 1:
             raise InvalidField("selector", None, "exactly one of compression, widths and budget")
         if compression is not None:
             return configuration.uniform(self.architecture, compression)
         if widths is not None:
             return configuration.from_widths(self.architecture, widths, extrapolate=extrapolate)
-        assert limits is not None
-        return budget.solve(self.architecture, limits, lambda candidate: self.cost(candidate, precision))
+        assert budget is not None
+        return solve(self.architecture, budget, lambda candidate: self.cost(candidate, precision))
 
     def cost(self, member: Configuration, precision: str = "fp32") -> Cost:
         """Parameters, multiply-adds and artifact bytes of a member; exact, and no tensor is made."""

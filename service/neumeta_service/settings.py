@@ -13,7 +13,6 @@ from pydantic import DirectoryPath, Field, NonNegativeInt, PositiveFloat, Positi
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "NEUMETA_"
-_FOREIGN = ("NEUMETA_CLIENT_", "NEUMETA_DATA")
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -64,7 +63,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """
     known = [variable(field) for field in Settings.model_fields]
     for name in environment:
-        if name.upper().startswith(PREFIX) and not name.upper().startswith(_FOREIGN) and name.upper() not in known:
+        if _is_ours(name.upper()) and name.upper() not in known:
             close = get_close_matches(name.upper(), known, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             raise SettingsError(f"{name} is not a setting.{hint} The settings are {', '.join(known)}.")
@@ -73,6 +72,10 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise SettingsError(f"{variable(str(first['loc'][0]))}: {first['msg']}.") from None
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(PREFIX) and not name.startswith("NEUMETA_CLIENT_") and name != "NEUMETA_DATA"
 
 
 def variable(field: str) -> str:

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import patched
 import pytest
-import tiny
 from hypothesis import HealthCheck, settings
 from neumeta_core.manifold import Manifold
+
+from tests import patched, tiny
 
 # The same examples in every run, and none judged by the clock.
 settings.register_profile("core", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)

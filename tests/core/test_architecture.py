@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter, Segment, axis_size
 from pydantic import ValidationError
-from tiny import fixed, group, tiny_architecture
+
+from tests.tiny import fixed, group, tiny_architecture
 
 GROUP = ChannelGroup(name="a", full=8, minimum=2)
 

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-import patched
 import pytest
-import tiny
 import torch
 from neumeta_core.assembly import Artifact, assemble
 from neumeta_core.configuration import Configuration
@@ -24,6 +22,8 @@ from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 from onnx import TensorProto
 from torch import Tensor
+
+from tests import patched, tiny
 
 MEMBERS = [
     *((tiny, {"conv1": one, "conv2": two}) for one, two in ((8, 12), (7, 5), (3, 11), (2, 3))),

@@ -6,7 +6,8 @@ import pytest
 import torch
 from neumeta_core.architecture import GeneratedParameter, Segment
 from neumeta_core.blocks import join, parameter_blocks, split
-from tiny import fixed, group
+
+from tests.tiny import fixed, group
 
 WIDTHS = {"a": 5, "b": 3}
 KERNEL = (fixed(3), fixed(2))

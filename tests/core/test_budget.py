@@ -84,26 +84,26 @@ def test_every_limit_of_a_real_family_is_met_exactly(tiny_manifold: Manifold, na
     assert len(members) == 16
     for member in members:
         value = tiny_manifold.cost(member, precision).as_dict()[name]
-        assert tiny_manifold.configure(limits=Budget(**{name: value}), precision=precision) == member
+        assert tiny_manifold.configure(budget=Budget(**{name: value}), precision=precision) == member
     below = tiny_manifold.cost(members[-1], precision).as_dict()[name] - 1
-    assert tiny_manifold.configure(limits=Budget(**{name: below}), precision=precision) == members[-2]
+    assert tiny_manifold.configure(budget=Budget(**{name: below}), precision=precision) == members[-2]
 
 
 def test_bytes_are_those_of_the_precision(tiny_manifold: Manifold) -> None:
     limits = Budget(bytes=tiny_manifold.cost(tiny_manifold.configure(0.5), "fp32").bytes)
-    single, half = (tiny_manifold.configure(limits=limits, precision=precision) for precision in ("fp32", "fp16"))
+    single, half = (tiny_manifold.configure(budget=limits, precision=precision) for precision in ("fp32", "fp16"))
     assert half["conv2"] > single["conv2"]
 
 
 def test_all_limits_hold_together(tiny_manifold: Manifold) -> None:
     tight = tiny_manifold.cost(tiny_manifold.configure(0.6))
-    assert tiny_manifold.configure(limits=Budget(params=10**9, macs=tight.macs, bytes=10**9)) == tiny_manifold.configure(0.6)
+    assert tiny_manifold.configure(budget=Budget(params=10**9, macs=tight.macs, bytes=10**9)) == tiny_manifold.configure(0.6)
 
 
 def test_an_impossible_budget_states_the_smallest(tiny_manifold: Manifold) -> None:
     smallest = tiny_manifold.cost(tiny_manifold.configure(0.75))
     with pytest.raises(BudgetImpossible) as impossible:
-        tiny_manifold.configure(limits=Budget(params=10, macs=10**9))
+        tiny_manifold.configure(budget=Budget(params=10, macs=10**9))
     assert impossible.value.smallest == smallest.as_dict()
     assert impossible.value.exceeded == {"params": 10}
     assert impossible.value.code == "budget_impossible"
@@ -116,16 +116,16 @@ def test_an_impossible_budget_states_the_smallest(tiny_manifold: Manifold) -> No
 @pytest.mark.parametrize("value", NO_BUDGETS)
 def test_a_limit_is_a_positive_integer(tiny_manifold: Manifold, value: Any) -> None:
     with pytest.raises(InvalidField) as refused:
-        tiny_manifold.configure(limits=Budget(macs=value))
+        tiny_manifold.configure(budget=Budget(macs=value))
     assert (refused.value.field, refused.value.expected) == ("budget.macs", "a positive integer")
 
 
 def test_a_budget_sets_at_least_one_limit(tiny_manifold: Manifold) -> None:
     with pytest.raises(InvalidField, match="at least one of params, macs and bytes"):
-        tiny_manifold.configure(limits=Budget())
+        tiny_manifold.configure(budget=Budget())
 
 
-@pytest.mark.parametrize("selectors", [{}, {"compression": 0.5, "widths": {}}, {"compression": 0.5, "limits": Budget(params=1)}])
+@pytest.mark.parametrize("selectors", [{}, {"compression": 0.5, "widths": {}}, {"compression": 0.5, "budget": Budget(params=1)}])
 def test_there_is_exactly_one_selector(tiny_manifold: Manifold, selectors: dict[str, Any]) -> None:
     with pytest.raises(InvalidField, match="exactly one of compression, widths and budget"):
         tiny_manifold.configure(**selectors)

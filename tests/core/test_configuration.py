@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter, Segment
 from neumeta_core.configuration import Configuration, effective_compression, from_widths, round_width, uniform
 from neumeta_core.errors import InvalidField
-from tiny import tiny_architecture
+
+from tests.tiny import tiny_architecture
 
 ARCHITECTURE = tiny_architecture()
 

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 from neumeta_core.coordinates import encode, encode_sizes, octaves, positions, width_ratios
-from tiny import tiny_architecture
+
+from tests.tiny import tiny_architecture
 
 
 @pytest.mark.parametrize(("channels", "extent"), [(1, 1), (3, 3), (7, 8), (64, 64), (5, 64)])

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import patched
 import pytest
-import tiny
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -17,6 +15,8 @@ from neumeta_core.manifold import Manifold
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from tests import patched, tiny
 
 
 class MultiplyAdds(TorchFunctionMode):

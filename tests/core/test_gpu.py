@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import patched
 import pytest
-import tiny
 import torch
 from neumeta_core.assembly import assemble
 from neumeta_core.inr import AnchoredSettings, InrSettings, MlpSettings, Sampling
 from neumeta_core.manifold import Manifold
+
+from tests import patched, tiny
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")]
 

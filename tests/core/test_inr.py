@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import patched
 import pytest
-import tiny
 import torch
 from neumeta_core.inr import INR, AnchoredINR, AnchoredSettings, InrSettings, MlpINR, MlpSettings, build_inr
+
+from tests import patched, tiny
 
 KINDS: dict[str, InrSettings] = {
     "mlp": MlpSettings(layers=3, hidden=16),

@@ -5,9 +5,10 @@ import torch
 from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.errors import InvalidField
 from neumeta_core.inr import AnchoredINR, AnchoredSettings, Noise
-from patched import patched_architecture
-from tiny import tiny_architecture
 from torch import Tensor
+
+from tests.patched import patched_architecture
+from tests.tiny import tiny_architecture
 
 
 def anchored(seed: int = 0) -> tuple[AnchoredINR, dict[str, Tensor]]:

@@ -9,8 +9,9 @@ from neumeta_core.coordinates import encode, encode_sizes, octaves, width_ratios
 from neumeta_core.errors import NetworkUnsupported
 from neumeta_core.inr import MlpINR, MlpSettings, Noise
 from neumeta_core.inr.mlp import crop_kernel, largest_kernel
-from tiny import fixed, group, tiny_architecture
 from torch import Tensor
+
+from tests.tiny import fixed, group, tiny_architecture
 
 WIDTHS = {"conv1": 5, "conv2": 7}
 SETTINGS = MlpSettings(layers=3, hidden=16)

@@ -9,15 +9,15 @@ import resource
 from pathlib import Path
 
 import neumeta_core
-import patched
 import pytest
 import safetensors.torch
-import tiny
 import torch
 from neumeta_core.errors import InvalidField, ManifoldRefused
 from neumeta_core.inr import AnchoredSettings, InrSettings, MlpSettings, Sampling
 from neumeta_core.manifold import Manifold
-from surgery import header_of
+
+from tests import patched, tiny
+from tests.surgery import header_of
 
 KINDS: list[InrSettings] = [
     AnchoredSettings(hidden=8, rank=2),

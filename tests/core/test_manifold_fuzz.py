@@ -11,8 +11,9 @@ import onnx
 from neumeta_core.assembly import assemble
 from neumeta_core.errors import AssemblyError, ManifoldRefused
 from neumeta_core.manifold import Manifold
-from surgery import header_of, metadata_of, with_header_text, with_template, with_tensors, with_value
 from torch import Tensor
+
+from tests.surgery import header_of, metadata_of, with_header_text, with_template, with_tensors, with_value
 
 HOSTILE: list[Any] = [None, True, -1, 0, 7, 0.5, 1e308, 10**30, 2**63, "", "conv1", "x" * 5000, [], {}, [[]], [1, 2, 3], {"a": 1}, float("nan")]
 

@@ -13,8 +13,9 @@ import torch
 from neumeta_core.errors import ManifoldRefused
 from neumeta_core.manifold import Manifold
 from onnx import TensorProto, helper, numpy_helper
-from surgery import header_of, with_header_text, with_template, with_tensors, with_value
 from torch import Tensor
+
+from tests.surgery import header_of, with_header_text, with_template, with_tensors, with_value
 
 
 def refusal(data: bytes) -> str:

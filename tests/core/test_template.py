@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-import patched
 import pytest
 from neumeta_core.architecture import Architecture, Patch
 from neumeta_core.errors import AssemblyError
 from neumeta_core.template import fill, hollow
 from onnx import TensorProto, helper, numpy_helper
-from tiny import group, tiny_architecture, tiny_template
+
+from tests import patched
+from tests.tiny import group, tiny_architecture, tiny_template
 
 WIDTHS = {"a": 4, "b": 3}
 

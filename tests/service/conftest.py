@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny import save_tiny
 
 from tests.service.redis_server import RedisServer
 from tests.service.serving import CountedManifold
+from tests.tiny import save_tiny
 
 
 @pytest.fixture(scope="session")

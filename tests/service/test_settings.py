@@ -106,6 +106,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, mod
         ("NEUMETA_PROT", "1", r"NEUMETA_PROT is not a setting\. Did you mean NEUMETA_PORT\? The settings are NEUMETA_HOST, .*NEUMETA_LOG_LEVEL\."),
         ("neumeta_prot", "1", "neumeta_prot is not a setting"),
         ("NEUMETA_", "1", "is not a setting"),
+        ("NEUMETA_DATABASE", "1", "NEUMETA_DATABASE is not a setting"),
         ("NEUMETA_PORT", "eighty", "NEUMETA_PORT: .*valid integer"),
         ("NEUMETA_PORT", "65536", "NEUMETA_PORT: .*65535"),
         ("NEUMETA_MODELS", "/nowhere/at/all", "NEUMETA_MODELS: .*director"),

@@ -13,9 +13,9 @@ from neumeta_core.manifold import Manifold
 from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import Splits, load_digits
 from neumeta_trainer.pipeline import Result, run
-from neumeta_trainer.progress import LogProgress
 from neumeta_trainer.recipes.digits import digits
-from neumeta_trainer.report import write_report
+from neumeta_trainer.results.report import write_report
+from neumeta_trainer.training.progress import LogProgress
 from torch import nn
 
 HELD_OUT = ((0.45, 0.55),)

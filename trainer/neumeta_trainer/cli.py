@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from neumeta_trainer.baselines.alone import train_alone
-from neumeta_trainer.card import publish as publish_run
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import LOADERS, Splits
-from neumeta_trainer.export import FILE_NAME
+from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.pipeline import run
-from neumeta_trainer.progress import BarProgress
 from neumeta_trainer.recipes import RECIPES
-from neumeta_trainer.report import file_facts, write_report
+from neumeta_trainer.results.card import publish as publish_run
+from neumeta_trainer.results.report import file_facts, write_report
+from neumeta_trainer.training.progress import BarProgress
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Train weight manifolds and look into their files.")
 out_console, error_console = Console(), Console(stderr=True)

@@ -15,18 +15,18 @@ from neumeta_core.inr import INR, build_inr
 from neumeta_core.manifold import Manifold
 from torch import Tensor, nn
 
-from neumeta_trainer.channel_groups import Analysis, find_architecture
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import Batches, ImageSet, Splits
-from neumeta_trainer.evaluate import accuracy, measure_curve
-from neumeta_trainer.export import export_manifold
-from neumeta_trainer.family import calibrated_member, fused_weights, train_family, train_network
-from neumeta_trainer.fusion import fuse_batch_norm
-from neumeta_trainer.loop import Workspace
-from neumeta_trainer.manifold_training import Target, fit, tune
-from neumeta_trainer.ordering import channel_order, permute
-from neumeta_trainer.progress import Progress
-from neumeta_trainer.sampler import Sampler
+from neumeta_trainer.export.manifold import export_manifold
+from neumeta_trainer.results.evaluate import accuracy, measure_curve
+from neumeta_trainer.structure.channel_groups import Analysis, find_architecture
+from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.structure.ordering import channel_order, permute
+from neumeta_trainer.training.family import calibrated_member, fused_weights, train_family, train_network
+from neumeta_trainer.training.loop import Workspace
+from neumeta_trainer.training.manifold_training import Target, fit, tune
+from neumeta_trainer.training.progress import Progress
+from neumeta_trainer.training.sampler import Sampler
 
 logger = logging.getLogger(__name__)
 

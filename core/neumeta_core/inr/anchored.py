@@ -37,7 +37,7 @@ class ChannelINR(nn.Module):
 
     def forward(self, channels: int, conditions: Tensor, noise: Noise | None) -> Tensor:
         """First ``channels`` channels -> ``[channels, outputs]``."""
-        where = positions(channels, self.channels, conditions.device, noise(channels) if noise else None)
+        where = positions(channels, self.channels, conditions, noise(channels) if noise else None)
         hidden = self.from_channel(encode(where.unsqueeze(-1), self.bands)) + self.from_sizes(conditions)
         made: Tensor = self.out(nn.functional.silu(self.hidden(nn.functional.silu(hidden))))
         return made
@@ -95,7 +95,7 @@ class AnchoredINR(INR):
             if widths[group.name] > group.full:
                 expected = f"at most {group.full}, for an anchored manifold has no weights beyond its anchor"
                 raise InvalidField(f"widths.{group.name}", widths[group.name], expected)
-        conditions = encode_sizes(width_ratios(self.architecture, widths, next(self.parameters()).device))
+        conditions = encode_sizes(width_ratios(self.architecture, widths, next(self.parameters())))
         return {block.name: module(block.shape(widths), conditions, noise) for block, module in zip(self.layout, self.blocks, strict=True)}
 
     def coordinate_parameters(self) -> int:

@@ -106,18 +106,17 @@ class MlpINR(INR):
     def _make(self, index: int, block: Block, widths: Widths, noise: Noise | None) -> Tensor:
         out, in_, _ = block.shape(widths)
         extents = (out, in_) if self.settings.positions == "relative" else self.full_shapes[index][:2]
-        device = self.scales.device
         noise = None if block.is_vector else noise
-        rows = positions(out, extents[0], device, noise(out) if noise else None)
-        columns = positions(in_, extents[1], device, noise(in_) if noise else None)
+        rows = positions(out, extents[0], self.scales, noise(out) if noise else None)
+        columns = positions(in_, extents[1], self.scales, noise(in_) if noise else None)
         made = self.networks[index](rows, columns, self._conditions(index, out, in_, widths))
         taps = crop_kernel(made.reshape(out, in_, -1, self.side**2), block.parameter.kernel, self.side)
         return taps.flatten(-2) * (self.scales[index] / in_)
 
     def _conditions(self, index: int, out: int, in_: int, widths: Widths) -> Tensor:
         full_out, full_in, _ = self.full_shapes[index]
-        own = torch.tensor([index / len(self.layout), len(self.layout) / full_out, out / full_out, in_ / full_in], device=self.scales.device)
-        return encode_sizes(torch.cat([own, width_ratios(self.architecture, widths, self.scales.device)]))
+        own = self.scales.new_tensor([index / len(self.layout), len(self.layout) / full_out, out / full_out, in_ / full_in])
+        return encode_sizes(torch.cat([own, width_ratios(self.architecture, widths, self.scales)]))
 
     def coordinate_parameters(self) -> int:
         """All stored values: this kind is nothing but coordinate networks."""

@@ -9,9 +9,9 @@ import onnxruntime
 import pytest
 from neumeta_core.manifold import Manifold
 from neumeta_service.schemas import ManifestDocument
-from tiny import save_tiny, tiny_manifold
 
 from tests.service.serving import JSON, POST, in_process, tier, tiny_app
+from tests.tiny import save_tiny, tiny_manifold
 
 pytestmark = pytest.mark.anyio
 

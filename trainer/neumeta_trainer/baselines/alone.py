@@ -11,12 +11,12 @@ from torch import nn
 
 from neumeta_trainer.config import NetworkStage, Recipe
 from neumeta_trainer.data import Batches, Splits
-from neumeta_trainer.evaluate import accuracy
-from neumeta_trainer.family import train_network
-from neumeta_trainer.loop import Workspace
 from neumeta_trainer.pipeline import NETWORK_FIELDS, analyse, fingerprint
-from neumeta_trainer.progress import Progress
-from neumeta_trainer.resize import resized
+from neumeta_trainer.results.evaluate import accuracy
+from neumeta_trainer.structure.resize import resized
+from neumeta_trainer.training.family import train_network
+from neumeta_trainer.training.loop import Workspace
+from neumeta_trainer.training.progress import Progress
 
 
 def train_alone(recipe: Recipe, compression: float, splits: Splits, out: Path, progress: Progress, *, final: bool = False) -> float:

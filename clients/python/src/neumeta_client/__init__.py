@@ -1,9 +1,9 @@
 """Pull a network of the size that a device can run from a NeuMeta service, verified and cached.
 
-    from neumeta_client import Client
+from neumeta_client import Client
 
-    with Client("http://127.0.0.1:8080") as client:
-        artifact = client.pull("lenet-mnist", compression=0.6)
+with Client("http://127.0.0.1:8080") as client:
+    artifact = client.pull("lenet-mnist", compression=0.6)
 """
 
 from neumeta_client._artifact import Artifact

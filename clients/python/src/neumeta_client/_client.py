@@ -106,9 +106,10 @@ class Client:
 
     def _send(self, request: Request) -> object:
         answer = Answer(request)
-        with connection_errors(self._url), self._http.stream(
-            request.method, request.path, content=request.content, headers=request.headers
-        ) as response:
+        with (
+            connection_errors(self._url),
+            self._http.stream(request.method, request.path, content=request.content, headers=request.headers) as response,
+        ):
             answer.begin(response.status_code, response.headers)
             for chunk in response.iter_bytes():
                 answer.write(chunk)

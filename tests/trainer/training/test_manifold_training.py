@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from neumeta_core.inr import INR, AnchoredSettings, MlpSettings
+from neumeta_trainer.config import FitStage, Optimization
+from neumeta_trainer.errors import TrainingCollapsed
+from neumeta_trainer.training.collapse import check_predictions, check_scale
+from neumeta_trainer.training.loop import Workspace
+from neumeta_trainer.training.losses import reconstruction
+from neumeta_trainer.training.manifold_training import Target, fit
+from neumeta_trainer.training.progress import LogProgress
+from neumeta_trainer.training.sampler import Sampler
+from torch import Tensor
+from torch.nn import functional
+
+from tests.tiny import forward, tiny_manifold
+
+KINDS = [AnchoredSettings(hidden=8, rank=2), MlpSettings(layers=3, hidden=16)]
+
+
+@pytest.fixture(params=KINDS, ids=lambda settings: settings.kind)
+def manifold(request):
+    made = tiny_manifold(request.param)
+    made.inr.requires_grad_(True)
+    return made
+
+
+def task_loss(weights: dict[str, Tensor]) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(6, 1, 8, 8, generator=generator, dtype=torch.float64)
+    weights = {name: value.double() for name, value in weights.items()}
+    x = torch.relu(functional.conv2d(inputs, weights["conv1.weight"], weights["conv1.bias"], padding=1))
+    x = torch.relu(functional.conv2d(x, weights["conv2.weight"], weights["conv2.bias"], padding=1))
+    logits = functional.linear(functional.max_pool2d(x, 2).flatten(1), weights["head.weight"])
+    return functional.cross_entropy(logits, torch.tensor([0, 1, 2, 0, 1, 2]))
+
+
+def test_one_backward_pass_equals_the_two_stages_of_equation_11(manifold):
+    member = manifold.configure(widths={"conv1": 5, "conv2": 7})
+    task_loss(manifold.inr(member)).backward()
+    direct = {name: value.grad.clone() for name, value in manifold.inr.named_parameters() if value.grad is not None}
+    manifold.inr.zero_grad()
+    made = manifold.inr(member)
+    leaves = {name: value.detach().requires_grad_() for name, value in made.items()}
+    task_loss(leaves).backward()
+    torch.autograd.backward(list(made.values()), [leaves[name].grad for name in made])
+    for name, value in manifold.inr.named_parameters():
+        if name in direct:
+            assert torch.allclose(value.grad, direct[name], rtol=1e-5, atol=1e-8), name
+
+
+def test_the_gradient_agrees_with_finite_differences(manifold):
+    inr = manifold.inr.double()
+    member = manifold.configure(widths={"conv1": 4, "conv2": 5})
+    task_loss(inr(member)).backward()
+    generator = torch.Generator().manual_seed(0)
+    parameters = [parameter for parameter in inr.parameters() if parameter.grad is not None]
+    direction = [torch.randn(parameter.shape, generator=generator, dtype=torch.float64) for parameter in parameters]
+    slope = sum(float((parameter.grad * d).sum()) for parameter, d in zip(parameters, direction, strict=True))
+
+    @torch.no_grad()
+    def loss_at(distance: float) -> float:
+        for parameter, d in zip(parameters, direction, strict=True):
+            parameter.add_(distance * d)
+        value = float(task_loss(inr(member)))
+        for parameter, d in zip(parameters, direction, strict=True):
+            parameter.sub_(distance * d)
+        return value
+
+    assert (loss_at(1e-7) - loss_at(-1e-7)) / 2e-7 == pytest.approx(slope, rel=1e-4)
+
+
+@torch.no_grad()
+def errors(inr: INR, targets: list[Target]) -> list[float]:
+    return [float(reconstruction(inr(target.configuration), target.weights)) for target in targets]
+
+
+def test_the_warm_start_learns_given_weights_at_every_target(manifold, tmp_path):
+    sampler = Sampler(manifold.architecture)
+    teacher = tiny_manifold(AnchoredSettings(hidden=8, rank=2), seed=5)
+    targets = [Target(c, teacher.materialize(c)) for c in (sampler.full, sampler.smallest, *sampler.draw(0, 4))]
+    manifold.inr.start_from(targets[0].weights)
+    before = errors(manifold.inr, targets)
+    stage = FitStage(optimization=Optimization(steps=300, rate=1e-2))
+    fit(manifold.inr, targets, stage, Workspace(tmp_path, "x", LogProgress()), seed=0)
+    after = errors(manifold.inr, targets)
+    assert sum(after) < 0.25 * sum(before)
+
+
+def test_generated_weights_of_another_scale_are_a_collapse(manifold):
+    member = manifold.configure(compression=0.0)
+    wanted = manifold.materialize(member)
+    check_scale(manifold.architecture, member, wanted, wanted)
+    for factor in (0.1, 10.0):
+        made = wanted | {"conv2.weight": factor * wanted["conv2.weight"]}
+        with pytest.raises(TrainingCollapsed, match=r"conv2.weight at Configuration\(conv1=8, conv2=12\)"):
+            check_scale(manifold.architecture, member, made, wanted)
+    check_scale(manifold.architecture, member, wanted | {"conv1.bias": 0 * wanted["conv1.bias"]}, wanted)
+
+
+def test_one_output_for_every_input_is_a_collapse(manifold):
+    member = manifold.configure(compression=0.5)
+    inputs = torch.randn(8, 1, 8, 8)
+    check_predictions(member, forward(manifold.materialize(member), inputs))
+    zeros = {name: torch.zeros_like(value) for name, value in manifold.materialize(member).items()}
+    with pytest.raises(TrainingCollapsed, match="same output"):
+        check_predictions(member, forward(zeros, inputs))

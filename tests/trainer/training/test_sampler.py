@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from neumeta_trainer.training.sampler import Sampler
+
+from tests.tiny import tiny_architecture
+
+HELD_OUT = ((0.4, 0.6), (0.8, 0.9))
+
+
+@pytest.fixture
+def sampler() -> Sampler:
+    return Sampler(tiny_architecture(), HELD_OUT, seed=3)
+
+
+def test_no_group_ever_gets_a_held_out_width(sampler):
+    full = sampler.architecture.full_widths
+    for configuration in sampler.draw(0, 3000):
+        for group, width in configuration.items():
+            ratio = width / full[group]
+            assert not any(low <= ratio <= high for low, high in HELD_OUT), (group, width)
+
+
+def test_every_allowed_width_is_drawn(sampler):
+    seen = {(group, width) for configuration in sampler.draw(0, 3000) for group, width in configuration.items()}
+    assert seen == {(group.name, width) for group in sampler.architecture.groups for width in sampler.allowed(group)}
+
+
+def test_draws_depend_on_seed_and_step_alone(sampler):
+    first = sampler.draw(5, 4)
+    torch.manual_seed(99)
+    sampler.draw(6, 4)
+    assert sampler.draw(5, 4) == first
+    assert sampler.draw(6, 4) != first
+    assert Sampler(sampler.architecture, HELD_OUT, seed=4).draw(5, 4) != first
+
+
+def test_the_sandwich_holds_the_full_and_the_smallest_member(sampler):
+    full, smallest, *between = sampler.sandwich(0, 2)
+    assert dict(full) == {"conv1": 8, "conv2": 12}
+    assert dict(smallest) == {"conv1": 2, "conv2": 3}
+    assert len(between) == 2
+
+
+def test_uniform_draws_keep_one_ratio():
+    uniform = Sampler(tiny_architecture(), uniform_share=1.0)
+    for configuration in uniform.draw(0, 200):
+        assert abs(configuration["conv1"] / 8 - configuration["conv2"] / 12) <= 0.5 / 8 + 0.5 / 12

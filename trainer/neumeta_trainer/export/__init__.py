@@ -1,0 +1,1 @@
+"""From trained parts to the manifold file: template, patches, header."""

@@ -1,0 +1,70 @@
+"""From trained parts to the manifold file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from neumeta_core.architecture import Architecture
+from neumeta_core.curve import Curve
+from neumeta_core.header import Header, InputSpec
+from neumeta_core.inr import INR
+from neumeta_core.manifold import Canary, Manifold
+from torch import Tensor, nn
+
+from neumeta_trainer.config import Recipe
+from neumeta_trainer.data import ImageSet, Splits
+from neumeta_trainer.export.template import make_template
+
+FILE_NAME = "manifold.safetensors"
+
+
+def export_manifold(
+    recipe: Recipe,
+    splits: Splits,
+    inr: INR,
+    fused: nn.Module,
+    architecture: Architecture,
+    curve: Curve,
+    example: Tensor,
+    canaries: ImageSet,
+    out: Path,
+    *,
+    images: int,
+) -> Manifold:
+    """Make and prove the template of the fused network, write ``out/manifold.safetensors`` and read it back."""
+    input_spec = InputSpec(shape=tuple(example.shape[1:]), scale=splits.scale, mean=splits.mean, std=splits.std)
+    template, patches = make_template(fused, architecture, example, input_name=input_spec.name)
+    header = Header(
+        name=recipe.name,
+        version=recipe.version,
+        task="classification",
+        labels=splits.labels,
+        input=input_spec,
+        architecture=architecture.model_copy(update={"patches": tuple(patches)}),
+        inr=recipe.inr,
+        sampling=recipe.sampling,
+        curve=curve,
+        training=provenance(recipe, splits, images),
+    )
+    few = canaries.take(torch.arange(recipe.canaries))
+    path = out / FILE_NAME
+    Manifold(header, inr, template, Canary(few.images, few.labels)).save(path)
+    return Manifold.load(path)
+
+
+def provenance(recipe: Recipe, splits: Splits, images: int) -> dict[str, Any]:
+    """How a manifold was made, as JSON values."""
+    settings = dataclasses.asdict(recipe) | {"network": recipe.network.__qualname__, "inr": None, "sampling": None}
+    return {
+        "data": splits.name,
+        "images": images,
+        "recipe": json.loads(json.dumps({name: value for name, value in settings.items() if value is not None})),
+        "held_out_ratios": [list(interval) for interval in recipe.held_out],
+        "seed": recipe.seed,
+        "versions": {"neumeta-server": version("neumeta-server"), "torch": torch.__version__},
+    }

@@ -1,0 +1,1 @@
+"""What a run is worth: quality, the curve, the report and the card."""

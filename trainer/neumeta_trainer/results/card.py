@@ -1,0 +1,118 @@
+"""The model card: what ships beside a manifold, written from the results of its runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from neumeta_core.curve import CurvePoint
+from neumeta_core.manifold import Manifold
+from pydantic import JsonValue
+
+from neumeta_trainer.errors import RunNotFinished
+from neumeta_trainer.export.manifold import FILE_NAME
+from neumeta_trainer.results.plot import plot_curve
+from neumeta_trainer.results.report import file_facts, held_out_ratios
+
+
+def publish(run: Path, alone: Path | None, models: Path) -> Path:
+    """Copy a finished run to ``models/NAME/VERSION/`` with its report, picture and card; returns that folder.
+
+    ``alone`` holds the results of ``neumeta alone`` for the same recipe. Raises RunNotFinished when the run has no report.
+    """
+    if not (run / "report.json").is_file():
+        raise RunNotFinished(f"{run} holds no report.json: it is no finished run of `neumeta train`.")
+    manifold = Manifold.load(run / FILE_NAME)
+    report = json.loads((run / "report.json").read_text())
+    qualities = _alone(alone)
+    folder = models / manifold.header.name / str(manifold.header.version)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run / FILE_NAME, folder / FILE_NAME)
+    (folder / "report.json").write_text(json.dumps(report | {"alone": qualities}, indent=1) + "\n")
+    curve = manifold.header.curve
+    assert curve is not None
+    plot_curve(folder / "curve.png", f"{manifold.header.name} {manifold.header.version}", curve, held_out_ratios(manifold), qualities)
+    (folder / "README.md").write_text(card(manifold, report["slices"], qualities))
+    return folder
+
+
+def _alone(folder: Path | None) -> dict[float, float]:
+    results = [json.loads(path.read_text()) for path in sorted(folder.glob("alone-*.json"))] if folder else []
+    return {result["compression"]: result["quality"] for result in results}
+
+
+def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, float]) -> str:
+    """The card as Markdown: ``slices`` and ``alone`` are qualities by compression."""
+    header, facts = manifold.header, file_facts(manifold)
+    training, curve = header.training, header.curve
+    assert curve is not None
+    held_out = ", ".join(f"{low:g} to {high:g}" for low, high in held_out_ratios(manifold)) or "none"
+    worst = min(curve.points, key=lambda point: point.quality)
+    gaps = [alone[point.compression] - point.quality for point in curve.points if point.compression in alone]
+    compared = f" The largest loss against a network of the same widths trained alone is {100 * max(gaps):.2f} points." if gaps else ""
+    stored, coordinates = facts["stored_values"], facts["coordinate_network_values"]
+    shares = f"{stored:,}, of which {coordinates:,} ({facts['coordinate_network_share']:.1%}) are coordinate networks; the others are shared weights"
+    size = f"{facts['bytes']:,} = {facts['bytes_over_full_network']} of one full network in fp32 ({facts['full_network_fp32_bytes']:,})"
+    prepared = f"`(raw * {header.input.scale:g} - {header.input.mean[0]:g}) / {header.input.std[0]:g}`"
+    worst_text = f"Lowest {curve.metric} on the curve: {100 * worst.quality:.2f} % at compression {worst.compression:g}."
+    rows = "\n".join(_row(point, slices, alone) for point in curve.points)
+    return f"""# {header.name} {header.version}
+
+{header.task.capitalize()} on {training["data"]}, labels {", ".join(header.labels)}. INR kind `{facts["kind"]}`, compression 0 to
+{header.architecture.max_compression:g}. {worst_text}{compared}
+
+| compression | parameters | multiply-adds | {curve.metric}, % | slices without INR, % | trained alone, % |
+|---|---|---|---|---|---|
+{rows}
+
+`*`: widths that no training step has seen. {curve.samples:,} {curve.split} images, measured once, at the end. *Slices without INR*: the
+family's own weights with BatchNorm calibrated for that size on training images. *Trained alone*: one network of these
+widths, the same recipe, as many steps as all network stages of the manifold together, the same seed.
+
+![curve](curve.png)
+
+## The file
+
+| | |
+|---|---|
+| digest | `{facts["digest"]}` |
+| bytes | {size} |
+| stored values of the INR | {shares} |
+| input | {list(header.input.shape)}, {header.input.layout}, {prepared} |
+
+## How it was made
+
+{training["images"]:,} training images, seed {training["seed"]}, width ratios held out of training: {held_out}. One run of one seed;
+how far another seed would differ was not measured. {_stages(training["recipe"])}
+
+The whole recipe is stored in the file and in [report.json](report.json).
+
+Versions: {", ".join(f"{name} {number}" for name, number in _versions(manifold).items())}.
+"""
+
+
+def _row(point: CurvePoint, slices: Mapping[str, float], alone: Mapping[float, float]) -> str:
+    mark = " *" if point.held_out else ""
+    beside = slices.get(str(point.compression)), alone.get(point.compression)
+    cells = [f"{100 * quality:.2f}" if quality is not None else "" for quality in (point.quality, *beside)]
+    return f"| {point.compression:.2f}{mark} | {point.params:,} | {point.macs:,} | {' | '.join(cells)} |"
+
+
+def _stages(recipe: JsonValue) -> str:
+    """One sentence on the steps of every stage that the recipe has."""
+    assert isinstance(recipe, dict)
+    steps = []
+    for name in ("base", "family", "fit", "tune"):
+        stage = recipe.get(name)
+        if isinstance(stage, dict) and isinstance(optimization := stage["optimization"], dict):
+            images = f" of {stage['batch']} images" if "batch" in stage else ""
+            steps.append(f"{name} {optimization['steps']:,} steps{images}")
+    return f"Stages: {', '.join(steps)}."
+
+
+def _versions(manifold: Manifold) -> dict[str, str]:
+    versions = manifold.header.training["versions"]
+    assert isinstance(versions, dict)
+    return {name: str(number) for name, number in versions.items()}

@@ -1,0 +1,51 @@
+"""What a run reports beside its file: results as JSON, the curve as a picture, and the model card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from neumeta_core.manifold import Manifold
+from pydantic import TypeAdapter
+
+from neumeta_trainer.pipeline import Result
+from neumeta_trainer.results.plot import plot_curve
+
+
+def write_report(result: Result, out: Path) -> None:
+    """Write ``report.json`` and ``curve.png`` into ``out``."""
+    manifold = result.manifold
+    curve = manifold.header.curve
+    assert curve is not None
+    report = {
+        "file": file_facts(manifold),
+        "curve": curve.model_dump(mode="json"),
+        "slices": result.slices,
+        "notes": result.notes,
+        "training": manifold.header.training,
+    }
+    (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    plot_curve(out / "curve.png", f"{manifold.header.name} {manifold.header.version}", curve, held_out_ratios(manifold))
+
+
+def file_facts(manifold: Manifold) -> dict[str, object]:
+    """Sizes of a manifold: its file, what it stores, the share that coordinate networks have of it, the network it replaces."""
+    stored = sum(tensor.numel() for tensor in manifold.inr.state_dict().values())
+    full = manifold.cost(manifold.configure(compression=0.0))
+    return {
+        "digest": manifold.digest,
+        "bytes": manifold.size,
+        "kind": manifold.header.inr.kind,
+        "stored_values": stored,
+        "coordinate_network_values": manifold.inr.coordinate_parameters(),
+        "coordinate_network_share": round(manifold.inr.coordinate_parameters() / stored, 4),
+        "full_network_params": full.params,
+        "full_network_fp32_bytes": 4 * full.params,
+        "bytes_over_full_network": round(manifold.size / (4 * full.params), 4),
+    }
+
+
+def held_out_ratios(manifold: Manifold) -> tuple[tuple[float, float], ...]:
+    """The closed intervals of width ratios that training never saw, as the file records them."""
+    recorded = manifold.header.training.get("held_out_ratios", [])
+    return TypeAdapter(tuple[tuple[float, float], ...]).validate_python(recorded)

@@ -1,0 +1,1 @@
+"""What the trainer knows about a network: channel groups, slices, channel orders, fusion."""

@@ -1,0 +1,1 @@
+"""Gradient steps: families of networks, and the INR that learns them."""

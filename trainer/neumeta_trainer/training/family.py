@@ -1,0 +1,82 @@
+"""A network and its slices, trained together with their normalization.
+
+Slices without normalization barely learn from a bad start; with it they learn fast. So the family is trained with
+batch statistics first (sandwich rule and in-place distillation: US-Nets, ICCV 2019), and the statistics of any member are
+calibrated and fused afterwards: that gives the weights which an INR is fitted to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from neumeta_core.architecture import Architecture
+from neumeta_core.configuration import Configuration
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from neumeta_trainer.config import NetworkStage
+from neumeta_trainer.data import Batches
+from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.structure.resize import at_widths, resized, sliced
+from neumeta_trainer.training.loop import Workspace, optimize
+from neumeta_trainer.training.losses import distillation
+from neumeta_trainer.training.sampler import Sampler
+
+
+def train_network(name: str, network: nn.Module, batches: Batches, stage: NetworkStage, workspace: Workspace) -> None:
+    """Train a network alone, in place, on the task."""
+
+    def loss(step: int) -> Tensor:
+        inputs, labels = batches.at(step)
+        return functional.cross_entropy(network(inputs), labels)
+
+    network.train()
+    optimize(name, network, loss, stage.optimization, workspace)
+    network.eval()
+
+
+def train_family(network: nn.Module, sampler: Sampler, batches: Batches, stage: NetworkStage, workspace: Workspace) -> None:
+    """Train a network with BatchNorm and its slices, in place: the full one on the task, the others on its soft output."""
+
+    def loss(step: int) -> Tensor:
+        inputs, labels = batches.at(step)
+        full, *others = sampler.sandwich(step, stage.members)
+        logits = sliced_forward(network, sampler.architecture, full, inputs)
+        total = functional.cross_entropy(logits, labels)
+        for configuration in others:
+            student = sliced_forward(network, sampler.architecture, configuration, inputs)
+            total = total + distillation(student, logits, stage.temperature)
+        return total
+
+    network.train()
+    optimize("family", network, loss, stage.optimization, workspace)
+    network.eval()
+
+
+def sliced_forward(network: nn.Module, architecture: Architecture, configuration: Configuration, inputs: Tensor) -> Tensor:
+    """Logits of a slice, differentiable with respect to the full network's parameters; its buffers are left alone."""
+    tensors = dict(network.named_parameters()) | {name: buffer.clone() for name, buffer in network.named_buffers()}
+    with at_widths(network, architecture, configuration):
+        logits: Tensor = functional_call(network, sliced(architecture, tensors, configuration), (inputs,))
+    return logits
+
+
+@torch.no_grad()
+def calibrated_member(network: nn.Module, architecture: Architecture, configuration: Configuration, inputs: Sequence[Tensor]) -> nn.Module:
+    """The slice at a configuration with normalization statistics of its own, over batches of training inputs; in eval mode."""
+    member = resized(network, architecture, configuration, None)
+    norms = [module for module in member.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over all batches
+    member.train()
+    for batch in inputs:
+        member(batch)
+    return member.eval()
+
+
+def fused_weights(member: nn.Module, example: Tensor) -> dict[str, Tensor]:
+    """Parameters of a member after its normalization was fused: what an INR has to make."""
+    return {name: value.detach() for name, value in fuse_batch_norm(member, example).named_parameters()}

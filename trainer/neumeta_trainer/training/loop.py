@@ -1,0 +1,99 @@
+"""The training loop that every stage shares: steps, schedule, averaging, checkpoints, progress."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from neumeta_trainer.config import Optimization
+from neumeta_trainer.errors import TrainingCollapsed
+from neumeta_trainer.training.checkpoint import load_checkpoint, save_checkpoint
+from neumeta_trainer.training.ema import EMA
+from neumeta_trainer.training.interrupt import deferred_interrupt
+from neumeta_trainer.training.progress import Progress
+
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a run keeps its checkpoints, what identifies it, and who is told of its progress."""
+
+    folder: Path
+    fingerprint: str
+    progress: Progress
+
+
+def optimize(name: str, module: nn.Module, loss: Callable[[int], Tensor], optimization: Optimization, workspace: Workspace) -> None:
+    """Train ``module`` in place by gradient steps on ``loss(step)``; the EMA stays in it when there is one.
+
+    ``loss`` must be a function of the module and the step number alone. Then a run that was interrupted at any time and is
+    started again ends with the same bits as one that was not.
+    """
+    path = workspace.folder / f"{name}.pt"
+    optimizer, ema = _optimizer(module, optimization), EMA(module, optimization.ema) if optimization.ema else None
+    start = _restore(path, workspace.fingerprint, module, optimizer, ema)
+    saved = time.monotonic()
+    with workspace.progress.stage(name, optimization.steps, start) as report, deferred_interrupt() as interrupted:
+        for step in range(start, optimization.steps):
+            value = _step(module, loss, step, optimizer, optimization)
+            if ema is not None:
+                ema.update()
+            report(step + 1, value)
+            last = step + 1 == optimization.steps
+            if last or interrupted() or time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+                _save(path, workspace.fingerprint, step + 1, module, optimizer, ema)
+                saved = time.monotonic()
+            if interrupted():
+                raise KeyboardInterrupt
+    if ema is not None:
+        ema.copy_to_module()
+
+
+def rate_at(step: int, optimization: Optimization) -> float:
+    """Learning rate of a step: linear warm-up times cosine decay."""
+    rising = min(1.0, (step + 1) / max(1.0, optimization.warmup * optimization.steps))
+    return optimization.rate * rising * 0.5 * (1 + math.cos(math.pi * step / optimization.steps))
+
+
+def _optimizer(module: nn.Module, optimization: Optimization) -> torch.optim.Optimizer:
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if optimization.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=optimization.rate, momentum=0.9, nesterov=True, weight_decay=optimization.weight_decay)
+    return torch.optim.AdamW(parameters, lr=optimization.rate, weight_decay=optimization.weight_decay)
+
+
+def _step(module: nn.Module, loss: Callable[[int], Tensor], step: int, optimizer: torch.optim.Optimizer, optimization: Optimization) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = rate_at(step, optimization)
+    optimizer.zero_grad(set_to_none=True)
+    value = loss(step)
+    if not torch.isfinite(value):
+        raise TrainingCollapsed(f"the loss is {float(value.detach())} at step {step}; a smaller learning rate or a longer warm-up helps.")
+    value.backward()  # type: ignore[no-untyped-call]
+    if optimization.clip is not None:
+        nn.utils.clip_grad_norm_(module.parameters(), optimization.clip)
+    optimizer.step()
+    return float(value.detach())
+
+
+def _save(path: Path, fingerprint: str, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> None:
+    state = {"fingerprint": fingerprint, "step": step, "module": module.state_dict(), "optimizer": optimizer.state_dict()}
+    save_checkpoint(path, state | {"ema": ema.average if ema else None})
+
+
+def _restore(path: Path, fingerprint: str, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> int:
+    state = load_checkpoint(path, fingerprint)
+    if state is None:
+        return 0
+    module.load_state_dict(state["module"])
+    optimizer.load_state_dict(state["optimizer"])
+    if ema is not None:
+        ema.average = state["ema"]
+    return int(state["step"])

@@ -1,0 +1,65 @@
+"""Which configurations training sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from neumeta_core.architecture import Architecture, ChannelGroup
+from neumeta_core.configuration import Configuration, round_width
+
+from neumeta_trainer.training.randomness import generator_for
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws configurations; no group ever gets a width whose ratio lies in a held-out interval.
+
+    ``uniform_share`` of the draws are one random ratio for all groups, the others a random width for every group.
+    """
+
+    architecture: Architecture
+    held_out: tuple[tuple[float, float], ...] = ()
+    """Closed intervals of width ratios."""
+    uniform_share: float = 0.5
+    seed: int = 0
+
+    @property
+    def full(self) -> Configuration:
+        """The full network."""
+        return Configuration(tuple((group.name, group.full) for group in self.architecture.groups))
+
+    @property
+    def smallest(self) -> Configuration:
+        """The smallest member."""
+        return Configuration(tuple((group.name, group.minimum) for group in self.architecture.groups))
+
+    def allowed(self, group: ChannelGroup) -> list[int]:
+        """Widths of a group that training may see."""
+        widths = range(group.minimum, group.full + 1, group.granularity)
+        return [width for width in widths if not self.is_held_out(width / group.full)]
+
+    def sandwich(self, step: int, between: int) -> list[Configuration]:
+        """The full network, the smallest, and ``between`` random ones (US-Nets' sandwich rule)."""
+        return [self.full, self.smallest, *self.draw(step, between)]
+
+    def draw(self, step: int, count: int) -> list[Configuration]:
+        """``count`` random configurations, a pure function of seed and step."""
+        generator = generator_for("configurations", self.seed, step)
+        return [self._one(generator) for _ in range(count)]
+
+    def _one(self, generator: torch.Generator) -> Configuration:
+        while float(torch.rand((), generator=generator)) < self.uniform_share:
+            span = self.architecture.max_compression * float(torch.rand((), generator=generator))
+            configuration = Configuration(tuple((group.name, round_width(group, 1 - span)) for group in self.architecture.groups))
+            if all(configuration[group.name] in self.allowed(group) for group in self.architecture.groups):
+                return configuration
+        return Configuration(tuple((group.name, self._choose(group, generator)) for group in self.architecture.groups))
+
+    def _choose(self, group: ChannelGroup, generator: torch.Generator) -> int:
+        allowed = self.allowed(group)
+        return allowed[int(torch.randint(len(allowed), (), generator=generator))]
+
+    def is_held_out(self, ratio: float) -> bool:
+        """True when training never sees a group at this width ratio."""
+        return any(low <= round(ratio, 9) <= high for low, high in self.held_out)
