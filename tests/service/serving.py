@@ -58,7 +58,10 @@ async def in_process(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 @contextmanager
 def live(app: FastAPI) -> Iterator[str]:
     """The app behind uvicorn on a free port; gives its base URL."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # With the protocol named, asyncio turns Nagle's algorithm off, as it does for the command.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
