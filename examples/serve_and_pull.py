@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,11 @@ def main() -> int:
     once = arguments.parse_args().once
     host, port = os.environ.get("NEUMETA_HOST", "127.0.0.1"), os.environ.get("NEUMETA_PORT", "8080")
     url = f"http://{host}:{port}"
+    with socket.socket() as probe:
+        if probe.connect_ex((host, int(port))) == 0:
+            sys.exit(f"Something already listens on {host}:{port}. Stop it, or choose another port: NEUMETA_PORT=8090 make run")
+    # Whoever ends this program ends the service too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     environment = {"NEUMETA_MODELS": str(HERE.parent / "models"), "NEUMETA_LOG_LEVEL": "warning", **os.environ}
     # A session of its own: Ctrl-C reaches this program alone, which then stops the service in order.
     service = subprocess.Popen([sys.executable, "-m", "neumeta_service"], env=environment, start_new_session=True)
