@@ -4,7 +4,7 @@
 
 Starts a Redis server and two services on free ports. Cold requests ask for widths that were never asked for before; cached
 ones repeat them, from the first service's memory, and from Redis by the second service. Times are medians over all requests in
-milliseconds, with the 10th and 90th percentile; steps are the service's own Server-Timing.
+milliseconds, with the 10th and 90th percentile and the highest; steps are the service's own Server-Timing.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def ask(client: httpx.Client, bodies: list[dict[str, dict[str, int]]]) -> list[S
 def show(title: str, samples: list[Sample]) -> None:
     totals = [total for total, _ in samples]
     deciles = statistics.quantiles(totals, n=10)
-    print(f"{title:31} median {statistics.median(totals):7.2f} ms   10 % {deciles[0]:7.2f}   90 % {deciles[-1]:7.2f}")
+    print(f"{title:31} median {statistics.median(totals):7.2f} ms   10 % {deciles[0]:7.2f}   90 % {deciles[-1]:7.2f}   highest {max(totals):7.2f}")
     shares = {name: statistics.mean(steps.get(name, 0.0) for _, steps in samples) for name in samples[0][1]}
     shares["http and the rest"] = statistics.mean(totals) - sum(shares.values())
     for name, milliseconds in shares.items():

@@ -15,7 +15,12 @@ NeuMetaError
 
 from __future__ import annotations
 
+from reprlib import Repr
 from typing import ClassVar
+
+# Values come from outside and can be of any size; messages go into logs and answers.
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
 
 
 class NeuMetaError(Exception):
@@ -34,7 +39,7 @@ class InvalidField(RequestError):
     """One field has a value that is not allowed."""
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        super().__init__(f"{field}: {value!r} is not allowed; expected {expected}.")
+        super().__init__(f"{field}: {_SHORT.repr(value)} is not allowed; expected {expected}.")
         self.field = field
         self.value = value
         self.expected = expected

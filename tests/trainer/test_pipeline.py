@@ -13,7 +13,7 @@ from neumeta_core.manifold import Manifold
 from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import Splits, load_digits
 from neumeta_trainer.pipeline import Result, run
-from neumeta_trainer.recipes.digits import digits
+from neumeta_trainer.recipes.digits import digits, digits_paper
 from neumeta_trainer.results.report import write_report
 from neumeta_trainer.training.progress import LogProgress
 from torch import nn
@@ -111,6 +111,15 @@ def test_kind_mlp_learns_the_same_family(trained, splits, tmp_path):
     for point in manifold.header.curve.points[:3]:
         assert point.quality > 0.85, point
         assert onnx_accuracy(manifold, point.compression, splits) == pytest.approx(point.quality, abs=1.5 / 360)
+
+
+def test_the_papers_recipe_works_with_noise_and_averaged_samples(splits, tmp_path):
+    manifold = run(digits_paper(), splits, tmp_path, LogProgress()).manifold
+    assert manifold.header.sampling.count == 8
+    assert min(point.quality for point in manifold.header.curve.points) > 0.85
+    member = manifold.configure(compression=0.2)
+    first, second = manifold.materialize(member), manifold.materialize(member)
+    assert all(torch.equal(values, second[name]) for name, values in first.items())
 
 
 def test_a_trained_network_can_be_brought_along_without_training_it_again(splits, tmp_path):

@@ -52,7 +52,7 @@ class FitStage:
     members: int = 4
     """Members per step."""
     targets: int = 64
-    """Random members that are calibrated as targets, beside the full and the smallest one."""
+    """Random members that are calibrated as targets, beside the full and the smallest one; 0 leaves the full one alone."""
     calibration: int = 1024
     """Training images for the normalization statistics of each target."""
 

@@ -109,7 +109,8 @@ class Family:
 
 
 def _train_inr(recipe: Recipe, family: Family, fused: nn.Module, sampler: Sampler, batches: Batches | None, workspace: Workspace) -> INR:
-    configurations = [sampler.full, sampler.smallest, *sampler.draw(0, recipe.fit.targets)]
+    narrow = [sampler.smallest, *sampler.draw(0, recipe.fit.targets)] if recipe.fit.targets else []
+    configurations = [sampler.full, *narrow]
     targets = [family.target(configuration, sampler.architecture) for configuration in configurations]
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)

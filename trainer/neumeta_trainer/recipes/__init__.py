@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from neumeta_trainer.config import Recipe
-from neumeta_trainer.recipes.digits import digits, digits_mlp
+from neumeta_trainer.recipes.digits import digits, digits_mlp, digits_paper
 from neumeta_trainer.recipes.lenet_mnist import lenet_mnist, lenet_mnist_mlp
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "digits": digits,
     "digits-mlp": digits_mlp,
+    "digits-paper": digits_paper,
     "lenet-mnist": lenet_mnist,
     "lenet-mnist-mlp": lenet_mnist_mlp,
 }
