@@ -12,9 +12,9 @@ from neumeta_core.inr import MlpSettings
 from neumeta_core.manifold import Manifold
 from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import Splits, load_digits
-from neumeta_trainer.pipeline import Result, run
+from neumeta_trainer.pipeline import run
 from neumeta_trainer.recipes.digits import digits, digits_paper
-from neumeta_trainer.results.report import write_report
+from neumeta_trainer.results.report import Result, write_report
 from neumeta_trainer.training.progress import LogProgress
 from torch import nn
 

@@ -12,13 +12,13 @@ import torch
 from neumeta_core.architecture import Architecture
 from neumeta_core.configuration import Configuration, uniform
 from neumeta_core.inr import INR, build_inr
-from neumeta_core.manifold import Manifold
 from torch import Tensor, nn
 
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import Batches, ImageSet, Splits
 from neumeta_trainer.export.manifold import export_manifold
 from neumeta_trainer.results.evaluate import accuracy, measure_curve
+from neumeta_trainer.results.report import Result
 from neumeta_trainer.structure.channel_groups import Analysis, find_architecture
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.ordering import channel_order, permute
@@ -35,17 +35,6 @@ NETWORK_FIELDS = ("data", "order", "max_compression", "granularity", "held_out",
 """What the network stages depend on: recipes that differ in other fields can share their checkpoints."""
 INR_FIELDS = (*NETWORK_FIELDS, "inr", "fit", "tune")
 """What the stages of the INR depend on."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run gives beside the file."""
-
-    manifold: Manifold
-    slices: dict[float, float]
-    """Quality of the family's slices with calibrated normalization, by compression: the same weights without an INR."""
-    notes: tuple[str, ...]
-    """What of the network stays as it is, and why."""
 
 
 def run(recipe: Recipe, splits: Splits, out: Path, progress: Progress, *, final: bool = False) -> Result:

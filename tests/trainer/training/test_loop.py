@@ -7,9 +7,9 @@ import pytest
 import torch
 from neumeta_trainer.config import Optimization
 from neumeta_trainer.errors import CheckpointRefused, TrainingCollapsed
+from neumeta_trainer.randomness import generator_for
 from neumeta_trainer.training.loop import Workspace, optimize, rate_at
 from neumeta_trainer.training.progress import LogProgress
-from neumeta_trainer.training.randomness import generator_for
 from torch import Tensor, nn
 
 OPTIMIZATIONS = [

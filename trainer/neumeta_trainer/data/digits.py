@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from neumeta_trainer.data.images import ImageSet, Splits
-from neumeta_trainer.training.randomness import generator_for
+from neumeta_trainer.randomness import generator_for
 
 _TEST = 360
 

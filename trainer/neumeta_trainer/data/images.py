@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from neumeta_trainer.training.randomness import generator_for
+from neumeta_trainer.randomness import generator_for
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from neumeta_core.manifold import Manifold
 from pydantic import TypeAdapter
 
-from neumeta_trainer.pipeline import Result
 from neumeta_trainer.results.plot import plot_curve
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gives beside the file."""
+
+    manifold: Manifold
+    slices: dict[float, float]
+    """Quality of the family's slices with calibrated normalization, by compression: the same weights without an INR."""
+    notes: tuple[str, ...]
+    """What of the network stays as it is, and why."""
 
 
 def write_report(result: Result, out: Path) -> None:

@@ -13,11 +13,11 @@ from torch.func import functional_call
 
 from neumeta_trainer.config import FitStage, TuneStage
 from neumeta_trainer.data import Batches
+from neumeta_trainer.randomness import generator_for
 from neumeta_trainer.structure.resize import at_widths
 from neumeta_trainer.training.collapse import check_predictions, check_scale
 from neumeta_trainer.training.loop import Workspace, optimize
 from neumeta_trainer.training.losses import distillation, reconstruction, regularization
-from neumeta_trainer.training.randomness import generator_for
 from neumeta_trainer.training.sampler import Sampler
 
 CHECK_EVERY = 200

@@ -8,7 +8,7 @@ import torch
 from neumeta_core.architecture import Architecture, ChannelGroup
 from neumeta_core.configuration import Configuration, round_width
 
-from neumeta_trainer.training.randomness import generator_for
+from neumeta_trainer.randomness import generator_for
 
 
 @dataclass(frozen=True)
