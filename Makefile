@@ -15,10 +15,10 @@ RUNTIME ?= cpu
 help:  ## Show the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: $(VENV)/.run  ## Serve the manifold that ships, pull five sizes, run them on real digits, go on serving (ONCE=1: stop)
+run: $(VENV)/.run-$(RUNTIME)  ## Serve the manifold that ships, pull five sizes, run them on real digits, go on serving (ONCE=1: stop)
 	@$(BIN)/python examples/serve_and_pull.py $(if $(ONCE),--once)
 
-test: $(VENV)/.dev  ## Run all tests
+test: $(VENV)/.dev-$(RUNTIME)  ## Run all tests
 	@scripts/need-redis.sh
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest clients/python/tests
@@ -26,19 +26,20 @@ test: $(VENV)/.dev  ## Run all tests
 test-gpu:  ## Run the tests that need a CUDA device, in .venv-gpu (onnxruntime-gpu and onnxruntime exclude each other)
 	$(MAKE) VENV=.venv-gpu RUNTIME=gpu gpu-suite
 
-gpu-suite: $(VENV)/.dev
+gpu-suite: $(VENV)/.dev-$(RUNTIME)
+	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "No CUDA device here: nothing was tested.")'
 	$(BIN)/python -m pytest -m gpu
 
-check: $(VENV)/.dev  ## Lint, format and type checks
+check: $(VENV)/.dev-$(RUNTIME)  ## Lint, format and type checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev  ## Time cold and cached requests and the share of each step
+bench: $(VENV)/.dev-$(RUNTIME)  ## Time cold and cached requests and the share of each step
 	@scripts/need-redis.sh
 	$(BIN)/python benchmarks/request.py
 
-build: $(VENV)/.dev  ## Build both distributions into dist/
+build: $(VENV)/.dev-$(RUNTIME)  ## Build both distributions into dist/
 	$(PIP) build
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/python -m build --outdir dist clients/python
@@ -56,10 +57,10 @@ $(VENV)/.torch: constraints.txt | $(VENV)/bin/python
 	$(PIP) torch $(TORCH_ARGS)
 	@touch $@
 
-$(VENV)/.run: pyproject.toml clients/python/pyproject.toml constraints.txt $(VENV)/.torch
+$(VENV)/.run-$(RUNTIME): pyproject.toml clients/python/pyproject.toml constraints.txt $(VENV)/.torch
 	$(PIP) -e '.[service,$(RUNTIME)]' -e './clients/python[cli]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml clients/python/pyproject.toml constraints.txt $(VENV)/.torch
+$(VENV)/.dev-$(RUNTIME): pyproject.toml clients/python/pyproject.toml constraints.txt $(VENV)/.torch
 	$(PIP) -e '.[service,trainer,$(RUNTIME),dev]' -e './clients/python[cli]'
-	@touch $@ $(VENV)/.run
+	@touch $@ $(VENV)/.run-$(RUNTIME)

@@ -38,6 +38,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--runs", type=int, default=60, help="different members to ask for")
     runs = arguments.parse_args().runs
+    os.environ["no_proxy"] = f"127.0.0.1,{os.environ.get('no_proxy', '')}"
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server())
         first, second = (stack.enter_context(service(redis)) for _ in range(2))
@@ -111,6 +112,7 @@ def redis_server() -> Iterator[str]:
 def service(redis: str) -> Iterator[httpx.Client]:
     port = free_port()
     environment = os.environ | {
+        "NEUMETA_HOST": "127.0.0.1",
         "NEUMETA_PORT": str(port),
         "NEUMETA_MODELS": str(ROOT / "models"),
         "NEUMETA_REDIS_URL": redis,

@@ -10,6 +10,7 @@ stops after the table).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -39,13 +40,14 @@ def main() -> int:
     once = arguments.parse_args().once
     host, port = os.environ.get("NEUMETA_HOST", "127.0.0.1"), os.environ.get("NEUMETA_PORT", "8080")
     url = f"http://{host}:{port}"
-    with socket.socket() as probe:
-        if probe.connect_ex((host, int(port))) == 0:
-            sys.exit(f"Something already listens on {host}:{port}. Stop it, or choose another port: NEUMETA_PORT=8090 make run")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=2):
+        sys.exit(f"Something already listens on {host}:{port}. Stop it, or choose another port: NEUMETA_PORT=8090 make run")
+    os.environ["no_proxy"] = f"{host},{os.environ.get('no_proxy', '')}"
+    os.environ.pop("NEUMETA_REDIS_URL", None)  # a shared cache would make the cold column warm
     # Whoever ends this program ends the service too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     environment = {"NEUMETA_MODELS": str(HERE.parent / "models"), "NEUMETA_LOG_LEVEL": "warning", **os.environ}
-    # A session of its own: Ctrl-C reaches this program alone, which then stops the service in order.
+    # A process group of its own: Ctrl-C reaches this program alone, which then stops the service in order.
     service = subprocess.Popen([sys.executable, "-m", "neumeta_service"], env=environment, start_new_session=True)
     try:
         wait_until_ready(url, service)

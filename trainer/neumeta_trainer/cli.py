@@ -20,6 +20,7 @@ from neumeta_trainer.baselines.alone import train_alone
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import LOADERS, Splits
 from neumeta_trainer.export.manifold import FILE_NAME
+from neumeta_trainer.files import write_whole
 from neumeta_trainer.pipeline import run
 from neumeta_trainer.recipes import RECIPES
 from neumeta_trainer.results.card import publish as publish_run
@@ -53,7 +54,7 @@ def train(recipe: RecipeName, out: OutFolder, data: DataFolder = None, final: Fi
 @app.command()
 def alone(
     recipe: RecipeName,
-    compression: Annotated[float, typer.Argument(help="Of the member whose widths it gets.")],
+    compression: Compression,
     out: OutFolder,
     data: DataFolder = None,
     final: Final = False,
@@ -63,7 +64,8 @@ def alone(
         chosen = _recipe(recipe)
         quality = train_alone(chosen, compression, _load(chosen, data), out, BarProgress(error_console), final=final)
         out.mkdir(parents=True, exist_ok=True)
-        (out / f"alone-{compression:.2f}.json").write_text(json.dumps({"compression": compression, "quality": quality, "final": final}) + "\n")
+        result = {"compression": compression, "quality": quality, "final": final}
+        write_whole(out / f"alone-{compression:.2f}.json", json.dumps(result) + "\n")
         out_console.print(f"compression {compression:g}, trained alone: {100 * quality:.2f} %")
 
 
@@ -117,10 +119,11 @@ def _load(recipe: Recipe, data: Path | None) -> Splits:
 @contextmanager
 def _errors(out: Path | None) -> Iterator[None]:
     """Turn expected errors into one sentence and exit code 1, and Ctrl-C into 130 with what to do next."""
-    logging.basicConfig(level=os.environ.get("NEUMETA_LOG_LEVEL", "WARNING").upper(), format="%(levelname)s %(message)s")
+    level = logging.getLevelNamesMapping().get(os.environ.get("NEUMETA_LOG_LEVEL", "").upper(), logging.WARNING)
+    logging.basicConfig(level=level, format="%(levelname)s %(message)s")
     try:
         yield
-    except NeuMetaError as error:
+    except (NeuMetaError, OSError) as error:
         error_console.print(f"[red]error:[/red] {error}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

@@ -27,3 +27,9 @@ class RunNotFinished(NeuMetaError):
     """A folder holds no finished run."""
 
     code = "run_not_finished"
+
+
+class RecipeRefused(NeuMetaError):
+    """A recipe asks for what cannot be."""
+
+    code = "recipe_refused"

@@ -147,4 +147,6 @@ def _batches(train: ImageSet, splits: Splits, size: int, shift: int, seed: int) 
 
 
 def _calibration(train: ImageSet, splits: Splits, count: int) -> list[Tensor]:
-    return [splits.prepare(images) for images in torch.split(train.images[:count], _CALIBRATION_BATCH)]
+    batches = torch.split(train.images[:count], _CALIBRATION_BATCH)
+    # Batches count alike in the statistics, so an incomplete last one is left out.
+    return [splits.prepare(images) for images in batches if len(images) == len(batches[0])]

@@ -4,6 +4,7 @@ import importlib
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
@@ -44,6 +45,27 @@ def test_only_light_packages_are_declared(project):
         "run": ["numpy", "onnxruntime"],
         "cli": ["rich", "typer"],
     }
+
+
+def test_no_heavy_package_is_reached_through_the_dependencies(project):
+    reached, waiting = set(), names(project["dependencies"])
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        if name not in reached:
+            reached.add(name)
+            # What an extra asks for is not installed; anything else counts, whatever its marker.
+            needed = [text for text in metadata.requires(name) or [] if "extra ==" not in text]
+            waiting += [found for found in names(needed) if _installed(found)]
+    assert {"httpx", "httpcore", "anyio"} <= reached
+    assert not reached & {"torch", "onnx", "onnxruntime", "fastapi", "numpy", "pydantic", "starlette"}
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def test_the_import_needs_nothing_heavy():

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from neumeta_core.configuration import Configuration
+from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.training.sampler import Sampler
 
 from tests.tiny import tiny_architecture
@@ -47,3 +49,14 @@ def test_uniform_draws_keep_one_ratio():
     uniform = Sampler(tiny_architecture(), uniform_share=1.0)
     for configuration in uniform.draw(0, 200):
         assert abs(configuration["conv1"] / 8 - configuration["conv2"] / 12) <= 0.5 / 8 + 0.5 / 12
+
+
+@pytest.mark.parametrize(("interval", "width"), [((0.2, 0.3), "2 of 8"), ((0.9, 1.0), "8 of 8")])
+def test_what_every_step_trains_cannot_be_held_out(interval, width):
+    with pytest.raises(RecipeRefused, match=f"conv1 is trained at {width} channels in every step"):
+        Sampler(tiny_architecture(), (interval,))
+
+
+def test_a_member_is_unseen_only_when_all_its_widths_are_held_out(sampler):
+    assert sampler.is_unseen(Configuration((("conv1", 4), ("conv2", 6))))
+    assert not sampler.is_unseen(Configuration((("conv1", 4), ("conv2", 8))))

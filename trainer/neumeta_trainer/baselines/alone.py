@@ -11,6 +11,7 @@ from torch import nn
 
 from neumeta_trainer.config import NetworkStage, Recipe
 from neumeta_trainer.data import Batches, Splits
+from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.pipeline import NETWORK_FIELDS, analyse, fingerprint
 from neumeta_trainer.results.evaluate import accuracy
 from neumeta_trainer.structure.resize import resized
@@ -43,6 +44,8 @@ def _stage(recipe: Recipe) -> NetworkStage:
     """The family's stage, longer by the steps of the base network before it and of end-to-end training after it."""
     stages: list[NetworkStage] = [stage for stage in (recipe.base, recipe.family) if stage is not None]
     steps = sum(stage.optimization.steps for stage in stages) + (recipe.tune.optimization.steps if recipe.tune else 0)
+    if not stages:
+        raise RecipeRefused(f"{recipe.name} trains no network, so there is nothing to train alone: it has neither base nor family.")
     last = stages[-1]
     return dataclasses.replace(last, optimization=dataclasses.replace(last.optimization, steps=steps))
 

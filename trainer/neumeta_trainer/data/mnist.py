@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,11 @@ def _find(folder: Path | None, name: str) -> Path:
 
 def read_idx(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """An IDX file of unsigned bytes (magic 0x0000 08 dims, big-endian sizes); DataNotFound when it is not whole."""
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if len(data) < 4 or data[:3] != b"\0\0\x08":
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataNotFound(f"{path} cannot be read: {error}.") from None
+    if len(data) < 4 or data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
         raise DataNotFound(f"{path} is no IDX file of unsigned bytes.")
     dims = np.frombuffer(data, ">u4", data[3], 4)
     values = np.frombuffer(data, np.uint8, offset=4 + 4 * data[3])

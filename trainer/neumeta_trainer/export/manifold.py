@@ -49,7 +49,7 @@ def export_manifold(
         inr=recipe.inr,
         sampling=recipe.sampling,
         curve=curve,
-        training=provenance(recipe, splits, images),
+        training=provenance(recipe, type(fused).__qualname__, splits, images),
     )
     few = canaries.take(torch.arange(recipe.canaries))
     path = out / FILE_NAME
@@ -57,9 +57,9 @@ def export_manifold(
     return Manifold.load(path)
 
 
-def provenance(recipe: Recipe, splits: Splits, images: int) -> dict[str, Any]:
+def provenance(recipe: Recipe, network: str, splits: Splits, images: int) -> dict[str, Any]:
     """How a manifold was made, as JSON values."""
-    settings = dataclasses.asdict(recipe) | {"network": recipe.network.__qualname__, "inr": None, "sampling": None}
+    settings = dataclasses.asdict(recipe) | {"network": network, "inr": None, "sampling": None}
     return {
         "data": splits.name,
         "images": images,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from neumeta_core.curve import CurvePoint
 from neumeta_core.manifold import Manifold
@@ -26,16 +28,27 @@ def publish(run: Path, alone: Path | None, models: Path) -> Path:
         raise RunNotFinished(f"{run} holds no report.json: it is no finished run of `neumeta train`.")
     manifold = Manifold.load(run / FILE_NAME)
     report = json.loads((run / "report.json").read_text())
-    qualities = _alone(alone)
+    if report["file"]["digest"] != manifold.digest:
+        raise RunNotFinished(f"{run}: report.json belongs to another manifold; run `neumeta train` again.")
     folder = models / manifold.header.name / str(manifold.header.version)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run / FILE_NAME, folder / FILE_NAME)
-    (folder / "report.json").write_text(json.dumps(report | {"alone": qualities}, indent=1) + "\n")
+    # Services take folders with a number for a name, so none sees this one before it is whole.
+    staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    shutil.copyfile(run / FILE_NAME, staging / FILE_NAME)
+    _describe(staging, manifold, report, _alone(alone))
+    if folder.exists():
+        shutil.rmtree(folder)
+    staging.rename(folder)
+    return folder
+
+
+def _describe(folder: Path, manifold: Manifold, report: dict[str, Any], alone: dict[float, float]) -> None:
     curve = manifold.header.curve
     assert curve is not None
-    plot_curve(folder / "curve.png", f"{manifold.header.name} {manifold.header.version}", curve, held_out_ratios(manifold), qualities)
-    (folder / "README.md").write_text(card(manifold, report["slices"], qualities))
-    return folder
+    (folder / "report.json").write_text(json.dumps(report | {"alone": alone}, indent=1) + "\n")
+    plot_curve(folder / "curve.png", f"{manifold.header.name} {manifold.header.version}", curve, held_out_ratios(manifold), alone)
+    (folder / "README.md").write_text(card(manifold, report["slices"], alone))
 
 
 def _alone(folder: Path | None) -> dict[float, float]:
@@ -55,7 +68,7 @@ def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, 
     stored, coordinates = facts["stored_values"], facts["coordinate_network_values"]
     shares = f"{stored:,}, of which {coordinates:,} ({facts['coordinate_network_share']:.1%}) are coordinate networks; the others are shared weights"
     size = f"{facts['bytes']:,} = {facts['bytes_over_full_network']} of one full network in fp32 ({facts['full_network_fp32_bytes']:,})"
-    prepared = f"`(raw * {header.input.scale:g} - {header.input.mean[0]:g}) / {header.input.std[0]:g}`"
+    prepared = f"`(raw * {header.input.scale:g} - {list(header.input.mean)}) / {list(header.input.std)}`"
     worst_text = f"Lowest {curve.metric} on the curve: {100 * worst.quality:.2f} % at compression {worst.compression:g}."
     rows = "\n".join(_row(point, slices, alone) for point in curve.points)
     return f"""# {header.name} {header.version}
@@ -67,9 +80,9 @@ def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, 
 |---|---|---|---|---|---|
 {rows}
 
-`*`: widths that no training step has seen. {curve.samples:,} {curve.split} images, measured once, at the end. *Slices without INR*: the
+`*`: no training step has seen any of these widths. {curve.samples:,} {curve.split} images, measured once, at the end. *Slices without INR*: the
 family's own weights with BatchNorm calibrated for that size on training images. *Trained alone*: one network of these
-widths, the same recipe, as many steps as all network stages of the manifold together, the same seed.
+widths, the same recipe, as many steps as the manifold's base, family and end-to-end stages together, the same seed.
 
 ![curve](curve.png)
 

@@ -57,7 +57,7 @@ def measure_curve(
                 params=cost.params,
                 macs=cost.macs,
                 quality=member_accuracy(network, architecture, configuration, weights, data, splits),
-                held_out=sampler.is_held_out(1 - compression),
+                held_out=sampler.is_unseen(configuration),
             )
         )
     return Curve(metric="accuracy", split=split, samples=len(data), points=tuple(points))

@@ -1,4 +1,4 @@
-"""What a run reports beside its file: results as JSON, the curve as a picture, and the model card."""
+"""What a run reports beside its file: results as JSON and the curve as a picture."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from neumeta_core.manifold import Manifold
 from pydantic import TypeAdapter
 
+from neumeta_trainer.files import write_whole
 from neumeta_trainer.results.plot import plot_curve
 
 
@@ -35,7 +36,7 @@ def write_report(result: Result, out: Path) -> None:
         "notes": result.notes,
         "training": manifold.header.training,
     }
-    (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    write_whole(out / "report.json", json.dumps(report, indent=1) + "\n")
     plot_curve(out / "curve.png", f"{manifold.header.name} {manifold.header.version}", curve, held_out_ratios(manifold))
 
 

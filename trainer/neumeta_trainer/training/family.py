@@ -71,7 +71,10 @@ def calibrated_member(network: nn.Module, architecture: Architecture, configurat
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over all batches
-    member.train()
+    # Only the normalization: Dropout in training mode would bias its statistics.
+    member.eval()
+    for norm in norms:
+        norm.train()
     for batch in inputs:
         member(batch)
     return member.eval()

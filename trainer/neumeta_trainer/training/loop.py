@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from neumeta_trainer.config import Optimization
 from neumeta_trainer.errors import TrainingCollapsed
+from neumeta_trainer.randomness import generator_for
 from neumeta_trainer.training.checkpoint import load_checkpoint, save_checkpoint
 from neumeta_trainer.training.ema import EMA
 from neumeta_trainer.training.interrupt import deferred_interrupt
@@ -42,7 +43,10 @@ def optimize(name: str, module: nn.Module, loss: Callable[[int], Tensor], optimi
     saved = time.monotonic()
     with workspace.progress.stage(name, optimization.steps, start) as report, deferred_interrupt() as interrupted:
         for step in range(start, optimization.steps):
-            value = _step(module, loss, step, optimizer, optimization)
+            # Layers such as Dropout draw from the global state, which has to depend on the step alone.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(generator_for(f"{workspace.fingerprint}:{name}", step).initial_seed())
+                value = _step(module, loss, step, optimizer, optimization)
             if ema is not None:
                 ema.update()
             report(step + 1, value)

@@ -8,6 +8,7 @@ import torch
 from neumeta_core.architecture import Architecture, ChannelGroup
 from neumeta_core.configuration import Configuration, round_width
 
+from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.randomness import generator_for
 
 
@@ -15,7 +16,9 @@ from neumeta_trainer.randomness import generator_for
 class Sampler:
     """Draws configurations; no group ever gets a width whose ratio lies in a held-out interval.
 
-    ``uniform_share`` of the draws are one random ratio for all groups, the others a random width for every group.
+    A draw is one random ratio for all groups with probability ``uniform_share`` (a ratio that gives a held-out width is drawn
+    again, with the same probability), else a random width for every group. Raises RecipeRefused when the full network or the
+    smallest member is held out.
     """
 
     architecture: Architecture
@@ -23,6 +26,12 @@ class Sampler:
     """Closed intervals of width ratios."""
     uniform_share: float = 0.5
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for group in self.architecture.groups:
+            for width in (group.full, group.minimum):
+                if self.is_held_out(width / group.full):
+                    raise RecipeRefused(f"held_out: {group.name} is trained at {width} of {group.full} channels in every step; leave that ratio out.")
 
     @property
     def full(self) -> Configuration:
@@ -59,6 +68,10 @@ class Sampler:
     def _choose(self, group: ChannelGroup, generator: torch.Generator) -> int:
         allowed = self.allowed(group)
         return allowed[int(torch.randint(len(allowed), (), generator=generator))]
+
+    def is_unseen(self, configuration: Configuration) -> bool:
+        """True when no training step can see any of the widths of this member."""
+        return all(self.is_held_out(configuration[group.name] / group.full) for group in self.architecture.groups)
 
     def is_held_out(self, ratio: float) -> bool:
         """True when training never sees a group at this width ratio."""
