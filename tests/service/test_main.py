@@ -72,15 +72,11 @@ def test_setting_host_and_port_and_log_level(models: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("name", "value"), [("NEUMETA_PROT", "1"), ("NEUMETA_PORT", "eighty"), ("NEUMETA_DEVICE", "cuda:99")])
-def test_a_wrong_setting_ends_it_with_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, models: Path, capsys: pytest.CaptureFixture[str], name: str, value: str
-) -> None:
-    monkeypatch.setenv("NEUMETA_MODELS", str(models))
-    monkeypatch.setenv(name, value)
-    with pytest.raises(SystemExit) as caught:
-        main([])
-    assert caught.value.code == 2
-    message = capsys.readouterr().err.splitlines()
+def test_a_wrong_setting_ends_it_with_one_sentence(models: Path, name: str, value: str) -> None:
+    environment = os.environ | {"NEUMETA_MODELS": str(models), name: value}
+    done = subprocess.run([sys.executable, "-m", "neumeta_service"], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    message = done.stderr.splitlines()
     assert len(message) == 1
     assert message[0].startswith("neumeta-service: ")
 
