@@ -97,3 +97,40 @@ def test_another_recipe_in_the_same_folder_is_refused(whole):
     shown = neumeta("train", "digits", "--out", whole, "--final")
     assert shown.returncode == 1
     assert "other settings or data" in " ".join(shown.stderr.split())
+
+
+def test_publish_puts_a_finished_run_where_the_service_finds_it(whole, tmp_path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "alone-0.50.json").write_text('{"compression": 0.5, "quality": 0.5, "final": false}\n')
+    for _ in range(2):  # the second time over the first
+        done = neumeta("publish", whole, "--to", tmp_path / "models", "--alone", alone)
+        assert done.returncode == 0, done.stderr
+    folder = tmp_path / "models" / "digits" / "1"
+    assert {path.name for path in folder.iterdir()} == {"README.md", "curve.png", "manifold.safetensors", "report.json"}
+    assert [path.name for path in folder.parent.iterdir()] == ["1"]
+    manifold, card = Manifold.load(folder / "manifold.safetensors"), (folder / "README.md").read_text()
+    assert manifold.digest in card
+    half = next(point for point in manifold.header.curve.points if point.compression == 0.5)
+    assert f"| 0.50 | {half.params:,} | {half.macs:,} | {100 * half.quality:.2f} |" in card
+    assert "| 50.00 |" in card
+
+
+def test_publish_refuses_a_run_that_is_not_finished_or_whose_report_is_another_ones(whole, tmp_path):
+    assert "no finished run" in " ".join(neumeta("publish", tmp_path, "--to", tmp_path / "models").stderr.split())
+    (tmp_path / "manifold.safetensors").write_bytes((whole / "manifold.safetensors").read_bytes())
+    report = json.loads((whole / "report.json").read_text())
+    report["file"]["digest"] = "sha256:other"
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    done = neumeta("publish", tmp_path, "--to", tmp_path / "models")
+    assert done.returncode == 1
+    assert "belongs to another manifold" in " ".join(done.stderr.split())
+    assert not (tmp_path / "models").exists()
+
+
+def test_alone_trains_one_size_and_records_it(tmp_path):
+    done = neumeta("alone", "digits", "0.75", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "alone-0.75.json").read_text())
+    assert result["compression"] == 0.75
+    assert result["quality"] > 0.9

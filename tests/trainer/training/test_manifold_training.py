@@ -106,3 +106,11 @@ def test_one_output_for_every_input_is_a_collapse(manifold):
     zeros = {name: torch.zeros_like(value) for name, value in manifold.materialize(member).items()}
     with pytest.raises(TrainingCollapsed, match="same output"):
         check_predictions(member, forward(zeros, inputs))
+
+
+def test_a_warm_start_that_misses_its_targets_is_a_collapse(manifold, tmp_path):
+    full = Sampler(manifold.architecture).full
+    wanted = manifold.materialize(full)
+    targets = [Target(full, wanted), Target(full, {name: 100 * values for name, values in wanted.items()})]
+    with pytest.raises(TrainingCollapsed, match="More warm-start steps"):
+        fit(manifold.inr, targets, FitStage(optimization=Optimization(steps=1, rate=1e-6)), Workspace(tmp_path, "x", LogProgress()), seed=0)

@@ -166,15 +166,15 @@ class _Marked(nn.Module):
         return output
 
 
-class _VectorPruner(BasePruningFunc):  # type: ignore[misc]
+class _VectorPruner(BasePruningFunc):  # type: ignore[misc]  # torch_pruning has no types
     """Tells the graph that a layer hands every channel on. Nothing is ever pruned."""
 
-    def prune_out_channels(self, layer: nn.Module, idxs: Sequence[int]) -> nn.Module:  # noqa: ARG002
+    def prune_out_channels(self, layer: nn.Module, idxs: Sequence[int]) -> nn.Module:  # noqa: ARG002  (the base class passes them)
         return layer
 
     prune_in_channels = prune_out_channels
 
     def get_out_channels(self, layer: nn.Module) -> int:
-        return layer.width if isinstance(layer, _Mark) else len(layer.weight)  # type: ignore[arg-type]
+        return layer.width if isinstance(layer, _Mark) else len(layer.weight)  # type: ignore[arg-type]  # registered for layers with a weight alone
 
     get_in_channels = get_out_channels

@@ -80,7 +80,7 @@ def _step(module: nn.Module, loss: Callable[[int], Tensor], step: int, optimizer
     value = loss(step)
     if not torch.isfinite(value):
         raise TrainingCollapsed(f"the loss is {float(value.detach())} at step {step}; a smaller learning rate or a longer warm-up helps.")
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     if optimization.clip is not None:
         nn.utils.clip_grad_norm_(module.parameters(), optimization.clip)
     optimizer.step()

@@ -17,7 +17,7 @@ def decode(kind: type[T], value: object, where: str) -> T:
 
     Raises UnexpectedAnswer that names the field when one is missing or of another type.
     """
-    return _record(kind, value, where)  # type: ignore[no-any-return]
+    return _record(kind, value, where)  # type: ignore[no-any-return]  # the kind decides at run time
 
 
 @cache
