@@ -38,6 +38,8 @@ class NetworkStage:
     batch: int = 128
     shift: int = 0
     """Augmentation: images move by up to so many pixels."""
+    flip: bool = False
+    """Augmentation: half of the images are mirrored left to right."""
     members: int = 0
     """Random members per step, beside the full and the smallest one; 0 trains the network alone."""
     temperature: float = 1.0
@@ -64,6 +66,7 @@ class TuneStage:
     optimization: Optimization
     batch: int = 128
     shift: int = 0
+    flip: bool = False
     members: int = 2
     """Random members per step."""
     sandwich: bool = True
@@ -93,6 +96,8 @@ class Recipe:
     sampling: Sampling = field(default_factory=Sampling)
     order: Order = "none"
     """Channel order that the base network is put into before anything else is trained."""
+    morph: tuple[str, ...] = ()
+    """Channel groups that resize, by name; empty: all that can. Weights outside of them stay as trained (the paper's block protocol)."""
     max_compression: float = 0.75
     granularity: int = 1
     held_out: tuple[tuple[float, float], ...] = ()
@@ -105,6 +110,12 @@ class Recipe:
     tune: TuneStage | None = None
     curve: tuple[float, ...] = tuple(round(0.05 * k, 2) for k in range(16))
     """Compressions at which quality is measured."""
+    beyond: tuple[float, ...] = ()
+    """Width ratios outside the trained range, above 1 or below the smallest, measured for the report and marked as extrapolated."""
+    validation: float = 1 / 12
+    """Share of the training images that is set aside in runs that are not final."""
+    tier: str = ""
+    """How much training: a name for reports, which never mix tiers."""
     canaries: int = 16
     """Real inputs stored for self-checks."""
     seed: int = 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,8 +16,10 @@ from neumeta_core.configuration import Configuration, uniform
 from neumeta_core.inr import INR, build_inr
 from torch import Tensor, nn
 
-from neumeta_trainer.config import Recipe
+from neumeta_trainer.compute import Compute
+from neumeta_trainer.config import NetworkStage, Recipe, TuneStage
 from neumeta_trainer.data import Batches, ImageSet, Splits
+from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.export.manifold import export_manifold
 from neumeta_trainer.results.evaluate import accuracy, measure_curve
 from neumeta_trainer.results.report import Result
@@ -31,41 +35,45 @@ from neumeta_trainer.training.sampler import Sampler
 logger = logging.getLogger(__name__)
 
 _CALIBRATION_BATCH = 256
-NETWORK_FIELDS = ("data", "order", "max_compression", "granularity", "held_out", "base", "family", "seed")
+NETWORK_FIELDS = ("data", "order", "morph", "max_compression", "granularity", "held_out", "base", "family", "seed")
 """What the network stages depend on: recipes that differ in other fields can share their checkpoints."""
 INR_FIELDS = (*NETWORK_FIELDS, "inr", "fit", "tune")
 """What the stages of the INR depend on."""
 
 
-def run(recipe: Recipe, splits: Splits, out: Path, progress: Progress, *, final: bool = False) -> Result:
+def run(recipe: Recipe, splits: Splits, out: Path, progress: Progress, *, final: bool = False, compute: Compute | None = None) -> Result:
     """Train the manifold of a recipe and write ``out/manifold.safetensors``.
 
     Without ``final`` some training images are set aside and the curve is measured on them: for choices. With it all
     training images are used and the curve is measured on the test split: once, at the end. Checkpoints live in
-    ``out/checkpoints``; a run that was interrupted goes on where it was and ends with the same bits.
+    ``out/checkpoints``; a run that was interrupted goes on where it was and ends with the same bits. ``compute`` is the CPU
+    in fp32 when it is not given.
     """
-    network = _build(recipe)
-    train, measured, split = (splits.train, splits.test, "test") if final else (*splits.validation(len(splits.train) // 12), "validation")
+    compute = compute or Compute()
+    splits = splits.to(compute)
+    network = compute.place(_build(recipe))
+    train, measured, split = divided(recipe, splits, final=final)
     checkpoints = out / "checkpoints"
-    workspace = Workspace(checkpoints, fingerprint(recipe, network, train, NETWORK_FIELDS), progress)
+    workspace = Workspace(checkpoints, fingerprint(recipe, network, train, NETWORK_FIELDS), progress, compute)
     example = splits.prepare(train.images[:2])
 
     if recipe.base is not None:
-        train_network("base", network, _batches(train, splits, recipe.base.batch, recipe.base.shift, recipe.seed), recipe.base, workspace)
+        train_network("base", network, batches_for(recipe.base, train, splits, recipe.seed, compute), recipe.base, workspace)
     found = analyse(recipe, network, example)
     for note in found.notes:
         logger.warning("stays as it is: %s", note)
     network = permute(network, found.architecture, channel_order(network, found.architecture, recipe.order))
     sampler = Sampler(found.architecture, recipe.held_out, seed=recipe.seed)
     if recipe.family is not None:
-        train_family(network, sampler, _batches(train, splits, recipe.family.batch, recipe.family.shift, recipe.seed), recipe.family, workspace)
+        train_family(network, sampler, batches_for(recipe.family, train, splits, recipe.seed, compute), recipe.family, workspace)
 
     family = Family(network, found.architecture, _calibration(train, splits, recipe.fit.calibration), example)
     fused = family.fused_full()
     architecture = analyse(recipe, fused, example).architecture
     sampler = dataclasses.replace(sampler, architecture=architecture)
-    batches = _batches(train, splits, recipe.tune.batch, recipe.tune.shift, recipe.seed + 1) if recipe.tune else None
-    inr = _train_inr(recipe, family, fused, sampler, batches, Workspace(checkpoints, fingerprint(recipe, network, train, INR_FIELDS), progress))
+    batches = batches_for(recipe.tune, train, splits, recipe.seed + 1, compute) if recipe.tune else None
+    workspace = dataclasses.replace(workspace, fingerprint=fingerprint(recipe, network, train, INR_FIELDS))
+    inr = _train_inr(recipe, family, fused, sampler, batches, workspace)
 
     curve = measure_curve(inr, fused, sampler, recipe.curve, measured, splits, split, recipe.sampling)
     manifold = export_manifold(recipe, splits, inr, fused, architecture, curve, example, measured, out, images=len(train))
@@ -103,7 +111,7 @@ def _train_inr(recipe: Recipe, family: Family, fused: nn.Module, sampler: Sample
     targets = [family.target(configuration, sampler.architecture) for configuration in configurations]
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        inr = build_inr(sampler.architecture, recipe.inr)
+        inr = build_inr(sampler.architecture, recipe.inr).to(workspace.compute.device)
     inr.start_from(targets[0].weights)
     fit(inr, targets, recipe.fit, workspace, recipe.seed)
     if recipe.tune is not None and batches is not None:
@@ -112,10 +120,37 @@ def _train_inr(recipe: Recipe, family: Family, fused: nn.Module, sampler: Sample
 
 
 def analyse(recipe: Recipe, network: nn.Module, example: Tensor) -> Analysis:
-    """The channel groups of a network, with the limits of the recipe."""
-    return find_architecture(
-        network, example, min_ratio=1 - recipe.max_compression, max_compression=recipe.max_compression, granularity=recipe.granularity
+    """The channel groups of a network that resize, with the limits of the recipe; RecipeRefused when ``morph`` names none of them."""
+    # On the CPU in the plain layout: what is found does not depend on the device, and tracing is quick.
+    network = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    find = partial(
+        find_architecture,
+        network,
+        example.cpu().contiguous(),
+        min_ratio=1 - recipe.max_compression,
+        max_compression=recipe.max_compression,
+        granularity=recipe.granularity,
     )
+    found: Analysis = find()
+    names = [group.name for group in found.architecture.groups]
+    if unknown := set(recipe.morph) - set(names):
+        expected = f"expected some of {', '.join(names)}"
+        raise RecipeRefused(f"morph: the network has no channel group {sorted(unknown)[0]!r} that can be resized; {expected}.")
+    # A group is named after a layer; parts of one layer's channels have a number behind it.
+    others = {name.partition("#")[0] for name in names if recipe.morph and name not in recipe.morph}
+    return find(ignore=sorted(others)) if others else found
+
+
+def divided(recipe: Recipe, splits: Splits, *, final: bool) -> tuple[ImageSet, ImageSet, str]:
+    """``(images to train on, images to measure on, name of the latter's split)``."""
+    if final:
+        return splits.train, splits.test, "test"
+    return *splits.validation(round(recipe.validation * len(splits.train))), "validation"
+
+
+def batches_for(stage: NetworkStage | TuneStage, train: ImageSet, splits: Splits, seed: int, compute: Compute) -> Batches:
+    """The batches of a stage, with its augmentation."""
+    return Batches(train, splits, stage.batch, seed=seed, shift=stage.shift, flip=stage.flip, processes=compute.processes)
 
 
 @torch.no_grad()
@@ -132,7 +167,7 @@ def fingerprint(recipe: Recipe, network: nn.Module, train: ImageSet, fields: tup
     chosen = {name: settings[name] for name in fields}
     digest = hashlib.sha256(repr(chosen).encode())
     for tensor in (*network.state_dict().values(), train.images, train.labels):
-        digest.update(tensor.contiguous().numpy().tobytes())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -140,10 +175,6 @@ def _build(recipe: Recipe) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         return recipe.network()
-
-
-def _batches(train: ImageSet, splits: Splits, size: int, shift: int, seed: int) -> Batches:
-    return Batches(train, splits, size, seed=seed, shift=shift)
 
 
 def _calibration(train: ImageSet, splits: Splits, count: int) -> list[Tensor]:

@@ -88,7 +88,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     module = network()
-    with pytest.raises(TrainingCollapsed, match="the loss is nan at step 0"):
+    with pytest.raises(TrainingCollapsed, match="the loss is not finite at step 0"):
         optimize("stage", module, lambda _: module(torch.full((2, 3), torch.nan)).sum(), OPTIMIZATIONS[0], workspace(tmp_path))
 
 

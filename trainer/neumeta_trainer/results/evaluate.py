@@ -25,12 +25,12 @@ _BATCH = 500
 def accuracy(network: nn.Module, data: ImageSet, splits: Splits, parameters: Mapping[str, Tensor] | None = None) -> float:
     """Share of images that are classified rightly, by the network or with these parameters in place of its own."""
     network.eval()
-    right = 0
+    right = torch.zeros((), dtype=torch.int64, device=data.labels.device)
     for index in torch.split(torch.arange(len(data)), _BATCH):
         batch = data.take(index)
         logits = functional_call(network, dict(parameters or {}), (splits.prepare(batch.images),))
-        right += int((logits.argmax(dim=1) == batch.labels).sum())
-    return right / len(data)
+        right += (logits.argmax(dim=1) == batch.labels).sum()
+    return int(right) / len(data)
 
 
 def member_accuracy(

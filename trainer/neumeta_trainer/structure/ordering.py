@@ -24,7 +24,7 @@ def channel_order(network: nn.Module, architecture: Architecture, kind: OrderKin
     ``smooth``: the shortest Hamiltonian path through the channels (eq. 8 of the paper); ``importance``: by descending
     L1 norm of everything that makes the channel, equal ones as they were; ``none``: as they are.
     """
-    tensors = {name: parameter.detach() for name, parameter in network.named_parameters()}
+    tensors = {name: parameter.detach().cpu() for name, parameter in network.named_parameters()}
     return {group.name: _permutation(architecture, tensors, group, kind) for group in architecture.groups}
 
 

@@ -25,12 +25,19 @@ from neumeta_trainer.training.losses import distillation
 from neumeta_trainer.training.sampler import Sampler
 
 
-def train_network(name: str, network: nn.Module, batches: Batches, stage: NetworkStage, workspace: Workspace) -> None:
-    """Train a network alone, in place, on the task."""
+def train_network(
+    name: str, network: nn.Module, batches: Batches, stage: NetworkStage, workspace: Workspace, teacher: nn.Module | None = None
+) -> None:
+    """Train a network alone, in place: on the task, or on the soft output of a trained ``teacher`` in eval mode."""
 
     def loss(step: int) -> Tensor:
         inputs, labels = batches.at(step)
-        return functional.cross_entropy(network(inputs), labels)
+        with workspace.compute.autocast():
+            if teacher is None:
+                return functional.cross_entropy(network(inputs), labels)
+            with torch.no_grad():
+                wanted = teacher(inputs)
+            return distillation(network(inputs), wanted, stage.temperature)
 
     network.train()
     optimize(name, network, loss, stage.optimization, workspace)
@@ -43,11 +50,12 @@ def train_family(network: nn.Module, sampler: Sampler, batches: Batches, stage: 
     def loss(step: int) -> Tensor:
         inputs, labels = batches.at(step)
         full, *others = sampler.sandwich(step, stage.members)
-        logits = sliced_forward(network, sampler.architecture, full, inputs)
-        total = functional.cross_entropy(logits, labels)
-        for configuration in others:
-            student = sliced_forward(network, sampler.architecture, configuration, inputs)
-            total = total + distillation(student, logits, stage.temperature)
+        with workspace.compute.autocast():
+            logits = sliced_forward(network, sampler.architecture, full, inputs)
+            total = functional.cross_entropy(logits, labels)
+            for configuration in others:
+                student = sliced_forward(network, sampler.architecture, configuration, inputs)
+                total = total + distillation(student, logits, stage.temperature)
         return total
 
     network.train()

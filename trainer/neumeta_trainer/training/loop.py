@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Optimization
 from neumeta_trainer.errors import TrainingCollapsed
 from neumeta_trainer.randomness import generator_for
@@ -24,37 +25,44 @@ SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a run keeps its checkpoints, what identifies it, and who is told of its progress."""
+    """Where a run keeps its checkpoints, what identifies it, who is told of its progress, and what it computes on."""
 
     folder: Path
     fingerprint: str
     progress: Progress
+    compute: Compute = field(default_factory=Compute)
 
 
 def optimize(name: str, module: nn.Module, loss: Callable[[int], Tensor], optimization: Optimization, workspace: Workspace) -> None:
     """Train ``module`` in place by gradient steps on ``loss(step)``; the EMA stays in it when there is one.
 
     ``loss`` must be a function of the module and the step number alone. Then a run that was interrupted at any time and is
-    started again ends with the same bits as one that was not.
+    started again ends with the same bits as one that was not. Processes that train together stop together.
     """
+    processes = workspace.compute.processes
     path = workspace.folder / f"{name}.pt"
     optimizer, ema = _optimizer(module, optimization), EMA(module, optimization.ema) if optimization.ema else None
     start = _restore(path, workspace.fingerprint, module, optimizer, ema)
+    shared_loss = processes.loss_of(module, loss)
     saved = time.monotonic()
     with workspace.progress.stage(name, optimization.steps, start) as report, deferred_interrupt() as interrupted:
         for step in range(start, optimization.steps):
             # Layers such as Dropout draw from the global state, which has to depend on the step alone.
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(generator_for(f"{workspace.fingerprint}:{name}", step).initial_seed())
-                value = _step(module, loss, step, optimizer, optimization)
+                torch.manual_seed(generator_for(f"{workspace.fingerprint}:{name}", step, processes.rank).initial_seed())
+                value = shared_loss(step)
+                stopped, broken = processes.any(interrupted(), not bool(torch.isfinite(value)))
+                if broken:
+                    raise TrainingCollapsed(f"the loss is not finite at step {step}; a smaller learning rate or a longer warm-up helps.")
+                _descend(module, value, rate_at(step, optimization), optimizer, optimization.clip)
             if ema is not None:
                 ema.update()
-            report(step + 1, value)
+            report(step + 1, float(value.detach()))
             last = step + 1 == optimization.steps
-            if last or interrupted() or time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+            if processes.is_first and (last or stopped or time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS):
                 _save(path, workspace.fingerprint, step + 1, module, optimizer, ema)
                 saved = time.monotonic()
-            if interrupted():
+            if stopped:
                 raise KeyboardInterrupt
     if ema is not None:
         ema.copy_to_module()
@@ -73,18 +81,14 @@ def _optimizer(module: nn.Module, optimization: Optimization) -> torch.optim.Opt
     return torch.optim.AdamW(parameters, lr=optimization.rate, weight_decay=optimization.weight_decay)
 
 
-def _step(module: nn.Module, loss: Callable[[int], Tensor], step: int, optimizer: torch.optim.Optimizer, optimization: Optimization) -> float:
+def _descend(module: nn.Module, value: Tensor, rate: float, optimizer: torch.optim.Optimizer, clip: float | None) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate_at(step, optimization)
+        group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    value = loss(step)
-    if not torch.isfinite(value):
-        raise TrainingCollapsed(f"the loss is {float(value.detach())} at step {step}; a smaller learning rate or a longer warm-up helps.")
     value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    if optimization.clip is not None:
-        nn.utils.clip_grad_norm_(module.parameters(), optimization.clip)
+    if clip is not None:
+        nn.utils.clip_grad_norm_(module.parameters(), clip)
     optimizer.step()
-    return float(value.detach())
 
 
 def _save(path: Path, fingerprint: str, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> None:
@@ -99,5 +103,5 @@ def _restore(path: Path, fingerprint: str, module: nn.Module, optimizer: torch.o
     module.load_state_dict(state["module"])
     optimizer.load_state_dict(state["optimizer"])
     if ema is not None:
-        ema.average = state["ema"]
+        ema.average = {name: value.to(ema.average[name].device) for name, value in state["ema"].items()}
     return int(state["step"])

@@ -58,14 +58,16 @@ def tune(inr: INR, network: nn.Module, full: Target, sampler: Sampler, batches: 
 
     def loss(step: int) -> Tensor:
         inputs, labels = batches.at(step)
-        with torch.no_grad():
-            teacher = network(inputs)
+        with torch.no_grad(), workspace.compute.autocast():
+            teacher = network(inputs).float()
         drawn = sampler.sandwich(step, stage.members) if stage.sandwich else sampler.draw(step, stage.members)
         noise = Noise(stage.noise, generator_for("noise", sampler.seed, step)) if stage.noise else None
-        total = torch.zeros(())
+        total = inputs.new_zeros(())
         for configuration in drawn:
             made = inr(configuration, noise)
-            logits = generated_forward(network, sampler, configuration, made, inputs)
+            # The INR itself stays in fp32: bf16 cannot tell apart the positions of a wide layer.
+            with workspace.compute.autocast():
+                logits = generated_forward(network, sampler, configuration, made, inputs).float()
             if step % CHECK_EVERY == 0:
                 check_predictions(configuration, logits)
             total = total + stage.task * criterion(logits, labels)

@@ -1,0 +1,75 @@
+"""What test_processes.py trains, alone and under torchrun: ``python together.py OUT`` writes what the first process ends with."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import torch
+from neumeta_core.inr import build_inr
+from neumeta_trainer.compute import Compute
+from neumeta_trainer.config import NetworkStage, Optimization, TuneStage
+from neumeta_trainer.data import Batches, load_digits
+from neumeta_trainer.networks.small import SmallNet
+from neumeta_trainer.recipes.digits import digits
+from neumeta_trainer.structure.channel_groups import find_architecture
+from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.training.family import train_family, train_network
+from neumeta_trainer.training.loop import Workspace
+from neumeta_trainer.training.manifold_training import Target, tune
+from neumeta_trainer.training.progress import LogProgress
+from neumeta_trainer.training.sampler import Sampler
+from torch import Tensor, nn
+
+BATCH = 64
+STAGE = NetworkStage(optimization=Optimization(steps=8, rate=0.05, optimizer="sgd", weight_decay=1e-3, clip=1.0), batch=BATCH, members=2)
+
+
+def small() -> nn.Module:
+    torch.manual_seed(0)
+    return SmallNet()
+
+
+def batches(compute: Compute) -> Batches:
+    splits = load_digits()
+    return Batches(splits.train, splits, BATCH, seed=0, shift=1, flip=True, processes=compute.processes)
+
+
+def free_of_norms(out: Path, compute: Compute) -> dict[str, Tensor]:
+    """A network without BatchNorm, then an INR end to end through the networks that it makes: weights of both."""
+    example = torch.zeros(2, 1, 8, 8)
+    network = fuse_batch_norm(small(), example)
+    train_network("free", network, batches(compute), STAGE, Workspace(out / "free", "x", LogProgress(), compute))
+    network.requires_grad_(False)
+    architecture = find_architecture(network, example).architecture
+    weights = {parameter.name: network.get_parameter(parameter.name) for parameter in architecture.parameters}
+    torch.manual_seed(0)
+    inr = build_inr(architecture, digits().inr)
+    inr.start_from(weights)
+    sampler = Sampler(architecture)
+    stage = TuneStage(optimization=Optimization(steps=6, rate=1e-3, ema=0.9), batch=BATCH, distillation=0.7, noise=0.5)
+    tune(inr, network, Target(sampler.full, weights), sampler, batches(compute), stage, Workspace(out / "inr", "x", LogProgress(), compute))
+    made = {f"{name} at {number}": values for number, member in enumerate(sampler.sandwich(0, 2)) for name, values in inr(member).items()}
+    return network.state_dict() | {name: values.detach() for name, values in made.items()}
+
+
+def family(out: Path, compute: Compute) -> dict[str, Tensor]:
+    """A family with BatchNorm."""
+    network = small()
+    sampler = Sampler(find_architecture(network, torch.zeros(2, 1, 8, 8)).architecture)
+    train_family(network, sampler, batches(compute), STAGE, Workspace(out / "family", "x", LogProgress(), compute))
+    return dict(network.named_parameters())
+
+
+def main(out: Path) -> None:
+    torch.set_num_threads(1)
+    with Compute.resolve("cpu") as compute:
+        compute = dataclasses.replace(compute, mixed=False)
+        results = {"free": free_of_norms(out, compute), "family": family(out, compute)}
+        if compute.processes.is_first:
+            torch.save(results | {"processes": compute.processes.count}, out / "results.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
