@@ -102,7 +102,7 @@ def test_another_recipe_in_the_same_folder_is_refused(whole):
 def test_publish_puts_a_finished_run_where_the_service_finds_it(whole, tmp_path):
     alone = tmp_path / "alone"
     alone.mkdir()
-    (alone / "alone-0.50.json").write_text('{"compression": 0.5, "quality": 0.5, "final": false}\n')
+    (alone / "alone-0.50.json").write_text('{"compression": 0.5, "quality": 0.5, "distilled": false, "final": false}\n')
     for _ in range(2):  # the second time over the first
         done = neumeta("publish", whole, "--to", tmp_path / "models", "--alone", alone)
         assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect as signatures
 import json
 import logging
 import os
@@ -16,16 +17,18 @@ from neumeta_core.manifold import Manifold
 from rich.console import Console
 from rich.table import Table
 
-from neumeta_trainer.baselines.alone import train_alone
+from neumeta_trainer.baselines.alone import alone_name, train_alone
+from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import LOADERS, Splits
 from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.files import write_whole
+from neumeta_trainer.overrides import overridden
 from neumeta_trainer.pipeline import run
-from neumeta_trainer.recipes import RECIPES
+from neumeta_trainer.recipes import RECIPES, TIERS
 from neumeta_trainer.results.card import publish as publish_run
 from neumeta_trainer.results.report import file_facts, write_report
-from neumeta_trainer.training.progress import BarProgress
+from neumeta_trainer.training.progress import BarProgress, LogProgress, Progress
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Train weight manifolds and look into their files.")
 out_console, error_console = Console(), Console(stderr=True)
@@ -34,18 +37,36 @@ RecipeName = Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}."
 Compression = Annotated[float, typer.Argument(help="Of the member whose widths the network gets.")]
 DataFolder = Annotated[Path | None, typer.Option("--data", envvar="NEUMETA_DATA", help="Folder with the data sets in their standard formats.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the manifold, its report and the checkpoints.")]
+Tier = Annotated[str | None, typer.Option("--tier", help="Amount of training, for recipes that have several: trial, short or long.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change one field of the recipe: family.members=2, tune=none, inr.kind=mlp. Repeatable."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Final = Annotated[bool, typer.Option("--final", help="Train on all images and measure on the test split, once; without it a part is set aside.")]
 
 
 @app.command()
-def train(recipe: RecipeName, out: OutFolder, data: DataFolder = None, final: Final = False) -> None:
+def train(
+    recipe: RecipeName,
+    out: OutFolder,
+    data: DataFolder = None,
+    tier: Tier = None,
+    assignments: Assignments = None,
+    device: Device = "auto",
+    final: Final = False,
+) -> None:
     """Train the manifold of a recipe. Start it again after an interruption and it goes on where it was.
+
+    Several processes: torchrun --nproc-per-node 2 -m neumeta_trainer train …
 
     Example: neumeta train digits --out runs/digits
     """
-    with _errors(out):
-        chosen = _recipe(recipe)
-        result = run(chosen, _load(chosen, data), out, BarProgress(error_console), final=final)
+    with _errors(out), Compute.resolve(device) as compute:
+        chosen = _recipe(recipe, tier, assignments)
+        result = run(chosen, _load(chosen, data), out, _progress(compute), final=final, compute=compute)
+        if not compute.processes.is_first:
+            return
         write_report(result, out)
         _show(result.manifold)
         out_console.print(f"Wrote {out / FILE_NAME}, report.json and curve.png.")
@@ -57,15 +78,22 @@ def alone(
     compression: Compression,
     out: OutFolder,
     data: DataFolder = None,
+    tier: Tier = None,
+    assignments: Assignments = None,
+    device: Device = "auto",
+    distilled: Annotated[bool, typer.Option("--distilled", help="Learn from the full network trained alone, which comes first.")] = False,
     final: Final = False,
 ) -> None:
     """Train a network of one size alone, with the recipe of the manifold: what the manifold is compared with."""
-    with _errors(out):
-        chosen = _recipe(recipe)
-        quality = train_alone(chosen, compression, _load(chosen, data), out, BarProgress(error_console), final=final)
+    with _errors(out), Compute.resolve(device) as compute:
+        chosen = _recipe(recipe, tier, assignments)
+        splits = _load(chosen, data)
+        quality = train_alone(chosen, compression, splits, out, _progress(compute), distilled=distilled, final=final, compute=compute)
+        if not compute.processes.is_first:
+            return
         out.mkdir(parents=True, exist_ok=True)
-        result = {"compression": compression, "quality": quality, "final": final}
-        write_whole(out / f"alone-{compression:.2f}.json", json.dumps(result) + "\n")
+        result = {"compression": compression, "quality": quality, "distilled": distilled, "final": final}
+        write_whole(out / f"{alone_name(compression, distilled=distilled)}.json", json.dumps(result) + "\n")
         out_console.print(f"compression {compression:g}, trained alone: {100 * quality:.2f} %")
 
 
@@ -106,10 +134,19 @@ def _show(manifold: Manifold) -> None:
     out_console.print(table)
 
 
-def _recipe(name: str) -> Recipe:
+def _recipe(name: str, tier: str | None, assignments: list[str] | None) -> Recipe:
     if name not in RECIPES:
         raise typer.BadParameter(f"{name!r} is not known; choose one of {', '.join(RECIPES)}.", param_hint="RECIPE")
-    return RECIPES[name]()
+    make = RECIPES[name]
+    if tier is not None and "tier" not in signatures.signature(make).parameters:
+        raise typer.BadParameter(f"{name} has only one amount of training.", param_hint="--tier")
+    if tier is not None and tier not in TIERS:
+        raise typer.BadParameter(f"{tier!r} is not known; choose one of {', '.join(TIERS)}.", param_hint="--tier")
+    return overridden(make(tier=tier) if tier else make(), assignments or ())
+
+
+def _progress(compute: Compute) -> Progress:
+    return BarProgress(error_console) if compute.processes.is_first else LogProgress()
 
 
 def _load(recipe: Recipe, data: Path | None) -> Splits:

@@ -7,12 +7,17 @@ from collections.abc import Callable
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.recipes.digits import digits, digits_mlp, digits_paper
 from neumeta_trainer.recipes.lenet_mnist import lenet_mnist, lenet_mnist_mlp
+from neumeta_trainer.recipes.resnet_cifar import TIERS, resnet20_cifar10, resnet20_cifar100
 
-RECIPES: dict[str, Callable[[], Recipe]] = {
+__all__ = ["RECIPES", "TIERS"]
+
+RECIPES: dict[str, Callable[..., Recipe]] = {
     "digits": digits,
     "digits-mlp": digits_mlp,
     "digits-paper": digits_paper,
     "lenet-mnist": lenet_mnist,
     "lenet-mnist-mlp": lenet_mnist_mlp,
+    "resnet20-cifar10": resnet20_cifar10,
+    "resnet20-cifar100": resnet20_cifar100,
 }
-"""Recipe name, as ``neumeta train`` takes it -> function."""
+"""Recipe name, as ``neumeta train`` takes it -> function; some take a ``tier``."""

@@ -53,7 +53,7 @@ def _describe(folder: Path, manifold: Manifold, report: dict[str, Any], alone: d
 
 def _alone(folder: Path | None) -> dict[float, float]:
     results = [json.loads(path.read_text()) for path in sorted(folder.glob("alone-*.json"))] if folder else []
-    return {result["compression"]: result["quality"] for result in results}
+    return {result["compression"]: result["quality"] for result in results if not result["distilled"]}
 
 
 def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, float]) -> str:

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from neumeta_core.inr import MlpSettings
+from neumeta_trainer.errors import RecipeRefused
+from neumeta_trainer.overrides import overridden
+from neumeta_trainer.recipes import RECIPES
+
+
+def test_every_part_can_be_changed_by_its_path():
+    recipe = overridden(
+        RECIPES["digits"](),
+        ["family.optimization.steps=7", "tune=none", "inr.rank=16", "held_out=[[0.3,0.4]]", "order=smooth", "seed=3"],
+    )
+    assert recipe.family.optimization.steps == 7
+    assert recipe.family.optimization.rate == 0.05
+    assert recipe.tune is None
+    assert recipe.inr.rank == 16
+    assert recipe.inr.hidden == 16
+    assert recipe.held_out == ((0.3, 0.4),)
+    assert (recipe.order, recipe.seed) == ("smooth", 3)
+
+
+def test_another_kind_starts_from_its_defaults():
+    assert overridden(RECIPES["digits"](), ["inr.kind=mlp", "inr.hidden=12"]).inr == MlpSettings(hidden=12)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["family.members"], "expected FIELD=VALUE"),
+        (["network=x"], "other than network and data"),
+        (["family.member=2"], "no field 'member'; expected one of optimization, batch"),
+        (["family.members=two"], "--set family.members=two: Input should be a valid integer"),
+        (["fit.members=2.5"], "valid integer"),
+        (["order=sideways"], "'smooth', 'importance' or 'none'"),
+        (["inr.kind=splines"], "'splines'"),
+        (["inr.rank=0"], "greater than or equal to 1"),
+        (["tune=none", "tune.batch=3"], "this part is switched off"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_is_allowed(assignments, message):
+    with pytest.raises(RecipeRefused, match=message):
+        overridden(RECIPES["digits"](), assignments)

@@ -1,0 +1,5 @@
+"""``python -m neumeta_trainer``, which torchrun starts."""
+
+from neumeta_trainer.cli import app
+
+app()
