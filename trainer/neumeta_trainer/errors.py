@@ -33,3 +33,9 @@ class RecipeRefused(NeuMetaError):
     """A recipe asks for what cannot be."""
 
     code = "recipe_refused"
+
+
+class RecordRefused(NeuMetaError):
+    """A file is no record of a run."""
+
+    code = "record_refused"

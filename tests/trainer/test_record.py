@@ -1,0 +1,40 @@
+"""Records of runs: written whole, read back, refused with the reason."""
+
+import pytest
+from neumeta_trainer.errors import RecordRefused
+from neumeta_trainer.results.record import Measurement, RunRecord, machine, read_records, write_record
+
+
+def record(**changes) -> RunRecord:
+    values = {
+        "recipe": "digits",
+        "tier": "trial",
+        "method": "alone distilled",
+        "seed": 3,
+        "split": "validation",
+        "samples": 100,
+        "measurements": [{"compression": 0.5, "params": 10, "macs": 20, "quality": 0.9}],
+        "machine": machine(),
+        "command": "neumeta alone digits",
+    }
+    return RunRecord.model_validate(values | changes)
+
+
+def test_a_record_reads_back_as_it_was_written(tmp_path):
+    written = record(training={"alone": 5}, measurements=[Measurement(compression=-0.25, params=1, macs=2, quality=0.5, widths="extrapolated")])
+    path = write_record(written, tmp_path)
+    assert path == tmp_path / "digits/trial/alone-distilled.validation.3.json"
+    assert read_records(tmp_path) == [written]
+
+
+def test_another_seed_is_another_file_and_a_repetition_replaces(tmp_path):
+    for values in ({}, {"seed": 4}, {"samples": 200}):
+        write_record(record(**values), tmp_path)
+    assert [(found.seed, found.samples) for found in read_records(tmp_path)] == [(3, 200), (4, 100)]
+
+
+def test_a_file_that_is_no_record_is_named_with_the_field(tmp_path):
+    path = write_record(record(), tmp_path)
+    path.write_text(path.read_text().replace('"samples": 100', '"samples": 0'))
+    with pytest.raises(RecordRefused, match=r"validation\.3\.json is no record of a run: samples: .*greater than 0"):
+        read_records(tmp_path)
