@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from neumeta_core.manifold import Manifold
+from neumeta_trainer.results.record import RunRecord, read_records
 
 from tests.tiny import save_tiny
 
@@ -102,7 +103,9 @@ def test_another_recipe_in_the_same_folder_is_refused(whole):
 def test_publish_puts_a_finished_run_where_the_service_finds_it(whole, tmp_path):
     alone = tmp_path / "alone"
     alone.mkdir()
-    (alone / "alone-0.50.json").write_text('{"compression": 0.5, "quality": 0.5, "distilled": false, "final": false}\n')
+    record = {"recipe": "digits", "tier": "", "method": "alone", "seed": 0, "split": "test", "samples": 2, "machine": "", "command": ""}
+    point = {"compression": 0.5, "params": 1, "macs": 1, "quality": 0.5}
+    (alone / "alone.json").write_text(json.dumps(record | {"measurements": [point]}))
     for _ in range(2):  # the second time over the first
         done = neumeta("publish", whole, "--to", tmp_path / "models", "--alone", alone)
         assert done.returncode == 0, done.stderr
@@ -128,9 +131,13 @@ def test_publish_refuses_a_run_that_is_not_finished_or_whose_report_is_another_o
     assert not (tmp_path / "models").exists()
 
 
-def test_alone_trains_one_size_and_records_it(tmp_path):
-    done = neumeta("alone", "digits", "0.75", "--out", tmp_path)
+def test_alone_trains_sizes_and_records_them(tmp_path):
+    done = neumeta("alone", "digits", "0.75", "0.5", "--out", tmp_path, "--records", tmp_path / "records", "--set", "family.optimization.steps=200")
     assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "alone-0.75.json").read_text())
-    assert result["compression"] == 0.75
-    assert result["quality"] > 0.9
+    record = RunRecord.model_validate_json((tmp_path / "alone.json").read_bytes())
+    assert [point.compression for point in record.measurements] == [0.75, 0.5]
+    assert min(point.quality for point in record.measurements) > 0.9
+    assert record.training == {"0.75": 260, "0.5": 260}  # 200 of the family and 60 of the end-to-end stage
+    assert record.trained_macs == 260 * 64 * sum(point.macs for point in record.measurements)
+    assert record.command == "neumeta alone digits 0.75 0.5 --set family.optimization.steps=200"
+    assert read_records(tmp_path / "records") == [record]

@@ -14,6 +14,7 @@ from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import Splits, load_digits
 from neumeta_trainer.pipeline import run
 from neumeta_trainer.recipes.digits import digits, digits_paper
+from neumeta_trainer.results.recording import records_of
 from neumeta_trainer.results.report import Result, write_report
 from neumeta_trainer.training.progress import LogProgress
 from torch import nn
@@ -85,6 +86,27 @@ def test_the_slices_without_an_inr_are_reported(trained):
     assert all(quality > 0.93 for quality in slices.values())
 
 
+def test_members_of_unequal_widths_are_measured_beside_the_family_s_slices(trained, splits):
+    _, out = trained
+    recipe = dataclasses.replace(short(digits()), unequal=5, beyond=(0.2, 1.25))
+    again = run(recipe, splits, out, LogProgress(), final=True)
+    assert len({point.macs for point in again.unequal}) > 1
+    assert len(again.unequal) == len(again.unequal_slices) == 5
+    assert min(*(point.quality for point in again.unequal), *again.unequal_slices) > 0.9
+    # The anchored kind has no weights above full width; below the smallest member it has.
+    assert [(point.compression, point.widths) for point in again.beyond] == [(0.8, "extrapolated")]
+
+    manifold, slices = records_of(recipe, again, "neumeta train digits")
+    assert (manifold.method, slices.method) == ("anchored", "slices")
+    assert len(manifold.measurements) == 4 + 5 + 1
+    assert len(slices.measurements) == 4 + 5
+    assert [point.quality for point in slices.measurements[4:]] == list(again.unequal_slices)
+    assert manifold.training == {"family": 120, "fit": 300, "tune": 60}
+    assert manifold.trained_macs > slices.trained_macs > 120 * 64 * max(point.macs for point in slices.measurements)
+    assert manifold.seconds > slices.seconds > 0
+    assert manifold.file["bytes"] == again.manifold.size
+
+
 def test_a_second_run_only_reads_checkpoints_and_gives_the_same_file(trained, splits):
     result, out = trained
     again = run(short(digits()), splits, out, LogProgress(), final=True)
@@ -99,15 +121,17 @@ def test_without_final_the_test_split_is_left_alone(splits, tmp_path):
     assert all(point.quality > 0.9 for point in result.manifold.header.curve.points)
 
 
-def test_kind_mlp_learns_the_same_family(trained, splits, tmp_path):
-    checkpoints = tmp_path / "checkpoints"
-    checkpoints.mkdir()
-    (checkpoints / "family.pt").write_bytes((trained[1] / "checkpoints" / "family.pt").read_bytes())
+def test_kind_mlp_learns_the_same_family_from_the_folder_of_its_run(trained, splits, tmp_path):
     recipe = short(digits())
     fit = dataclasses.replace(recipe.fit, optimization=Optimization(steps=500, rate=3e-3))
-    recipe = dataclasses.replace(recipe, inr=MlpSettings(layers=3, hidden=48), fit=fit)
-    manifold = run(recipe, splits, tmp_path, LogProgress(), final=True).manifold
+    recipe = dataclasses.replace(recipe, inr=MlpSettings(layers=3, hidden=48), fit=fit, beyond=(0.2, 1.25))
+    result = run(recipe, splits, tmp_path, LogProgress(), final=True, networks=trained[1])
+    manifold = result.manifold
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"fit.pt", "tune.pt"}
+    assert result.slices == trained[0].slices
     assert manifold.header.inr.kind == "mlp"
+    assert [point.compression for point in result.beyond] == [0.8, -0.25]
+    assert result.beyond[1].macs > manifold.header.curve.points[0].macs
     for point in manifold.header.curve.points[:3]:
         assert point.quality > 0.85, point
         assert onnx_accuracy(manifold, point.compression, splits) == pytest.approx(point.quality, abs=1.5 / 360)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect as signatures
-import json
 import logging
 import os
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from neumeta_core.manifold import Manifold
 from rich.console import Console
 from rich.table import Table
 
-from neumeta_trainer.baselines.alone import alone_name, train_alone
+from neumeta_trainer.baselines.alone import train_alone
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import LOADERS, Splits
@@ -27,6 +28,8 @@ from neumeta_trainer.overrides import overridden
 from neumeta_trainer.pipeline import run
 from neumeta_trainer.recipes import RECIPES, TIERS
 from neumeta_trainer.results.card import publish as publish_run
+from neumeta_trainer.results.record import ALONE, write_record
+from neumeta_trainer.results.recording import records_of
 from neumeta_trainer.results.report import file_facts, write_report
 from neumeta_trainer.training.progress import BarProgress, LogProgress, Progress
 
@@ -34,7 +37,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Tr
 out_console, error_console = Console(), Console(stderr=True)
 
 RecipeName = Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")]
-Compression = Annotated[float, typer.Argument(help="Of the member whose widths the network gets.")]
+Compressions = Annotated[list[float], typer.Argument(help="Of the members whose widths the networks get.")]
 DataFolder = Annotated[Path | None, typer.Option("--data", envvar="NEUMETA_DATA", help="Folder with the data sets in their standard formats.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the manifold, its report and the checkpoints.")]
 Tier = Annotated[str | None, typer.Option("--tier", help="Amount of training, for recipes that have several: trial, short or long.")]
@@ -43,6 +46,7 @@ Assignments = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="Change one field of the recipe: family.members=2, tune=none, inr.kind=mlp. Repeatable."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Records = Annotated[Path | None, typer.Option("--records", help="Folder for a record of the results, for `neumeta report`.")]
 Final = Annotated[bool, typer.Option("--final", help="Train on all images and measure on the test split, once; without it a part is set aside.")]
 
 
@@ -54,6 +58,8 @@ def train(
     tier: Tier = None,
     assignments: Assignments = None,
     device: Device = "auto",
+    networks: Annotated[Path | None, typer.Option("--networks", help="Folder of a run whose trained base and family are used again.")] = None,
+    records: Records = None,
     final: Final = False,
 ) -> None:
     """Train the manifold of a recipe. Start it again after an interruption and it goes on where it was.
@@ -64,10 +70,13 @@ def train(
     """
     with _errors(out), Compute.resolve(device) as compute:
         chosen = _recipe(recipe, tier, assignments)
-        result = run(chosen, _load(chosen, data), out, _progress(compute), final=final, compute=compute)
+        result = run(chosen, _load(chosen, data), out, _progress(compute), final=final, compute=compute, networks=networks)
         if not compute.processes.is_first:
             return
         write_report(result, out)
+        if records is not None:
+            for record in records_of(chosen, result, _command(), ", ".join(assignments or ())):
+                out_console.print(f"Recorded {write_record(record, records)}.")
         _show(result.manifold)
         out_console.print(f"Wrote {out / FILE_NAME}, report.json and curve.png.")
 
@@ -75,26 +84,40 @@ def train(
 @app.command()
 def alone(
     recipe: RecipeName,
-    compression: Compression,
+    compressions: Compressions,
     out: OutFolder,
     data: DataFolder = None,
     tier: Tier = None,
     assignments: Assignments = None,
     device: Device = "auto",
     distilled: Annotated[bool, typer.Option("--distilled", help="Learn from the full network trained alone, which comes first.")] = False,
+    equal_macs: Annotated[bool, typer.Option("--equal-macs", help="Train each for the multiply-adds of the whole manifold, not its steps.")] = False,
+    records: Records = None,
     final: Final = False,
 ) -> None:
-    """Train a network of one size alone, with the recipe of the manifold: what the manifold is compared with."""
+    """Train networks of one size alone, with the recipe of the manifold: what the manifold is compared with."""
     with _errors(out), Compute.resolve(device) as compute:
         chosen = _recipe(recipe, tier, assignments)
-        splits = _load(chosen, data)
-        quality = train_alone(chosen, compression, splits, out, _progress(compute), distilled=distilled, final=final, compute=compute)
+        record = train_alone(
+            chosen,
+            compressions,
+            _load(chosen, data),
+            out,
+            _progress(compute),
+            command=_command(),
+            distilled=distilled,
+            equal_macs=equal_macs,
+            final=final,
+            compute=compute,
+        )
         if not compute.processes.is_first:
             return
-        out.mkdir(parents=True, exist_ok=True)
-        result = {"compression": compression, "quality": quality, "distilled": distilled, "final": final}
-        write_whole(out / f"{alone_name(compression, distilled=distilled)}.json", json.dumps(result) + "\n")
-        out_console.print(f"compression {compression:g}, trained alone: {100 * quality:.2f} %")
+        if record.method == "alone":
+            write_whole(out / ALONE, record.model_dump_json(indent=1) + "\n")
+        if records is not None:
+            out_console.print(f"Recorded {write_record(record, records)}.")
+        for point in record.measurements:
+            out_console.print(f"compression {point.compression:g}, trained {record.method}: {100 * point.quality:.2f} %")
 
 
 @app.command()
@@ -143,6 +166,14 @@ def _recipe(name: str, tier: str | None, assignments: list[str] | None) -> Recip
     if tier is not None and tier not in TIERS:
         raise typer.BadParameter(f"{tier!r} is not known; choose one of {', '.join(TIERS)}.", param_hint="--tier")
     return overridden(make(tier=tier) if tier else make(), assignments or ())
+
+
+def _command() -> str:
+    """What was typed, without folders of this machine."""
+    folders = ("--out", "--data", "--networks", "--records")
+    words = sys.argv[1:]
+    kept = [word for before, word in zip(["", *words], words, strict=False) if word not in folders and before not in folders]
+    return shlex.join(["neumeta", *kept])
 
 
 def _progress(compute: Compute) -> Progress:

@@ -88,6 +88,8 @@ class Recipe:
 
     name: str
     """Name of the manifold."""
+    study: str = ""
+    """What the results are compared within: one network on one data set. Its name where it stands alone."""
     version: int = 1
     data: str
     """Name of a data set in ``neumeta_trainer.data``."""
@@ -112,6 +114,8 @@ class Recipe:
     """Compressions at which quality is measured."""
     beyond: tuple[float, ...] = ()
     """Width ratios outside the trained range, above 1 or below the smallest, measured for the report and marked as extrapolated."""
+    unequal: int = 0
+    """Random configurations with a width of its own for every group, measured beside the curve."""
     validation: float = 1 / 12
     """Share of the training images that is set aside in runs that are not final."""
     tier: str = ""

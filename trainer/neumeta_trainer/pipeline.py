@@ -21,7 +21,7 @@ from neumeta_trainer.config import NetworkStage, Recipe, TuneStage
 from neumeta_trainer.data import Batches, ImageSet, Splits
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.export.manifold import export_manifold
-from neumeta_trainer.results.evaluate import accuracy, measure_curve
+from neumeta_trainer.results.evaluate import accuracy, measure_beyond, measure_curve, measure_members
 from neumeta_trainer.results.report import Result
 from neumeta_trainer.structure.channel_groups import Analysis, find_architecture
 from neumeta_trainer.structure.fusion import fuse_batch_norm
@@ -35,30 +35,42 @@ from neumeta_trainer.training.sampler import Sampler
 logger = logging.getLogger(__name__)
 
 _CALIBRATION_BATCH = 256
+BASE_FIELDS = ("data", "base", "seed")
+"""What the base network depends on."""
 NETWORK_FIELDS = ("data", "order", "morph", "max_compression", "granularity", "held_out", "base", "family", "seed")
-"""What the network stages depend on: recipes that differ in other fields can share their checkpoints."""
+"""What the family depends on: recipes that differ in other fields can share its checkpoint."""
 INR_FIELDS = (*NETWORK_FIELDS, "inr", "fit", "tune")
 """What the stages of the INR depend on."""
 
 
-def run(recipe: Recipe, splits: Splits, out: Path, progress: Progress, *, final: bool = False, compute: Compute | None = None) -> Result:
+def run(
+    recipe: Recipe,
+    splits: Splits,
+    out: Path,
+    progress: Progress,
+    *,
+    final: bool = False,
+    compute: Compute | None = None,
+    networks: Path | None = None,
+) -> Result:
     """Train the manifold of a recipe and write ``out/manifold.safetensors``.
 
     Without ``final`` some training images are set aside and the curve is measured on them: for choices. With it all
     training images are used and the curve is measured on the test split: once, at the end. Checkpoints live in
     ``out/checkpoints``; a run that was interrupted goes on where it was and ends with the same bits. ``compute`` is the CPU
-    in fp32 when it is not given.
+    in fp32 when it is not given. ``networks`` is the folder of another run whose base and family are the same: they are taken
+    from there, so that manifolds that differ in their INR alone share them.
     """
     compute = compute or Compute()
     splits = splits.to(compute)
     network = compute.place(_build(recipe))
     train, measured, split = divided(recipe, splits, final=final)
-    checkpoints = out / "checkpoints"
-    workspace = Workspace(checkpoints, fingerprint(recipe, network, train, NETWORK_FIELDS), progress, compute)
+    base = Workspace((networks or out) / "checkpoints", fingerprint(recipe, network, train, BASE_FIELDS), progress, compute)
+    workspace = dataclasses.replace(base, fingerprint=fingerprint(recipe, network, train, NETWORK_FIELDS))
     example = splits.prepare(train.images[:2])
 
     if recipe.base is not None:
-        train_network("base", network, batches_for(recipe.base, train, splits, recipe.seed, compute), recipe.base, workspace)
+        train_network("base", network, batches_for(recipe.base, train, splits, recipe.seed, compute), recipe.base, base)
     found = analyse(recipe, network, example)
     for note in found.notes:
         logger.warning("stays as it is: %s", note)
@@ -72,13 +84,22 @@ def run(recipe: Recipe, splits: Splits, out: Path, progress: Progress, *, final:
     architecture = analyse(recipe, fused, example).architecture
     sampler = dataclasses.replace(sampler, architecture=architecture)
     batches = batches_for(recipe.tune, train, splits, recipe.seed + 1, compute) if recipe.tune else None
-    workspace = dataclasses.replace(workspace, fingerprint=fingerprint(recipe, network, train, INR_FIELDS))
+    workspace = dataclasses.replace(workspace, folder=out / "checkpoints", fingerprint=fingerprint(recipe, network, train, INR_FIELDS))
     inr = _train_inr(recipe, family, fused, sampler, batches, workspace)
 
     curve = measure_curve(inr, fused, sampler, recipe.curve, measured, splits, split, recipe.sampling)
     manifold = export_manifold(recipe, splits, inr, fused, architecture, curve, example, measured, out, images=len(train))
     slices = {c: accuracy(family.member(uniform(found.architecture, c)), measured, splits) for c in recipe.curve}
-    return Result(manifold, slices, tuple(found.notes))
+    unequal = sampler.independent(recipe.unequal)
+    return Result(
+        manifold,
+        slices,
+        tuple(found.notes),
+        unequal=measure_members(inr, fused, sampler, unequal, measured, splits, recipe.sampling),
+        unequal_slices=tuple(accuracy(family.member(configuration), measured, splits) for configuration in unequal),
+        beyond=measure_beyond(inr, fused, sampler, recipe.beyond, measured, splits, recipe.sampling),
+        seconds=dict(workspace.seconds),
+    )
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from neumeta_core.configuration import uniform
+from neumeta_core.architecture import Architecture
+from neumeta_core.configuration import Configuration, uniform
+from neumeta_core.cost import Cost, cost_of
 from torch import nn
 
 from neumeta_trainer.compute import Compute
@@ -15,33 +20,79 @@ from neumeta_trainer.data import Splits
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.pipeline import NETWORK_FIELDS, analyse, batches_for, divided, fingerprint
 from neumeta_trainer.results.evaluate import accuracy
+from neumeta_trainer.results.record import Measurement, RunRecord, machine
 from neumeta_trainer.structure.resize import resized
+from neumeta_trainer.training.effort import network_macs, tune_macs
 from neumeta_trainer.training.family import train_network
 from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.progress import Progress
+from neumeta_trainer.training.sampler import Sampler
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A network of one size with its normalization, trained."""
+
+    network: nn.Module
+    architecture: Architecture
+    """Of the full network."""
+    configuration: Configuration
+    stage: NetworkStage
+    """How it was trained."""
+    seconds: float
+    """Wall time of training."""
+
+    @property
+    def cost(self) -> Cost:
+        """Parameters and multiply-adds of the network."""
+        return cost_of(self.architecture, self.configuration, 0)
 
 
 def train_alone(
     recipe: Recipe,
-    compression: float,
+    compressions: Sequence[float],
     splits: Splits,
     out: Path,
     progress: Progress,
     *,
+    command: str,
     distilled: bool = False,
+    equal_macs: bool = False,
     final: bool = False,
     compute: Compute | None = None,
-) -> float:
-    """Accuracy of a network with the widths of a member, trained from its own initialization.
+) -> RunRecord:
+    """Train networks with the widths of members, each from its own initialization, and measure them.
 
-    It sees as many batches as the manifold's network stages together, with the family's recipe. With ``distilled`` it learns
-    the soft output of the full network that was trained alone, as the members of a family learn that of their full network.
-    ``final`` means the same as in ``pipeline.run``.
+    They see as many batches as the manifold's network stages together, with the family's recipe; with ``equal_macs`` each one
+    trains for as many multiply-adds as the whole manifold. With ``distilled`` they learn the soft output of the full network
+    that was trained alone, as the members of a family learn that of their full network. ``final`` means the same as in
+    ``pipeline.run``; ``command`` is what the record says about its origin.
     """
-    teacher = trained_alone(recipe, 0.0, splits, out, progress, final=final, compute=compute) if distilled else None
-    network = trained_alone(recipe, compression, splits, out, progress, teacher=teacher, final=final, compute=compute)
-    splits = splits.to(compute or Compute())
-    return accuracy(network, divided(recipe, splits, final=final)[1], splits)
+    compute = compute or Compute()
+    teacher = trained_alone(recipe, 0.0, splits, out, progress, final=final, compute=compute).network if distilled else None
+    networks = [
+        trained_alone(recipe, compression, splits, out, progress, teacher=teacher, equal_macs=equal_macs, final=final, compute=compute)
+        for compression in compressions
+    ]
+    splits = splits.to(compute)
+    _, data, split = divided(recipe, splits, final=final)
+    return RunRecord(
+        recipe=recipe.study or recipe.name,
+        tier=recipe.tier,
+        method=" ".join(["alone", *(["distilled"] if distilled else []), *(["equal MACs"] if equal_macs else [])]),
+        seed=recipe.seed,
+        split=split,
+        samples=len(data),
+        measurements=tuple(
+            Measurement(compression=compression, params=alone.cost.params, macs=alone.cost.macs, quality=accuracy(alone.network, data, splits))
+            for compression, alone in zip(compressions, networks, strict=True)
+        ),
+        training={f"{compression:g}": alone.stage.optimization.steps for compression, alone in zip(compressions, networks, strict=True)},
+        trained_macs=sum(alone.stage.optimization.steps * alone.stage.batch * alone.cost.macs for alone in networks),
+        seconds=round(sum(alone.seconds for alone in networks), 1),
+        machine=machine(),
+        command=command,
+    )
 
 
 def trained_alone(
@@ -52,39 +103,42 @@ def trained_alone(
     progress: Progress,
     *,
     teacher: nn.Module | None = None,
+    equal_macs: bool = False,
     final: bool = False,
     compute: Compute | None = None,
-) -> nn.Module:
-    """The network itself, trained, or read from the checkpoint of an earlier call; it learns from ``teacher`` when there is one."""
+) -> Alone:
+    """One network, trained, or read from the checkpoint of an earlier call; it learns from ``teacher`` when there is one."""
     compute = compute or Compute()
     splits = splits.to(compute)
     train, _, _ = divided(recipe, splits, final=final)
-    stage = _stage(recipe)
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         full = recipe.network()
         architecture = analyse(recipe, full, splits.prepare(train.images[:2])).architecture
-        network = resized(full, architecture, uniform(architecture, compression), None)
+        configuration = uniform(architecture, compression)
+        network = resized(full, architecture, configuration, None)
         reset(network)
     compute.place(network)
-    name = alone_name(compression, distilled=teacher is not None)
+    stage = _stage(recipe, Sampler(architecture, recipe.held_out, seed=recipe.seed), configuration if equal_macs else None)
+    name = f"alone-{compression:g}" + ("-distilled" if teacher is not None else "") + ("-equal-macs" if equal_macs else "")
     workspace = Workspace(out / "checkpoints", fingerprint(recipe, network, train, (*NETWORK_FIELDS, "tune")), progress, compute)
     train_network(name, network, batches_for(stage, train, splits, recipe.seed, compute), stage, workspace, teacher)
-    return network
+    return Alone(network, architecture, configuration, stage, workspace.seconds[name])
 
 
-def alone_name(compression: float, *, distilled: bool) -> str:
-    """Of the files that belong to one network."""
-    return f"alone-{compression:g}" + ("-distilled" if distilled else "")
+def _stage(recipe: Recipe, sampler: Sampler, spender: Configuration | None) -> NetworkStage:
+    """The family's stage, longer by the steps of the base network before it and of end-to-end training after it.
 
-
-def _stage(recipe: Recipe) -> NetworkStage:
-    """The family's stage, longer by the steps of the base network before it and of end-to-end training after it."""
-    stages: list[NetworkStage] = [stage for stage in (recipe.base, recipe.family) if stage is not None]
-    steps = sum(stage.optimization.steps for stage in stages) + (recipe.tune.optimization.steps if recipe.tune else 0)
+    Or as long as the network at ``spender`` needs to spend the multiply-adds of all these.
+    """
+    stages = [stage for stage in (recipe.base, recipe.family) if stage is not None]
     if not stages:
         raise RecipeRefused(f"{recipe.name} trains no network, so there is nothing to train alone: it has neither base nor family.")
     last = stages[-1]
+    steps = sum(stage.optimization.steps for stage in stages) + (recipe.tune.optimization.steps if recipe.tune else 0)
+    if spender is not None:
+        macs = sum(network_macs(stage, sampler) for stage in stages) + (tune_macs(recipe.tune, sampler) if recipe.tune else 0)
+        steps = math.ceil(macs / (last.batch * cost_of(sampler.architecture, spender, 0).macs))
     return dataclasses.replace(last, optimization=dataclasses.replace(last.optimization, steps=steps))
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.recipes.digits import digits, digits_mlp, digits_paper
 from neumeta_trainer.recipes.lenet_mnist import lenet_mnist, lenet_mnist_mlp
-from neumeta_trainer.recipes.resnet_cifar import TIERS, resnet20_cifar10, resnet20_cifar100
+from neumeta_trainer.recipes.resnet_block import resnet20_cifar10_block, resnet20_cifar10_block_paper
+from neumeta_trainer.recipes.resnet_cifar import TIERS, resnet20_cifar10, resnet20_cifar10_mlp, resnet20_cifar100, resnet20_cifar100_mlp
 
 __all__ = ["RECIPES", "TIERS"]
 
@@ -18,6 +19,10 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "lenet-mnist": lenet_mnist,
     "lenet-mnist-mlp": lenet_mnist_mlp,
     "resnet20-cifar10": resnet20_cifar10,
+    "resnet20-cifar10-mlp": resnet20_cifar10_mlp,
     "resnet20-cifar100": resnet20_cifar100,
+    "resnet20-cifar100-mlp": resnet20_cifar100_mlp,
+    "resnet20-cifar10-block": resnet20_cifar10_block,
+    "resnet20-cifar10-block-paper": resnet20_cifar10_block_paper,
 }
 """Recipe name, as ``neumeta train`` takes it -> function; some take a ``tier``."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from neumeta_core.inr import AnchoredSettings
+from neumeta_core.inr import AnchoredSettings, MlpSettings
 from torch import nn
 
 from neumeta_trainer.config import FitStage, NetworkStage, Optimization, Recipe, TuneStage
@@ -15,11 +16,14 @@ from neumeta_trainer.networks.resnet_cifar import resnet20
 Tier = Literal["trial", "short", "long"]
 TIERS: dict[Tier, int] = {"trial": 8, "short": 20, "long": 200}
 """Epochs of 50,000 images."""
-_STEPS = 390
-"""Batches of 128 in the 50,000 training images."""
+BATCHES = 390
+"""Of 128 images, in an epoch."""
 HELD_OUT = ((0.28, 0.33), (0.42, 0.47), (0.66, 0.71), (0.80, 0.85), (0.92, 0.96))
 CURVE = tuple(step / 16 for step in range(13))
 """Every width of a group of 16 channels; 1/16, 3/16, 5/16, 9/16 and 11/16 are held out."""
+
+BEYOND = (0.125, 0.1875, 1.25, 1.5)
+"""Ratios of full width that training never comes near."""
 
 
 def resnet20_cifar10(tier: Tier = "short") -> Recipe:
@@ -32,12 +36,35 @@ def resnet20_cifar100(tier: Tier = "short") -> Recipe:
     return _whole("resnet20-cifar100", "cifar100", partial(resnet20, 100), tier)
 
 
+def resnet20_cifar10_mlp(tier: Tier = "short") -> Recipe:
+    """The same family of ResNet-20 on CIFAR-10 under the paper's coordinate MLPs."""
+    return _with_mlp(resnet20_cifar10(tier))
+
+
+def resnet20_cifar100_mlp(tier: Tier = "short") -> Recipe:
+    """The same family of ResNet-20 on CIFAR-100 under the paper's coordinate MLPs."""
+    return _with_mlp(resnet20_cifar100(tier))
+
+
+def _with_mlp(recipe: Recipe) -> Recipe:
+    """A warm start that lasts longer, for these INRs start with none of the family's weights."""
+    assert recipe.tune is not None
+    return dataclasses.replace(
+        recipe,
+        name=f"{recipe.name}-mlp",
+        inr=MlpSettings(layers=4, hidden=96),
+        fit=dataclasses.replace(recipe.fit, optimization=Optimization(steps=2500, rate=2e-3, ema=0.99), members=2),
+        tune=dataclasses.replace(recipe.tune, optimization=dataclasses.replace(recipe.tune.optimization, rate=3e-4)),
+    )
+
+
 def _whole(name: str, data: str, network: Callable[[], nn.Module], tier: Tier) -> Recipe:
     """Seven eighths of the epochs train the family, the last eighth the INR end to end."""
-    steps = TIERS[tier] * _STEPS
+    steps = TIERS[tier] * BATCHES
     tuned = steps // 8
     return Recipe(
         name=name,
+        study=name,
         data=data,
         network=network,
         tier=tier,
@@ -51,6 +78,8 @@ def _whole(name: str, data: str, network: Callable[[], nn.Module], tier: Tier) -
             members=1,
         ),
         curve=CURVE,
+        beyond=BEYOND,
+        unequal=20,
         fit=FitStage(optimization=Optimization(steps=1500, rate=3e-3), targets=96, calibration=2048),
         tune=TuneStage(
             optimization=Optimization(steps=tuned, rate=1e-3, clip=1.0, ema=0.995),

@@ -16,13 +16,15 @@ from pydantic import JsonValue
 from neumeta_trainer.errors import RunNotFinished
 from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.results.plot import plot_curve
+from neumeta_trainer.results.record import ALONE, read_record
 from neumeta_trainer.results.report import file_facts, held_out_ratios
 
 
 def publish(run: Path, alone: Path | None, models: Path) -> Path:
     """Copy a finished run to ``models/NAME/VERSION/`` with its report, picture and card; returns that folder.
 
-    ``alone`` holds the results of ``neumeta alone`` for the same recipe. Raises RunNotFinished when the run has no report.
+    ``alone`` holds the results of ``neumeta alone`` for the same recipe. Raises RunNotFinished when the run has no report,
+    RecordRefused when ``alone`` holds no such results.
     """
     if not (run / "report.json").is_file():
         raise RunNotFinished(f"{run} holds no report.json: it is no finished run of `neumeta train`.")
@@ -52,8 +54,10 @@ def _describe(folder: Path, manifold: Manifold, report: dict[str, Any], alone: d
 
 
 def _alone(folder: Path | None) -> dict[float, float]:
-    results = [json.loads(path.read_text()) for path in sorted(folder.glob("alone-*.json"))] if folder else []
-    return {result["compression"]: result["quality"] for result in results if not result["distilled"]}
+    if folder is None:
+        return {}
+    record = read_record(folder / ALONE)
+    return {point.compression: point.quality for point in record.measurements if point.compression is not None}
 
 
 def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, float]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +14,9 @@ from pydantic import Field, ValidationError
 
 from neumeta_trainer.errors import RecordRefused
 from neumeta_trainer.files import write_whole
+
+ALONE = "alone.json"
+"""File name, in a run's folder, of the record of networks trained alone."""
 
 
 class Measurement(Record):
@@ -84,16 +86,18 @@ def write_record(record: RunRecord, folder: Path) -> Path:
 
 def read_records(folder: Path) -> list[RunRecord]:
     """All records below ``folder``, ordered by path. Raises RecordRefused for a file that is none."""
-    return list(_read(sorted(folder.rglob("*.json"))))
+    return [read_record(path) for path in sorted(folder.rglob("*.json"))]
 
 
-def _read(paths: Iterable[Path]) -> Iterable[RunRecord]:
-    for path in paths:
-        try:
-            yield RunRecord.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise RecordRefused(f"{path} is no record of a run: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+def read_record(path: Path) -> RunRecord:
+    """One record. Raises RecordRefused when the file is none or not there."""
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RecordRefused(f"{path} cannot be read: {error.strerror}.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecordRefused(f"{path} is no record of a run: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
 
 
 def machine() -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from neumeta_core.manifold import Manifold
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter
 
 from neumeta_trainer.files import write_whole
 from neumeta_trainer.results.plot import plot_curve
+from neumeta_trainer.results.record import Measurement
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,14 @@ class Result:
     """Quality of the family's slices with calibrated normalization, by compression: the same weights without an INR."""
     notes: tuple[str, ...]
     """What of the network stays as it is, and why."""
+    unequal: tuple[Measurement, ...] = ()
+    """Random configurations with a width of its own for every group."""
+    unequal_slices: tuple[float, ...] = ()
+    """Quality of the family's slices at the same configurations, with normalization calibrated for each."""
+    beyond: tuple[Measurement, ...] = ()
+    """Outside the trained range of widths, where the INR's kind has weights at all."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time of every stage."""
 
 
 def write_report(result: Result, out: Path) -> None:

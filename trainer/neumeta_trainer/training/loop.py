@@ -31,6 +31,8 @@ class Workspace:
     fingerprint: str
     progress: Progress
     compute: Compute = field(default_factory=Compute)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Filled by ``optimize``: the time that each stage took, over all the runs that it was resumed in."""
 
 
 def optimize(name: str, module: nn.Module, loss: Callable[[int], Tensor], optimization: Optimization, workspace: Workspace) -> None:
@@ -42,9 +44,10 @@ def optimize(name: str, module: nn.Module, loss: Callable[[int], Tensor], optimi
     processes = workspace.compute.processes
     path = workspace.folder / f"{name}.pt"
     optimizer, ema = _optimizer(module, optimization), EMA(module, optimization.ema) if optimization.ema else None
-    start = _restore(path, workspace.fingerprint, module, optimizer, ema)
+    start, before = _restore(path, workspace.fingerprint, module, optimizer, ema)
     shared_loss = processes.loss_of(module, loss)
-    saved = time.monotonic()
+    began = saved = time.monotonic()
+    workspace.seconds[name] = before
     with workspace.progress.stage(name, optimization.steps, start) as report, deferred_interrupt() as interrupted:
         for step in range(start, optimization.steps):
             # Layers such as Dropout draw from the global state, which has to depend on the step alone.
@@ -59,9 +62,11 @@ def optimize(name: str, module: nn.Module, loss: Callable[[int], Tensor], optimi
                 ema.update()
             report(step + 1, float(value.detach()))
             last = step + 1 == optimization.steps
-            if processes.is_first and (last or stopped or time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS):
-                _save(path, workspace.fingerprint, step + 1, module, optimizer, ema)
-                saved = time.monotonic()
+            now = time.monotonic()
+            workspace.seconds[name] = before + now - began
+            if processes.is_first and (last or stopped or now - saved > SECONDS_BETWEEN_CHECKPOINTS):
+                _save(path, workspace, name, step + 1, module, optimizer, ema)
+                saved = now
             if stopped:
                 raise KeyboardInterrupt
     if ema is not None:
@@ -91,17 +96,18 @@ def _descend(module: nn.Module, value: Tensor, rate: float, optimizer: torch.opt
     optimizer.step()
 
 
-def _save(path: Path, fingerprint: str, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> None:
-    state = {"fingerprint": fingerprint, "step": step, "module": module.state_dict(), "optimizer": optimizer.state_dict()}
-    save_checkpoint(path, state | {"ema": ema.average if ema else None})
+def _save(path: Path, workspace: Workspace, name: str, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> None:
+    state = {"fingerprint": workspace.fingerprint, "step": step, "seconds": workspace.seconds[name]}
+    tensors = {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "ema": ema.average if ema else None}
+    save_checkpoint(path, state | tensors)
 
 
-def _restore(path: Path, fingerprint: str, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> int:
+def _restore(path: Path, fingerprint: str, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> tuple[int, float]:
     state = load_checkpoint(path, fingerprint)
     if state is None:
-        return 0
+        return 0, 0.0
     module.load_state_dict(state["module"])
     optimizer.load_state_dict(state["optimizer"])
     if ema is not None:
         ema.average = {name: value.to(ema.average[name].device) for name, value in state["ema"].items()}
-    return int(state["step"])
+    return int(state["step"]), float(state["seconds"])

@@ -57,6 +57,11 @@ class Sampler:
         generator = generator_for("configurations", self.seed, step)
         return [self._one(generator) for _ in range(count)]
 
+    def independent(self, count: int) -> list[Configuration]:
+        """``count`` configurations with a random width of its own for every group: for measurements."""
+        generator = generator_for("independent", self.seed)
+        return [Configuration(tuple((group.name, self._choose(group, generator)) for group in self.architecture.groups)) for _ in range(count)]
+
     def _one(self, generator: torch.Generator) -> Configuration:
         while float(torch.rand((), generator=generator)) < self.uniform_share:
             span = self.architecture.max_compression * float(torch.rand((), generator=generator))

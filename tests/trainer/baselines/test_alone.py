@@ -1,0 +1,54 @@
+"""Networks trained alone: as long as the manifold in steps or in multiply-adds, from labels or from a teacher."""
+
+import dataclasses
+
+import pytest
+import torch
+from neumeta_trainer.baselines.alone import train_alone, trained_alone
+from neumeta_trainer.config import Recipe
+from neumeta_trainer.data import Splits, load_digits
+from neumeta_trainer.recipes.digits import digits
+from neumeta_trainer.training.effort import network_macs
+from neumeta_trainer.training.progress import LogProgress
+from neumeta_trainer.training.sampler import Sampler
+
+
+def short() -> Recipe:
+    recipe = digits()
+    assert recipe.family is not None
+    family = dataclasses.replace(recipe.family, optimization=dataclasses.replace(recipe.family.optimization, steps=40))
+    return dataclasses.replace(recipe, family=family, tune=None)
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    return load_digits()
+
+
+def test_equal_macs_are_spent_to_the_next_whole_step(splits, tmp_path):
+    recipe = short()
+    record = train_alone(recipe, [0.75], splits, tmp_path, LogProgress(), command="", equal_macs=True)
+    architecture = trained_alone(recipe, 0.75, splits, tmp_path, LogProgress(), equal_macs=True).architecture
+    left = record.trained_macs - network_macs(recipe.family, Sampler(architecture, recipe.held_out, seed=recipe.seed))
+    assert 0 <= left < 64 * record.measurements[0].macs
+    assert record.method == "alone equal MACs"
+
+
+def test_a_distilled_network_learns_from_its_teacher_alone(splits, tmp_path):
+    wrong = dataclasses.replace(splits.train, labels=torch.zeros_like(splits.train.labels))
+    recipe = short()
+    teacher = trained_alone(recipe, 0.0, splits, tmp_path / "right", LogProgress())
+    student = trained_alone(recipe, 0.5, dataclasses.replace(splits, train=wrong), tmp_path / "wrong", LogProgress(), teacher=teacher.network)
+    inputs = splits.prepare(splits.test.images)
+    guessed = [network(inputs).argmax(dim=1) for network in (teacher.network, student.network)]
+    assert (guessed[0] == guessed[1]).float().mean() > 0.8
+    assert (guessed[1] != 0).float().mean() > 0.5
+
+
+def test_the_teacher_of_distilled_networks_is_the_full_network_trained_alone(splits, tmp_path):
+    record = train_alone(short(), [0.5, 0.75], splits, tmp_path, LogProgress(), command="neumeta alone", distilled=True)
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert names == {"alone-0.pt", "alone-0.5-distilled.pt", "alone-0.75-distilled.pt"}
+    assert record.method == "alone distilled"
+    assert record.training == {"0.5": 40, "0.75": 40}
+    assert [point.compression for point in record.measurements] == [0.5, 0.75]
