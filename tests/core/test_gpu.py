@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 from neumeta_core.assembly import assemble
-from neumeta_core.inr import AnchoredSettings, InrSettings, MlpSettings, Sampling
+from neumeta_core.inr import AnchoredSettings, FactorisedSettings, InrSettings, MlpSettings, Sampling
 from neumeta_core.manifold import Manifold
 
 from tests import patched, tiny
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")]
 
-KINDS: list[InrSettings] = [AnchoredSettings(hidden=8, rank=2), MlpSettings(layers=3, hidden=32)]
+KINDS: list[InrSettings] = [AnchoredSettings(hidden=8, rank=2), FactorisedSettings(hidden=16, rank=3), MlpSettings(layers=3, hidden=32)]
 
 
 def check_same_weights(manifold: Manifold, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from neumeta_core.inr import INR, AnchoredINR, AnchoredSettings, InrSettings, MlpINR, MlpSettings, build_inr
+from neumeta_core.inr import INR, AnchoredINR, AnchoredSettings, FactorisedINR, FactorisedSettings, InrSettings, MlpINR, MlpSettings, build_inr
 
 from tests import patched, tiny
 
@@ -12,6 +12,7 @@ KINDS: dict[str, InrSettings] = {
     "mlp": MlpSettings(layers=3, hidden=16),
     "mlp, relative": MlpSettings(layers=2, hidden=16, positions="relative"),
     "anchored": AnchoredSettings(hidden=8, rank=3),
+    "factorised": FactorisedSettings(hidden=16, rank=3),
 }
 FAMILIES = {"tiny": tiny.tiny_architecture(), "patched": patched.patched_architecture()}
 
@@ -24,6 +25,7 @@ def built(kind: str, family: str = "tiny") -> INR:
 def test_settings_name_the_kind() -> None:
     assert isinstance(built("mlp"), MlpINR)
     assert isinstance(built("anchored"), AnchoredINR)
+    assert isinstance(built("factorised"), FactorisedINR)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -40,7 +42,7 @@ def test_shapes_and_finite_values_at_every_width(kind: str, family: str) -> None
             assert made[parameter.name].isfinite().all()
 
 
-@pytest.mark.parametrize("kind", ["mlp", "mlp, relative"])
+@pytest.mark.parametrize("kind", ["mlp", "mlp, relative", "factorised"])
 def test_widths_above_full_extrapolate(kind: str) -> None:
     made = built(kind)({"conv1": 11, "conv2": 17})
     assert made["conv2.weight"].shape == (17, 11, 3, 3)

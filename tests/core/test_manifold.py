@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 from neumeta_core.errors import InvalidField, ManifoldRefused
-from neumeta_core.inr import AnchoredSettings, InrSettings, MlpSettings, Sampling
+from neumeta_core.inr import AnchoredSettings, FactorisedSettings, InrSettings, MlpSettings, Sampling
 from neumeta_core.manifold import Manifold
 
 from tests import patched, tiny
@@ -21,6 +21,7 @@ from tests.surgery import header_of
 
 KINDS: list[InrSettings] = [
     AnchoredSettings(hidden=8, rank=2),
+    FactorisedSettings(hidden=16, rank=3),
     MlpSettings(layers=3, hidden=8),
     MlpSettings(layers=1, hidden=8, positions="relative"),
 ]

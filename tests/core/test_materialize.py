@@ -7,14 +7,14 @@ import pytest
 import torch
 from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter
 from neumeta_core.configuration import Configuration, from_widths
-from neumeta_core.inr import INR, AnchoredSettings, InrSettings, MlpSettings, Sampling, build_inr
+from neumeta_core.inr import INR, AnchoredSettings, FactorisedSettings, InrSettings, MlpSettings, Sampling, build_inr
 from neumeta_core.manifold import Manifold
 from neumeta_core.materialize import materialize
 from torch import Tensor
 
 from tests.tiny import group, odd_widths, tiny_architecture
 
-KINDS = [MlpSettings(layers=2, hidden=16), AnchoredSettings(hidden=8, rank=2)]
+KINDS = [MlpSettings(layers=2, hidden=16), AnchoredSettings(hidden=8, rank=2), FactorisedSettings(hidden=16, rank=3)]
 MEMBER = from_widths(tiny_architecture(), {"conv1": 5, "conv2": 7})
 
 

@@ -11,7 +11,7 @@ from neumeta_trainer.pipeline import analyse
 from neumeta_trainer.recipes import RECIPES
 from neumeta_trainer.training.sampler import Sampler
 
-WHOLE = ["resnet20-cifar10", "resnet20-cifar10-mlp", "resnet20-cifar100", "resnet20-cifar100-mlp"]
+WHOLE = [f"resnet20-{data}{kind}" for data in ("cifar10", "cifar100") for kind in ("", "-mlp", "-factorised")]
 BLOCK = ["resnet20-cifar10-block", "resnet20-cifar10-block-paper"]
 
 

@@ -5,14 +5,29 @@ from __future__ import annotations
 from neumeta_core.architecture import Architecture
 from neumeta_core.inr.anchored import AnchoredINR
 from neumeta_core.inr.base import INR, Noise
+from neumeta_core.inr.factorised import FactorisedINR
 from neumeta_core.inr.mlp import MlpINR
-from neumeta_core.inr.settings import AnchoredSettings, InrSettings, MlpSettings, Sampling
+from neumeta_core.inr.settings import AnchoredSettings, FactorisedSettings, InrSettings, MlpSettings, Sampling
 
-__all__ = ["INR", "AnchoredINR", "AnchoredSettings", "InrSettings", "MlpINR", "MlpSettings", "Noise", "Sampling", "build_inr"]
+__all__ = [
+    "INR",
+    "AnchoredINR",
+    "AnchoredSettings",
+    "FactorisedINR",
+    "FactorisedSettings",
+    "InrSettings",
+    "MlpINR",
+    "MlpSettings",
+    "Noise",
+    "Sampling",
+    "build_inr",
+]
 
 
 def build_inr(architecture: Architecture, settings: InrSettings) -> INR:
     """An untrained INR of the kind that the settings name."""
     if isinstance(settings, MlpSettings):
         return MlpINR(architecture, settings)
+    if isinstance(settings, FactorisedSettings):
+        return FactorisedINR(architecture, settings)
     return AnchoredINR(architecture, settings)

@@ -14,33 +14,11 @@ from torch import Tensor, nn
 
 from neumeta_core.architecture import Architecture, Widths
 from neumeta_core.blocks import Block
-from neumeta_core.coordinates import encode, encode_sizes, octaves, positions, width_ratios
+from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.errors import InvalidField
 from neumeta_core.inr.base import INR, Noise
+from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.settings import AnchoredSettings
-
-
-class ChannelINR(nn.Module):
-    """Coordinate network of one channel index and the sizes; its outputs start at zero when ``zero`` is set."""
-
-    def __init__(self, channels: int, conditions: int, hidden: int, outputs: int, *, zero: bool) -> None:
-        super().__init__()
-        self.channels = channels
-        self.bands = octaves(channels)
-        self.from_channel = nn.Linear(1 + 2 * self.bands, hidden, bias=False)
-        self.from_sizes = nn.Linear(conditions, hidden)
-        self.hidden = nn.Linear(hidden, hidden)
-        self.out = nn.Linear(hidden, outputs)
-        if zero:
-            nn.init.zeros_(self.out.weight)
-            nn.init.zeros_(self.out.bias)
-
-    def forward(self, channels: int, conditions: Tensor, noise: Noise | None) -> Tensor:
-        """First ``channels`` channels -> ``[channels, outputs]``."""
-        where = positions(channels, self.channels, conditions, noise(channels) if noise else None)
-        hidden = self.from_channel(encode(where.unsqueeze(-1), self.bands)) + self.from_sizes(conditions)
-        made: Tensor = self.out(nn.functional.silu(self.hidden(nn.functional.silu(hidden))))
-        return made
 
 
 class AnchoredBlock(nn.Module):

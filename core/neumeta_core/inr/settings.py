@@ -29,7 +29,17 @@ class AnchoredSettings(Record):
     """Rank of the additive correction of every block."""
 
 
-InrSettings = Annotated[MlpSettings | AnchoredSettings, Field(discriminator="kind")]
+class FactorisedSettings(Record):
+    """Products of coordinate networks of one channel index each."""
+
+    kind: Literal["factorised"] = "factorised"
+    hidden: int = Field(default=64, ge=1, le=2**16)
+    """Largest number of hidden units; blocks of few channels have fewer."""
+    rank: int = Field(default=64, ge=1, le=2**16)
+    """Largest rank of a block; where the block's own is smaller, that."""
+
+
+InrSettings = Annotated[MlpSettings | AnchoredSettings | FactorisedSettings, Field(discriminator="kind")]
 
 
 class Sampling(Record):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from neumeta_core.inr import INR, AnchoredSettings, MlpSettings
+from neumeta_core.inr import INR, AnchoredSettings, FactorisedSettings, MlpSettings
 from neumeta_trainer.config import FitStage, Optimization
 from neumeta_trainer.errors import TrainingCollapsed
 from neumeta_trainer.training.collapse import check_predictions, check_scale
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from tests.tiny import forward, tiny_manifold
 
-KINDS = [AnchoredSettings(hidden=8, rank=2), MlpSettings(layers=3, hidden=16)]
+KINDS = [AnchoredSettings(hidden=8, rank=2), MlpSettings(layers=3, hidden=16), FactorisedSettings(hidden=16, rank=4)]
 
 
 @pytest.fixture(params=KINDS, ids=lambda settings: settings.kind)

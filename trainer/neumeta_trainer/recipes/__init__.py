@@ -8,7 +8,15 @@ from neumeta_trainer.config import Recipe
 from neumeta_trainer.recipes.digits import digits, digits_mlp, digits_paper
 from neumeta_trainer.recipes.lenet_mnist import lenet_mnist, lenet_mnist_mlp
 from neumeta_trainer.recipes.resnet_block import resnet20_cifar10_block, resnet20_cifar10_block_paper
-from neumeta_trainer.recipes.resnet_cifar import TIERS, resnet20_cifar10, resnet20_cifar10_mlp, resnet20_cifar100, resnet20_cifar100_mlp
+from neumeta_trainer.recipes.resnet_cifar import (
+    TIERS,
+    resnet20_cifar10,
+    resnet20_cifar10_factorised,
+    resnet20_cifar10_mlp,
+    resnet20_cifar100,
+    resnet20_cifar100_factorised,
+    resnet20_cifar100_mlp,
+)
 
 __all__ = ["RECIPES", "TIERS"]
 
@@ -20,7 +28,9 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "lenet-mnist-mlp": lenet_mnist_mlp,
     "resnet20-cifar10": resnet20_cifar10,
     "resnet20-cifar10-mlp": resnet20_cifar10_mlp,
+    "resnet20-cifar10-factorised": resnet20_cifar10_factorised,
     "resnet20-cifar100": resnet20_cifar100,
+    "resnet20-cifar100-factorised": resnet20_cifar100_factorised,
     "resnet20-cifar100-mlp": resnet20_cifar100_mlp,
     "resnet20-cifar10-block": resnet20_cifar10_block,
     "resnet20-cifar10-block-paper": resnet20_cifar10_block_paper,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from neumeta_core.inr import AnchoredSettings, MlpSettings
+from neumeta_core.inr import AnchoredSettings, FactorisedSettings, MlpSettings
 from torch import nn
 
 from neumeta_trainer.config import FitStage, NetworkStage, Optimization, Recipe, TuneStage
@@ -44,6 +44,20 @@ def resnet20_cifar10_mlp(tier: Tier = "short") -> Recipe:
 def resnet20_cifar100_mlp(tier: Tier = "short") -> Recipe:
     """The same family of ResNet-20 on CIFAR-100 under the paper's coordinate MLPs."""
     return _with_mlp(resnet20_cifar100(tier))
+
+
+def resnet20_cifar10_factorised(tier: Tier = "short") -> Recipe:
+    """The same family of ResNet-20 on CIFAR-10 under products of coordinate networks."""
+    return _with_factorised(resnet20_cifar10(tier))
+
+
+def resnet20_cifar100_factorised(tier: Tier = "short") -> Recipe:
+    """The same family of ResNet-20 on CIFAR-100 under products of coordinate networks."""
+    return _with_factorised(resnet20_cifar100(tier))
+
+
+def _with_factorised(recipe: Recipe) -> Recipe:
+    return dataclasses.replace(recipe, name=f"{recipe.name}-factorised", inr=FactorisedSettings(hidden=64, rank=64))
 
 
 def _with_mlp(recipe: Recipe) -> Recipe:
