@@ -1,0 +1,59 @@
+"""One change at a time: what is trained again, what is shared, what is recorded."""
+
+import dataclasses
+
+import pytest
+from neumeta_core.manifold import Manifold
+from neumeta_trainer.ablation import AS_IT_IS, ablate, variations
+from neumeta_trainer.config import Optimization, Recipe
+from neumeta_trainer.data import load_digits
+from neumeta_trainer.errors import RecipeRefused
+from neumeta_trainer.recipes.digits import digits_paper
+from neumeta_trainer.training.progress import LogProgress
+
+
+def few_steps() -> Recipe:
+    recipe = digits_paper()
+    assert recipe.base is not None
+    assert recipe.tune is not None
+
+    def shortened(optimization: Optimization) -> Optimization:
+        return dataclasses.replace(optimization, steps=20)
+
+    return dataclasses.replace(
+        recipe,
+        base=dataclasses.replace(recipe.base, optimization=dataclasses.replace(recipe.base.optimization, steps=60)),
+        tune=dataclasses.replace(recipe.tune, optimization=shortened(recipe.tune.optimization)),
+        curve=(0.0, 0.5),
+    )
+
+
+def test_a_variation_trains_what_it_changes_and_shares_the_rest(tmp_path):
+    vary = ["sampling.count=1,4", "tune.reconstruction=100"]
+    names = [AS_IT_IS, *variations(vary)]
+    commands = {name: f"neumeta train … {name}" for name in names}
+    records = list(ablate(few_steps(), vary, load_digits(), tmp_path, LogProgress(), commands=commands))
+    assert [record.method for record in records] == ["mlp", "mlp sampling.count=1", "mlp sampling.count=4", "mlp tune.reconstruction=100"]
+    assert [record.command for record in records] == list(commands.values())
+
+    trained = {name: {path.name: path.read_bytes() for path in (tmp_path / name / "checkpoints").iterdir()} for name in names}
+    assert trained[AS_IT_IS].keys() == {"base.pt", "fit.pt", "tune.pt"}
+    assert trained["sampling.count=1"]["tune.pt"] == trained[AS_IT_IS]["tune.pt"]
+    assert trained["tune.reconstruction=100"].keys() == {"fit.pt", "tune.pt"}
+    assert trained["tune.reconstruction=100"]["tune.pt"] != trained[AS_IT_IS]["tune.pt"]
+    assert Manifold.load(tmp_path / "sampling.count=4" / "manifold.safetensors").header.sampling.count == 4
+
+
+def test_a_variation_that_collapses_is_told_and_the_others_go_on(tmp_path, caplog):
+    vary = ["fit.optimization.steps=1", "sampling.count=1"]
+    names = [AS_IT_IS, *variations(vary)]
+    records = list(ablate(few_steps(), vary, load_digits(), tmp_path, LogProgress(), commands=dict.fromkeys(names, "")))
+    assert [record.method for record in records] == ["mlp", "mlp sampling.count=1"]
+    assert "fit.optimization.steps=1 collapsed: " in caplog.text
+
+
+@pytest.mark.parametrize("vary", ["order", "=3", "order=smooth,,none", "oder=none", "tune.reconstruction=much"])
+def test_what_cannot_be_varied_is_refused_before_anything_is_trained(tmp_path, vary):
+    with pytest.raises(RecipeRefused, match=vary.partition(",")[0]):
+        list(ablate(few_steps(), [vary], load_digits(), tmp_path, LogProgress(), commands={}))
+    assert list(tmp_path.iterdir()) == []

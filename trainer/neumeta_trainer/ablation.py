@@ -1,0 +1,74 @@
+"""Ablations: a recipe with one field changed at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from neumeta_trainer.compute import Compute
+from neumeta_trainer.config import Recipe
+from neumeta_trainer.data import Splits
+from neumeta_trainer.errors import RecipeRefused, TrainingCollapsed
+from neumeta_trainer.overrides import overridden
+from neumeta_trainer.pipeline import BASE_FIELDS, INR_FIELDS, NETWORK_FIELDS, run
+from neumeta_trainer.results.record import RunRecord
+from neumeta_trainer.results.recording import records_of
+from neumeta_trainer.training.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+AS_IT_IS = "as-it-is"
+
+
+def variations(vary: Sequence[str]) -> list[str]:
+    """``FIELD=V1,V2`` -> ``FIELD=V1`` and ``FIELD=V2``, in order. Raises RecipeRefused for another form."""
+    found = []
+    for text in vary:
+        field, equals, values = text.partition("=")
+        if not field or not equals or not all(values.split(",")):
+            raise RecipeRefused(f"--vary {text}: expected FIELD=VALUE,VALUE,…")
+        found += [f"{field}={value}" for value in values.split(",")]
+    return found
+
+
+def ablate(
+    recipe: Recipe,
+    vary: Sequence[str],
+    splits: Splits,
+    out: Path,
+    progress: Progress,
+    *,
+    commands: Mapping[str, str],
+    final: bool = False,
+    compute: Compute | None = None,
+) -> Iterator[RunRecord]:
+    """Run the recipe as it is and then once for every variation; yields the records of the manifolds as they come.
+
+    Each run has a folder of its own below ``out``. Stages that a variation does not change are not trained again: base and
+    family come from the first run, and so does the INR where only its measurement differs. A run whose training collapses is
+    told in the log and left out. ``commands`` names the command that makes each run again, by variation (and ``AS_IT_IS``).
+    Raises RecipeRefused before anything is trained.
+    """
+    recipes = {AS_IT_IS: recipe} | {assignment: overridden(recipe, [assignment]) for assignment in variations(vary)}
+    first = out / AS_IT_IS
+    for name, varied in recipes.items():
+        folder = out / name
+        if name != AS_IT_IS and _same(recipe, varied, INR_FIELDS):
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            for path in (first / "checkpoints").glob("*.pt"):
+                shutil.copyfile(path, folder / "checkpoints" / path.name)
+        shared = _same(recipe, varied, NETWORK_FIELDS if recipe.family else BASE_FIELDS)
+        try:
+            result = run(varied, splits, folder, progress, final=final, compute=compute, networks=first if shared else None)
+        except TrainingCollapsed as error:
+            logger.warning("%s collapsed: %s", name, error)
+            continue
+        yield records_of(varied, result, commands[name], "" if name == AS_IT_IS else name)[0]
+
+
+def _same(one: Recipe, other: Recipe, fields: Sequence[str]) -> bool:
+    settings = [{name: value for name, value in dataclasses.asdict(recipe).items() if name in fields} for recipe in (one, other)]
+    return settings[0] == settings[1]
