@@ -22,14 +22,22 @@ def octaves(channels: int) -> int:
     return math.ceil(math.log2(max(channels, 2))) + 1
 
 
-def encode(values: Tensor, bands: int) -> Tensor:
+def encode(values: Tensor, bands: int, blur: float = 0.0) -> Tensor:
     """``[v, sin(2^b pi v), cos(2^b pi v) for b < bands]``: shape ``[..., d]`` -> ``[..., d * (1 + 2 * bands)]``, in fp32.
+
+    With ``blur`` a > 0 the mean of the encodings of all values within a of each one, in closed form: a wave of frequency f is
+    damped by ``sin(f a) / (f a)`` (integrated positional encoding: mip-NeRF, ICCV 2021, for a uniform density).
 
     Raw values come first, then all sines, then all cosines. Computed in fp32 at least: bf16 cannot hold ``2^6 pi v``.
     """
     values = values.to(torch.promote_types(values.dtype, torch.float32))
-    angles = (values.unsqueeze(-1) * (math.pi * 2.0 ** torch.arange(bands, device=values.device))).flatten(-2)
-    return torch.cat([values, angles.sin(), angles.cos()], dim=-1)
+    frequencies = math.pi * 2.0 ** torch.arange(bands, device=values.device)
+    angles = (values.unsqueeze(-1) * frequencies).flatten(-2)
+    sines, cosines = angles.sin(), angles.cos()
+    if blur:
+        damping = torch.sinc(frequencies * (blur / math.pi)).repeat(values.shape[-1])
+        sines, cosines = sines * damping, cosines * damping
+    return torch.cat([values, sines, cosines], dim=-1)
 
 
 def positions(channels: int, extent: int, like: Tensor | None = None, noise: Tensor | None = None) -> Tensor:

@@ -66,3 +66,11 @@ def test_sizes_are_ratios_encoded_with_one_band() -> None:
     assert ratios.tolist() == [0.5, 0.75]
     half = math.sqrt(0.5)
     assert encode_sizes(ratios).tolist() == pytest.approx([0.5, 0.75, 1.0, half, 0.0, -half], abs=1e-6)
+
+
+@pytest.mark.parametrize("blur", [0.01, 0.1, 0.7])
+def test_blur_is_the_mean_encoding_of_all_values_around(blur: float) -> None:
+    values = torch.tensor([[0.0, 0.31], [0.77, 1.2]], dtype=torch.float64)
+    around = torch.linspace(-blur, blur, 20001, dtype=torch.float64)
+    mean = torch.stack([encode(values + shift, 5) for shift in around]).mean(dim=0)
+    assert torch.allclose(encode(values, 5, blur), mean, atol=1e-4)

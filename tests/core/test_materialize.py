@@ -10,6 +10,7 @@ from neumeta_core.configuration import Configuration, from_widths
 from neumeta_core.inr import INR, AnchoredSettings, FactorisedSettings, InrSettings, MlpSettings, Sampling, build_inr
 from neumeta_core.manifold import Manifold
 from neumeta_core.materialize import materialize
+from pydantic import ValidationError
 from torch import Tensor
 
 from tests.tiny import group, odd_widths, tiny_architecture
@@ -50,6 +51,24 @@ def test_no_global_random_state_is_read_or_changed(settings: InrSettings) -> Non
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states[1:]
     torch.manual_seed(99)
     assert same(first, materialize(inr, MEMBER, Sampling(count=3, noise=0.5)))
+
+
+@pytest.mark.parametrize("settings", KINDS)
+def test_integrated_sampling_is_nearer_to_many_samples_than_no_noise_is(settings: InrSettings) -> None:
+    inr = built(settings)
+    plain, integrated = (materialize(inr, MEMBER, Sampling(noise=0.5, integrated=yes)) for yes in (False, True))
+    many = materialize(inr, MEMBER, Sampling(count=500, noise=0.5))
+    for name, values in many.items():
+        if values.dim() == 1:  # biases carry no noise
+            assert torch.equal(integrated[name], plain[name])
+        else:
+            assert (integrated[name] - values).norm() < 0.8 * (plain[name] - values).norm(), name
+    assert same(materialize(inr, MEMBER, Sampling(noise=0.0, integrated=True)), plain)
+
+
+def test_sampling_is_integrated_or_counted_not_both() -> None:
+    with pytest.raises(ValidationError, match="not both"):
+        Sampling(count=2, noise=0.5, integrated=True)
 
 
 @pytest.mark.parametrize("settings", KINDS)

@@ -29,19 +29,21 @@ def few_steps() -> Recipe:
 
 
 def test_a_variation_trains_what_it_changes_and_shares_the_rest(tmp_path):
-    vary = ["sampling.count=1,4", "tune.reconstruction=100"]
+    vary = ["sampling.count=1+sampling.integrated=true,4", "tune.reconstruction=100"]
     names = [AS_IT_IS, *variations(vary)]
     commands = {name: f"neumeta train … {name}" for name in names}
+    integrated = "sampling.count=1+sampling.integrated=true"
     records = list(ablate(few_steps(), vary, load_digits(), tmp_path, LogProgress(), commands=commands))
-    assert [record.method for record in records] == ["mlp", "mlp sampling.count=1", "mlp sampling.count=4", "mlp tune.reconstruction=100"]
+    assert [record.method for record in records] == ["mlp", f"mlp {integrated}", "mlp sampling.count=4", "mlp tune.reconstruction=100"]
     assert [record.command for record in records] == list(commands.values())
 
     trained = {name: {path.name: path.read_bytes() for path in (tmp_path / name / "checkpoints").iterdir()} for name in names}
     assert trained[AS_IT_IS].keys() == {"base.pt", "fit.pt", "tune.pt"}
-    assert trained["sampling.count=1"]["tune.pt"] == trained[AS_IT_IS]["tune.pt"]
+    assert trained[integrated]["tune.pt"] == trained[AS_IT_IS]["tune.pt"]
     assert trained["tune.reconstruction=100"].keys() == {"fit.pt", "tune.pt"}
     assert trained["tune.reconstruction=100"]["tune.pt"] != trained[AS_IT_IS]["tune.pt"]
     assert Manifold.load(tmp_path / "sampling.count=4" / "manifold.safetensors").header.sampling.count == 4
+    assert Manifold.load(tmp_path / integrated / "manifold.safetensors").header.sampling.integrated
 
 
 def test_a_variation_that_collapses_is_told_and_the_others_go_on(tmp_path, caplog):

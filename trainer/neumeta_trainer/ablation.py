@@ -24,7 +24,10 @@ AS_IT_IS = "as-it-is"
 
 
 def variations(vary: Sequence[str]) -> list[str]:
-    """``FIELD=V1,V2`` -> ``FIELD=V1`` and ``FIELD=V2``, in order. Raises RecipeRefused for another form."""
+    """``FIELD=V1,V2`` -> ``FIELD=V1`` and ``FIELD=V2``, in order; fields joined by ``+`` change together.
+
+    Raises RecipeRefused for another form.
+    """
     found = []
     for text in vary:
         field, equals, values = text.partition("=")
@@ -52,7 +55,7 @@ def ablate(
     told in the log and left out. ``commands`` names the command that makes each run again, by variation (and ``AS_IT_IS``).
     Raises RecipeRefused before anything is trained.
     """
-    recipes = {AS_IT_IS: recipe} | {assignment: overridden(recipe, [assignment]) for assignment in variations(vary)}
+    recipes = {AS_IT_IS: recipe} | {assignment: overridden(recipe, assignment.split("+")) for assignment in variations(vary)}
     first = out / AS_IT_IS
     for name, varied in recipes.items():
         folder = out / name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neumeta_core.architecture import Architecture
 from neumeta_core.inr.anchored import AnchoredINR
-from neumeta_core.inr.base import INR, Noise
+from neumeta_core.inr.base import INR, Blur, Noise
 from neumeta_core.inr.factorised import FactorisedINR
 from neumeta_core.inr.mlp import MlpINR
 from neumeta_core.inr.settings import AnchoredSettings, FactorisedSettings, InrSettings, MlpSettings, Sampling
@@ -13,6 +13,7 @@ __all__ = [
     "INR",
     "AnchoredINR",
     "AnchoredSettings",
+    "Blur",
     "FactorisedINR",
     "FactorisedSettings",
     "InrSettings",

@@ -16,7 +16,7 @@ from neumeta_core.architecture import Architecture, Widths
 from neumeta_core.blocks import Block
 from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.errors import InvalidField
-from neumeta_core.inr.base import INR, Noise
+from neumeta_core.inr.base import INR, Blur, Noise
 from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.settings import AnchoredSettings
 
@@ -36,7 +36,7 @@ class AnchoredBlock(nn.Module):
         self.from_in = None if block.is_vector else ChannelINR(in_, conditions, settings.hidden, self.rank * taps, zero=False)
         self.register_buffer("spread", torch.ones(()))
 
-    def forward(self, shape: tuple[int, int, int], conditions: Tensor, noise: Noise | None) -> Tensor:
+    def forward(self, shape: tuple[int, int, int], conditions: Tensor, noise: Noise | Blur | None) -> Tensor:
         """Values ``[out, in, taps]``."""
         out, in_, taps = shape
         # Vectors carry no noise: it would move biases that no neighbour smooths.
@@ -67,7 +67,7 @@ class AnchoredINR(INR):
         block.anchor.copy_(values)
         block.spread.copy_(values.square().mean().sqrt().clamp_min(1e-3))
 
-    def make_blocks(self, widths: Widths, noise: Noise | None) -> dict[str, Tensor]:
+    def make_blocks(self, widths: Widths, noise: Noise | Blur | None) -> dict[str, Tensor]:
         """Block name -> values ``[out, in, taps]`` at these widths; InvalidField above the full width."""
         for group in self.architecture.groups:
             if widths[group.name] > group.full:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from neumeta_core.architecture import Architecture, Widths
 from neumeta_core.blocks import Block, blocks_of, join, split
+from neumeta_core.coordinates import encode, positions
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,21 @@ class Noise:
         return (2 * uniform - 1) * self.half_width
 
 
+@dataclass(frozen=True)
+class Blur:
+    """The mean over all such noise, in closed form at the encoding of the positions."""
+
+    half_width: float
+    """In channels."""
+
+
+def encode_channels(channels: int, extent: int, bands: int, like: Tensor, noise: Noise | Blur | None) -> Tensor:
+    """Encoded positions of the first ``channels`` channels on a grid of ``extent``: shape ``[channels, 1 + 2 * bands]``."""
+    shift = noise(channels) if isinstance(noise, Noise) else None
+    blur = noise.half_width / extent if isinstance(noise, Blur) else 0.0
+    return encode(positions(channels, extent, like, shift).unsqueeze(-1), bands, blur)
+
+
 class INR(nn.Module, ABC):
     """A hypernetwork: widths -> the values of all generated parameters."""
 
@@ -39,7 +55,7 @@ class INR(nn.Module, ABC):
         self.layout: Sequence[Block] = blocks_of(architecture)
         self.full_shapes = [block.shape(architecture.full_widths) for block in self.layout]
 
-    def forward(self, widths: Widths, noise: Noise | None = None) -> dict[str, Tensor]:
+    def forward(self, widths: Widths, noise: Noise | Blur | None = None) -> dict[str, Tensor]:
         """Parameter name -> values in the layout of its ONNX initializer, differentiable with respect to the INR."""
         made = self.make_blocks(widths, noise)
         return {parameter.name: join(parameter, made) for parameter in self.architecture.parameters}
@@ -56,7 +72,7 @@ class INR(nn.Module, ABC):
         """Take what the kind needs from the full network's values ``[out, in, taps]`` of one block."""
 
     @abstractmethod
-    def make_blocks(self, widths: Widths, noise: Noise | None) -> dict[str, Tensor]:
+    def make_blocks(self, widths: Widths, noise: Noise | Blur | None) -> dict[str, Tensor]:
         """Block name -> values ``[out, in, taps]`` at these widths."""
 
     @abstractmethod

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from neumeta_core.coordinates import encode, octaves, positions
-from neumeta_core.inr.base import Noise
+from neumeta_core.coordinates import octaves
+from neumeta_core.inr.base import Blur, Noise, encode_channels
 
 
 class ChannelINR(nn.Module):
@@ -23,13 +23,13 @@ class ChannelINR(nn.Module):
             nn.init.zeros_(self.out.weight)
             nn.init.zeros_(self.out.bias)
 
-    def forward(self, channels: int, conditions: Tensor, noise: Noise | None) -> Tensor:
+    def forward(self, channels: int, conditions: Tensor, noise: Noise | Blur | None) -> Tensor:
         """First ``channels`` channels -> ``[channels, outputs]``."""
         made: Tensor = self.out(self.features(channels, conditions, noise))
         return made
 
-    def features(self, channels: int, conditions: Tensor, noise: Noise | None) -> Tensor:
+    def features(self, channels: int, conditions: Tensor, noise: Noise | Blur | None) -> Tensor:
         """What the linear output layer reads: ``[channels, hidden]``."""
-        where = positions(channels, self.channels, conditions, noise(channels) if noise else None)
-        hidden = self.from_channel(encode(where.unsqueeze(-1), self.bands)) + self.from_sizes(conditions)
+        where = encode_channels(channels, self.channels, self.bands, conditions, noise)
+        hidden = self.from_channel(where) + self.from_sizes(conditions)
         return nn.functional.silu(self.hidden(nn.functional.silu(hidden)))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from neumeta_core.architecture import Architecture, Widths
 from neumeta_core.blocks import Block
 from neumeta_core.coordinates import encode_sizes, width_ratios
-from neumeta_core.inr.base import INR, Noise
+from neumeta_core.inr.base import INR, Blur, Noise
 from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.settings import FactorisedSettings
 
@@ -40,7 +40,7 @@ class FactorisedBlock(nn.Module):
                 with torch.no_grad():
                     network.from_channel.weight *= _GAIN
 
-    def forward(self, shape: tuple[int, int, int], conditions: Tensor, noise: Noise | None) -> Tensor:
+    def forward(self, shape: tuple[int, int, int], conditions: Tensor, noise: Noise | Blur | None) -> Tensor:
         """Values ``[out, in, taps]``."""
         out, in_, taps = shape
         if self.from_in is None:  # vectors carry no noise: it would move biases that no neighbour smooths
@@ -76,7 +76,7 @@ class FactorisedINR(INR):
         """Reproduce the full network's values."""
         cast("FactorisedBlock", self.blocks[index]).start(values, self._conditions(self.architecture.full_widths))
 
-    def make_blocks(self, widths: Widths, noise: Noise | None) -> dict[str, Tensor]:
+    def make_blocks(self, widths: Widths, noise: Noise | Blur | None) -> dict[str, Tensor]:
         """Block name -> values ``[out, in, taps]`` at these widths."""
         conditions = self._conditions(widths)
         return {block.name: module(block.shape(widths), conditions, noise) for block, module in zip(self.layout, self.blocks, strict=True)}

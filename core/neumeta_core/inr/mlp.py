@@ -7,15 +7,16 @@ index, sizes and biases carry no noise, and a small kernel is the spatial centre
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from neumeta_core.architecture import Architecture, Widths
 from neumeta_core.blocks import Block
-from neumeta_core.coordinates import encode, encode_sizes, octaves, positions, width_ratios
+from neumeta_core.coordinates import encode_sizes, octaves, width_ratios
 from neumeta_core.errors import NetworkUnsupported
-from neumeta_core.inr.base import INR, Noise
+from neumeta_core.inr.base import INR, Blur, Noise, encode_channels
 from neumeta_core.inr.settings import MlpSettings
 
 
@@ -62,9 +63,9 @@ class CoordinateMLP(nn.Module):
         self.out = nn.Linear(hidden, outputs)
 
     def forward(self, out: Tensor, in_: Tensor, conditions: Tensor) -> Tensor:
-        """Positions ``[o]`` and ``[i]``, encoded sizes ``[c]`` -> outputs ``[o, i, outputs]``."""
-        rows = self.from_out(encode(out.unsqueeze(-1), self.bands_out))
-        columns = self.from_in(encode(in_.unsqueeze(-1), self.bands_in)) + self.from_sizes(conditions)
+        """Encoded positions ``[o, features]`` and ``[i, features]``, encoded sizes ``[c]`` -> outputs ``[o, i, outputs]``."""
+        rows = self.from_out(out)
+        columns = self.from_in(in_) + self.from_sizes(conditions)
         hidden = torch.relu(rows.unsqueeze(1) + columns.unsqueeze(0))
         for gate, layer in zip(self.gates, self.residual, strict=True):
             hidden = hidden + gate * torch.relu(layer(hidden))
@@ -99,17 +100,18 @@ class MlpINR(INR):
         """
         self.scales[index] = values.shape[1] * values.square().mean().sqrt().clamp_min(1e-3)
 
-    def make_blocks(self, widths: Widths, noise: Noise | None) -> dict[str, Tensor]:
+    def make_blocks(self, widths: Widths, noise: Noise | Blur | None) -> dict[str, Tensor]:
         """Block name -> values ``[out, in, taps]`` at these widths."""
         return {block.name: self._make(index, block, widths, noise) for index, block in enumerate(self.layout)}
 
-    def _make(self, index: int, block: Block, widths: Widths, noise: Noise | None) -> Tensor:
+    def _make(self, index: int, block: Block, widths: Widths, noise: Noise | Blur | None) -> Tensor:
         out, in_, _ = block.shape(widths)
         extents = (out, in_) if self.settings.positions == "relative" else self.full_shapes[index][:2]
         noise = None if block.is_vector else noise
-        rows = positions(out, extents[0], self.scales, noise(out) if noise else None)
-        columns = positions(in_, extents[1], self.scales, noise(in_) if noise else None)
-        made = self.networks[index](rows, columns, self._conditions(index, out, in_, widths))
+        network = cast("CoordinateMLP", self.networks[index])
+        rows = encode_channels(out, extents[0], network.bands_out, self.scales, noise)
+        columns = encode_channels(in_, extents[1], network.bands_in, self.scales, noise)
+        made = network(rows, columns, self._conditions(index, out, in_, widths))
         taps = crop_kernel(made.reshape(out, in_, -1, self.side**2), block.parameter.kernel, self.side)
         return taps.flatten(-2) * (self.scales[index] / in_)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from neumeta_core.architecture import Record
 
@@ -50,3 +50,11 @@ class Sampling(Record):
     noise: float = Field(default=0.0, ge=0)
     """Half-width of the uniform noise on channel positions, in channels."""
     seed: int = Field(default=0, ge=0, lt=2**63)
+    integrated: bool = False
+    """The mean over the noise in closed form at the encoding, in one pass instead of K."""
+
+    @model_validator(mode="after")
+    def _one_way_of_averaging(self) -> Sampling:
+        if self.integrated and self.count > 1:
+            raise ValueError("sampling is integrated in one pass or averaged over several (count), not both.")
+        return self
