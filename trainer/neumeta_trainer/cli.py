@@ -2,52 +2,45 @@
 
 from __future__ import annotations
 
-import inspect as signatures
-import logging
-import os
-import shlex
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from neumeta_core.errors import NeuMetaError
 from neumeta_core.manifold import Manifold
-from rich.console import Console
 from rich.table import Table
 
 from neumeta_trainer.baselines.alone import train_alone
+from neumeta_trainer.cli_analyse import app as analyse_app
+from neumeta_trainer.cli_options import (
+    Assignments,
+    Compressions,
+    DataFolder,
+    Device,
+    Final,
+    OutFolder,
+    RecipeName,
+    Records,
+    Tier,
+    out_console,
+)
+from neumeta_trainer.cli_options import chosen_recipe as _recipe
+from neumeta_trainer.cli_options import expected_errors as _errors
+from neumeta_trainer.cli_options import load_splits as _load
+from neumeta_trainer.cli_options import progress_of as _progress
+from neumeta_trainer.cli_options import typed_command as _command
+from neumeta_trainer.cli_report import report
 from neumeta_trainer.compute import Compute
-from neumeta_trainer.config import Recipe
-from neumeta_trainer.data import LOADERS, Splits
 from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.files import write_whole
-from neumeta_trainer.overrides import overridden
 from neumeta_trainer.pipeline import run
-from neumeta_trainer.recipes import RECIPES, TIERS
 from neumeta_trainer.results.card import publish as publish_run
 from neumeta_trainer.results.record import ALONE, write_record
 from neumeta_trainer.results.recording import records_of
 from neumeta_trainer.results.report import file_facts, write_report
-from neumeta_trainer.training.progress import BarProgress, LogProgress, Progress
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Train weight manifolds and look into their files.")
-out_console, error_console = Console(), Console(stderr=True)
-
-RecipeName = Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")]
-Compressions = Annotated[list[float], typer.Argument(help="Of the members whose widths the networks get.")]
-DataFolder = Annotated[Path | None, typer.Option("--data", envvar="NEUMETA_DATA", help="Folder with the data sets in their standard formats.")]
-OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the manifold, its report and the checkpoints.")]
-Tier = Annotated[str | None, typer.Option("--tier", help="Amount of training, for recipes that have several: trial, short or long.")]
-Assignments = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change one field of the recipe: family.members=2, tune=none, inr.kind=mlp. Repeatable."),
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-Records = Annotated[Path | None, typer.Option("--records", help="Folder for a record of the results, for `neumeta report`.")]
-Final = Annotated[bool, typer.Option("--final", help="Train on all images and measure on the test split, once; without it a part is set aside.")]
+app.command()(report)
+app.add_typer(analyse_app, name="analyse")
 
 
 @app.command()
@@ -155,45 +148,3 @@ def _show(manifold: Manifold) -> None:
         mark = " *" if point.held_out else ""
         table.add_row(f"{point.compression:.2f}{mark}", f"{point.params:,}", f"{point.macs:,}", f"{100 * point.quality:.2f} %")
     out_console.print(table)
-
-
-def _recipe(name: str, tier: str | None, assignments: list[str] | None) -> Recipe:
-    if name not in RECIPES:
-        raise typer.BadParameter(f"{name!r} is not known; choose one of {', '.join(RECIPES)}.", param_hint="RECIPE")
-    make = RECIPES[name]
-    if tier is not None and "tier" not in signatures.signature(make).parameters:
-        raise typer.BadParameter(f"{name} has only one amount of training.", param_hint="--tier")
-    if tier is not None and tier not in TIERS:
-        raise typer.BadParameter(f"{tier!r} is not known; choose one of {', '.join(TIERS)}.", param_hint="--tier")
-    return overridden(make(tier=tier) if tier else make(), assignments or ())
-
-
-def _command() -> str:
-    """What was typed, without folders of this machine."""
-    folders = ("--out", "--data", "--networks", "--records")
-    words = sys.argv[1:]
-    kept = [word for before, word in zip(["", *words], words, strict=False) if word not in folders and before not in folders]
-    return shlex.join(["neumeta", *kept])
-
-
-def _progress(compute: Compute) -> Progress:
-    return BarProgress(error_console) if compute.processes.is_first else LogProgress()
-
-
-def _load(recipe: Recipe, data: Path | None) -> Splits:
-    return LOADERS[recipe.data](data)
-
-
-@contextmanager
-def _errors(out: Path | None) -> Iterator[None]:
-    """Turn expected errors into one sentence and exit code 1, and Ctrl-C into 130 with what to do next."""
-    level = logging.getLevelNamesMapping().get(os.environ.get("NEUMETA_LOG_LEVEL", "").upper(), logging.WARNING)
-    logging.basicConfig(level=level, format="%(levelname)s %(message)s")
-    try:
-        yield
-    except (NeuMetaError, OSError) as error:
-        error_console.print(f"[red]error:[/red] {error}")
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        error_console.print(f"Interrupted. The state is kept in {out}; the same command goes on from there." if out else "Interrupted.")
-        raise typer.Exit(130) from None

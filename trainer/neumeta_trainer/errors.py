@@ -39,3 +39,15 @@ class RecordRefused(NeuMetaError):
     """A file is no record of a run."""
 
     code = "record_refused"
+
+
+class ReportRefused(NeuMetaError):
+    """A document asks for what the records do not give."""
+
+    code = "report_refused"
+
+
+class AnalysisRefused(NeuMetaError):
+    """An analysis does not fit its networks."""
+
+    code = "analysis_refused"

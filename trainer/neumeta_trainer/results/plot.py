@@ -1,13 +1,24 @@
-"""The curve as a picture."""
+"""Qualities as pictures: the curve of one manifold, and all methods beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from neumeta_core.curve import Curve
+
+from neumeta_trainer.results.record import Measurement
+from neumeta_trainer.results.selection import Methods, by_compression, qualities
+from neumeta_trainer.results.spread import PERCENT, quality_title
 
 
 def plot_curve(
@@ -27,3 +38,85 @@ def plot_curve(
     axes.legend()
     FigureCanvasAgg(figure)
     figure.savefig(path)
+
+
+@dataclass(frozen=True)
+class MethodsPlot:
+    """Quality of several methods: by compression, with held-out sizes shaded, and by multiply-adds."""
+
+    title: str
+    methods: Methods
+
+    @property
+    def digest(self) -> str:
+        """Of the numbers that are drawn; kept in the file, so that a picture tells which numbers it shows."""
+        drawn = [(method, [(record.metric, record.samples, record.measurements) for record in found]) for method, found in self.methods.items()]
+        return hashlib.sha256(repr((self.title, drawn)).encode()).hexdigest()
+
+    def is_drawn_in(self, path: Path) -> bool:
+        """Whether a PNG shows these numbers."""
+        return path.is_file() and self.digest.encode() in path.read_bytes()
+
+    def draw(self, path: Path) -> None:
+        """Write the PNG."""
+        figure = Figure(figsize=(12, 6), layout="constrained")
+        by_size, by_work = figure.subplots(1, 2)
+        first = next(iter(self.methods.values()))[0]
+        scale = 100 if first.metric in PERCENT else 1
+        for index, (method, records) in enumerate(self.methods.items()):
+            style = {"color": f"C{index % 10}", "marker": _MARKERS[index % len(_MARKERS)], "linestyle": _LINES[index // 10 % len(_LINES)]}
+            _draw_method((by_size, by_work), method, by_compression(records), scale, style)
+        _shade(by_size, by_compression(record for records in self.methods.values() for record in records))
+        title = quality_title(first.metric).replace(",", " in")
+        by_size.set(xlabel="compression (% of the channels removed)", ylabel=f"{title}, {first.samples:,} {first.split} images")
+        by_work.set(xlabel="multiply-adds of one image", xscale="log", ylabel=title)
+        for axes in (by_size, by_work):
+            axes.grid(alpha=0.3)
+        by_work.set_ylim(*_upper_range([by_compression(records) for records in self.methods.values()], scale))
+        figure.suptitle(f"{self.title} (right: upper part of the range)")
+        figure.legend(*by_size.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+        FigureCanvasAgg(figure)
+        figure.savefig(path, dpi=110, metadata={"Software": None, "Comment": self.digest})
+
+
+_MARKERS, _LINES = "osD^vP*X<>", ("-", "--", ":")
+_EXTRA = 0.2
+"""Room below and above the range of the upper part, as a share of it."""
+
+
+def _draw_method(panels: tuple[Axes, Axes], method: str, sizes: dict[float, list[Measurement]], scale: float, style: dict[str, Any]) -> None:
+    """Mean over seeds with a bar from the lowest to the highest; markers of extrapolated sizes are hollow."""
+    compressions = [100 * compression for compression in sizes]
+    macs = [statistics.fmean(m.macs for m in measured) for measured in sizes.values()]
+    means = [scale * qualities(measured).mean for measured in sizes.values()]
+    low = [mean - scale * min(m.quality for m in measured) for mean, measured in zip(means, sizes.values(), strict=True)]
+    high = [scale * max(m.quality for m in measured) - mean for mean, measured in zip(means, sizes.values(), strict=True)]
+    beyond = [index for index, measured in enumerate(sizes.values()) if measured[0].widths == "extrapolated"]
+    for axes, places in zip(panels, (compressions, macs), strict=True):
+        # Rounding may put a mean past its own extremes by a hair, which errorbar refuses.
+        bars = np.maximum([low, high], 0)
+        axes.errorbar(places, means, bars, label=method, markersize=5, linewidth=1.3, capsize=2, **style)
+        hollow = style | {"linestyle": "none", "markerfacecolor": "white", "zorder": 3}
+        axes.plot([places[index] for index in beyond], [means[index] for index in beyond], markersize=6, **hollow)
+
+
+def _shade(axes: Axes, sizes: dict[float, list[Measurement]]) -> None:
+    """Grey around every held-out compression, half way to its neighbours."""
+    compressions = list(sizes)
+    edges = [(left + right) / 2 for left, right in pairwise(compressions)]
+    label: str | None = "widths that no manifold was trained at"
+    for index, measured in enumerate(sizes.values()):
+        if any(measurement.widths == "held_out" for measurement in measured):
+            left = edges[index - 1] if index else compressions[0]
+            right = edges[index] if index < len(edges) else compressions[-1]
+            axes.axvspan(100 * left, 100 * right, color="0.9", linewidth=0, label=label)
+            label = None
+
+
+def _upper_range(methods: Sequence[dict[float, list[Measurement]]], scale: float) -> tuple[float, float]:
+    """From the lowest point of the method whose lowest point is the highest, with room below it, to the best of all."""
+    trained = [[qualities(m).mean for m in sizes.values() if m[0].widths != "extrapolated"] for sizes in methods]
+    means = [found for found in trained if found]
+    floor, best = max(map(min, means), default=0.0), max(map(max, means), default=1.0)
+    room = _EXTRA * (best - floor) or 0.01 * abs(best) or 0.01
+    return scale * (floor - 2 * room), scale * (best + room)

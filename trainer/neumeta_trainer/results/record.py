@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self, TypeVar
 
 import torch
 from neumeta_core.architecture import Record
 from neumeta_core.curve import Curve
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from neumeta_trainer.errors import RecordRefused
 from neumeta_trainer.files import write_whole
@@ -34,6 +36,7 @@ class Measurement(Record):
 class RunRecord(Record):
     """Qualities of one method, by size."""
 
+    kind: Literal["run"] = "run"
     recipe: str
     tier: str
     """How much training; reports never mix tiers."""
@@ -76,7 +79,49 @@ def measurements_of(curve: Curve) -> tuple[Measurement, ...]:
     )
 
 
-def write_record(record: RunRecord, folder: Path) -> Path:
+class MatrixRecord(Record):
+    """One analysis as a table of numbers: rows and columns are networks, channel groups or orders."""
+
+    kind: Literal["matrix"]
+    """Required, unlike a run's: it tells the two apart in one folder."""
+    analysis: str
+    """For example ``cka``."""
+    subject: str = ""
+    """What was analysed, where one analysis has several sets."""
+    recipe: str
+    tier: str
+    seed: int
+    split: str = ""
+    """Of the images; empty for an analysis without any."""
+    samples: int = 0
+    rows: tuple[str, ...] = Field(min_length=1)
+    columns: tuple[str, ...] = Field(min_length=1)
+    values: tuple[tuple[float | None, ...], ...]
+    """One tuple a row; None where the number is not defined."""
+    note: str = ""
+    """How a cell is read, as a sentence or two."""
+    machine: str
+    command: str
+    """What makes this record again."""
+
+    @model_validator(mode="after")
+    def _rectangular(self) -> Self:
+        if [len(row) for row in self.values] != [len(self.columns)] * len(self.rows):
+            raise ValueError(f"values must have {len(self.rows)} rows of {len(self.columns)}")
+        return self
+
+    @property
+    def path(self) -> Path:
+        """Below the folder of records."""
+        name = "-".join(filter(None, (self.analysis, self.subject))).replace(" ", "-")
+        return Path(self.recipe, self.tier or "-", "analyses", f"{name}.{self.split or '-'}.{self.seed}.json")
+
+
+AnyRecord = TypeVar("AnyRecord", RunRecord, MatrixRecord)
+_MODELS: dict[str, type[RunRecord] | type[MatrixRecord]] = {"run": RunRecord, "matrix": MatrixRecord}
+
+
+def write_record(record: RunRecord | MatrixRecord, folder: Path) -> Path:
     """Write a record below ``folder`` in place of an earlier one of the same method, split and seed; returns its path."""
     path = folder / record.path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,19 +130,52 @@ def write_record(record: RunRecord, folder: Path) -> Path:
 
 
 def read_records(folder: Path) -> list[RunRecord]:
-    """All records below ``folder``, ordered by path. Raises RecordRefused for a file that is none."""
-    return [read_record(path) for path in sorted(folder.rglob("*.json"))]
+    """All records of runs below ``folder``, ordered by path. Raises RecordRefused for a file that is no record of any kind."""
+    return list(_read(folder, RunRecord))
+
+
+def read_matrices(folder: Path) -> list[MatrixRecord]:
+    """All records of analyses below ``folder``, ordered by path. Raises RecordRefused for a file that is no record of any kind."""
+    return list(_read(folder, MatrixRecord))
 
 
 def read_record(path: Path) -> RunRecord:
-    """One record. Raises RecordRefused when the file is none or not there."""
+    """The record of one run. Raises RecordRefused when the file is none or not there."""
+    record = _parsed(path)
+    if not isinstance(record, RunRecord):
+        raise RecordRefused(f"{path} is no record of a run, but of an analysis.")
+    return record
+
+
+def _read(folder: Path, wanted: type[AnyRecord]) -> Iterator[AnyRecord]:
+    for path in sorted(folder.rglob("*.json")):
+        record = _parsed(path)
+        if isinstance(record, wanted):
+            yield record
+
+
+def _parsed(path: Path) -> RunRecord | MatrixRecord:
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise RecordRefused(f"{path} cannot be read: {error.strerror}.") from None
+    kind = _kind(content)
+    if kind not in _MODELS:
+        raise RecordRefused(f"{path} is a record of kind {kind!r}; expected one of {', '.join(_MODELS)}.")
+    try:
+        return _MODELS[kind].model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
-        raise RecordRefused(f"{path} is no record of a run: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        where = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, "))))
+        raise RecordRefused(f"{path} is no record of {'a run' if kind == 'run' else 'an analysis'}: {where}.") from None
+
+
+def _kind(content: bytes) -> str:
+    try:
+        raw = json.loads(content)
+    except ValueError:
+        return "run"  # whose reader says what is wrong with the file
+    return str(raw.get("kind", "run")) if isinstance(raw, dict) else "run"
 
 
 def machine() -> str:

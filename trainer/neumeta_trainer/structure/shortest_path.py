@@ -39,8 +39,19 @@ def shortest_path(distances: NDArray[Any]) -> list[int]:
         return identity
     with_dummy = np.zeros((count + 1, count + 1))
     with_dummy[:count, :count] = matrix
-    order = cut(_exact(with_dummy) if count <= _EXACT else _search(with_dummy), dummy=count)
+    order = cut(_tour(with_dummy), dummy=count)
     return order if path_length(matrix, order) < path_length(matrix, identity) else identity
+
+
+def shortest_loop(distances: NDArray[Any]) -> list[int]:
+    """A short round trip through all nodes, from node 0 in the direction in which its second node is smaller than its last."""
+    matrix = np.asarray(distances, dtype=np.float64)
+    if len(matrix) < 4 or matrix.max() == 0:
+        return list(range(len(matrix)))
+    tour = _tour(matrix)
+    first = tour.index(0)
+    _, *others = tour[first:] + tour[:first]
+    return [0, *(others if others[0] < others[-1] else others[::-1])]
 
 
 def path_length(distances: NDArray[Any], order: list[int]) -> float:
@@ -53,6 +64,10 @@ def cut(tour: list[int], *, dummy: int) -> list[int]:
     place = tour.index(dummy)
     path = tour[place + 1 :] + tour[:place]
     return path if path[0] < path[-1] else path[::-1]
+
+
+def _tour(matrix: Matrix) -> list[int]:
+    return _exact(matrix) if len(matrix) <= _EXACT + 1 else _search(matrix)
 
 
 def _exact(matrix: Matrix) -> list[int]:

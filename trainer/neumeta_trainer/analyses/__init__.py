@@ -1,0 +1,1 @@
+"""What the paper looks at beside accuracy: how smooth weights are along channels, how alike networks of different width are."""

@@ -1,0 +1,154 @@
+"""``neumeta analyse``: what the paper looks at beside accuracy, recorded as tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from neumeta_core.manifold import Manifold
+from torch import nn
+
+from neumeta_trainer.analyses.members import check_made_by, member_network
+from neumeta_trainer.analyses.similarity import CKA_NOTE, KL_NOTE, Labelled, Table, compare
+from neumeta_trainer.analyses.variation import NOTE, ORDERS, variations
+from neumeta_trainer.baselines.alone import trained_alone
+from neumeta_trainer.cli_options import (
+    Assignments,
+    DataFolder,
+    Device,
+    Final,
+    RecipeName,
+    Tier,
+    chosen_recipe,
+    expected_errors,
+    load_splits,
+    out_console,
+    progress_of,
+    typed_command,
+)
+from neumeta_trainer.compute import Compute
+from neumeta_trainer.config import Recipe
+from neumeta_trainer.data import Splits
+from neumeta_trainer.export.manifold import FILE_NAME
+from neumeta_trainer.pipeline import analyse, divided
+from neumeta_trainer.results.record import MatrixRecord, machine, write_record
+from neumeta_trainer.structure.fusion import fuse_batch_norm
+
+app = typer.Typer(no_args_is_help=True, help="Look at trained networks beside their accuracy, and record what is seen.")
+
+AloneFolder = Annotated[
+    Path, typer.Option("--alone", help="The --out folder of `neumeta alone`: networks whose checkpoints are there are read, others are trained.")
+]
+RECORDS = typer.Option("--records", help="Folder of the recorded results.")
+
+
+@app.command()
+def variation(
+    recipe: RecipeName,
+    alone: AloneFolder,
+    records: Annotated[Path, RECORDS] = Path("results"),
+    data: DataFolder = None,
+    tier: Tier = None,
+    assignments: Assignments = None,
+    device: Device = "auto",
+    final: Final = False,
+) -> None:
+    """Total variation along the channels of the full network trained alone, in several orders."""
+    with expected_errors(alone), Compute.resolve(device) as compute:
+        chosen = chosen_recipe(recipe, tier, assignments)
+        networks = Networks(chosen, load_splits(chosen, data), alone, compute, final)
+        full = networks.alone(0.0)
+        example = networks.splits.prepare(networks.splits.train.images[:2])
+        fused = fuse_batch_norm(full, example.to(compute.device))
+        found = variations(fused, analyse(chosen, fused, example).architecture)
+        values = tuple(tuple(found[group][order] for order in ORDERS) for group in found)
+        if compute.processes.is_first:
+            _write(records, _common(chosen) | {"analysis": "variation", "rows": tuple(found), "columns": ORDERS, "values": values, "note": NOTE})
+
+
+@app.command()
+def similarity(
+    recipe: RecipeName,
+    run: Annotated[Path, typer.Option("--run", help="Folder of a finished `neumeta train` of the same recipe, tier and settings.")],
+    alone: AloneFolder,
+    records: Annotated[Path, RECORDS] = Path("results"),
+    compressions: Annotated[list[float] | None, typer.Option("--compression", help="Of a network. Repeatable; 0, 0.25, 0.5, … without it.")] = None,
+    images: Annotated[int, typer.Option("--images", min=2, help="How many, of the split that the manifold was measured on.")] = 1000,
+    layer: Annotated[
+        str | None, typer.Option("--layer", help="Path of the module whose output CKA compares, instead of what the head reads.")
+    ] = None,
+    data: DataFolder = None,
+    tier: Tier = None,
+    assignments: Assignments = None,
+    device: Device = "auto",
+    final: Final = False,
+) -> None:
+    """Linear CKA and divergence between networks of different width: those of a manifold, trained alone, and distilled."""
+    with expected_errors(alone), Compute.resolve(device) as compute:
+        chosen = chosen_recipe(recipe, tier, assignments)
+        networks = Networks(chosen, load_splits(chosen, data), alone, compute, final)
+        sizes = compressions or [step / 4 for step in range(4) if step / 4 <= chosen.max_compression]
+        manifold = Manifold.load(run / FILE_NAME)
+        _, measured, split = divided(chosen, networks.splits, final=final)
+        check_made_by(manifold, chosen, split)
+        inputs = networks.splits.prepare(measured.images[:images])
+        for subject, found in networks.sets(manifold, sizes).items():
+            tables = compare(found, inputs, layer)
+            if compute.processes.is_first:
+                common = _common(chosen) | {"subject": subject, "split": split, "samples": len(inputs)}
+                _write_similarities(records, common, [label for label, _ in found], tables, layer)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Where the networks of a recipe come from."""
+
+    recipe: Recipe
+    loaded: Splits
+    folder: Path
+    compute: Compute
+    final: bool
+
+    @property
+    def splits(self) -> Splits:
+        """The data on the device."""
+        return self.loaded.to(self.compute)
+
+    def alone(self, compression: float, teacher: nn.Module | None = None) -> nn.Module:
+        """One network, trained alone or by a teacher; read from its checkpoint when there is one."""
+        progress = progress_of(self.compute)
+        return trained_alone(
+            self.recipe, compression, self.loaded, self.folder, progress, teacher=teacher, final=self.final, compute=self.compute
+        ).network.eval()
+
+    def sets(self, manifold: Manifold, compressions: Sequence[float]) -> dict[str, Labelled]:
+        """What is compared, by name; each a network for every compression."""
+        teacher = self.alone(0.0)
+        members = [member_network(manifold, self.recipe, manifold.configure(compression=size)) for size in compressions]
+        sets = {
+            "manifold": [self.compute.place(member) for member in members],
+            "alone": [self.alone(size) for size in compressions],
+            # Nobody teaches the full network.
+            "alone distilled": [self.alone(size, teacher) if size else teacher for size in compressions],
+        }
+        return {name: [(f"{size:g}", network) for size, network in zip(compressions, found, strict=True)] for name, found in sets.items()}
+
+
+def _write_similarities(records: Path, common: dict[str, Any], labels: Sequence[str], tables: dict[str, Table], layer: str | None) -> None:
+    notes = {"cka": f"{CKA_NOTE} Activations: {f'the output of {layer}' if layer else 'what the head reads'}.", "kl": KL_NOTE}
+    for name, table in tables.items():
+        values = tuple(tuple(None if math.isnan(value) else round(value, 6) for value in row) for row in table)
+        _write(records, common | {"analysis": name, "rows": tuple(labels), "columns": tuple(labels), "values": values, "note": notes[name]})
+
+
+def _common(recipe: Recipe) -> dict[str, Any]:
+    name = recipe.study or recipe.name
+    return {"kind": "matrix", "recipe": name, "tier": recipe.tier, "seed": recipe.seed, "machine": machine(), "command": typed_command()}
+
+
+def _write(records: Path, values: dict[str, Any]) -> None:
+    out_console.print(f"Wrote {write_record(MatrixRecord.model_validate(values), records)}.", soft_wrap=True)

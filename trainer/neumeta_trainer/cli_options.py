@@ -1,0 +1,84 @@
+"""What the commands share: their options, and how they begin and fail."""
+
+from __future__ import annotations
+
+import inspect as signatures
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from neumeta_core.errors import NeuMetaError
+from rich.console import Console
+
+from neumeta_trainer.compute import Compute
+from neumeta_trainer.config import Recipe
+from neumeta_trainer.data import LOADERS, Splits
+from neumeta_trainer.overrides import overridden
+from neumeta_trainer.recipes import RECIPES, TIERS
+from neumeta_trainer.training.progress import BarProgress, LogProgress, Progress
+
+out_console, error_console = Console(), Console(stderr=True)
+
+RecipeName = Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")]
+Compressions = Annotated[list[float], typer.Argument(help="Of the members whose widths the networks get.")]
+DataFolder = Annotated[Path | None, typer.Option("--data", envvar="NEUMETA_DATA", help="Folder with the data sets in their standard formats.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the manifold, its report and the checkpoints.")]
+Tier = Annotated[str | None, typer.Option("--tier", help="Amount of training, for recipes that have several: trial, short or long.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change one field of the recipe: family.members=2, tune=none, inr.kind=mlp. Repeatable."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Records = Annotated[Path | None, typer.Option("--records", help="Folder for a record of the results, for `neumeta report`.")]
+Final = Annotated[bool, typer.Option("--final", help="Train on all images and measure on the test split, once; without it a part is set aside.")]
+
+
+def chosen_recipe(name: str, tier: str | None, assignments: list[str] | None) -> Recipe:
+    """The recipe of these options, or typer.BadParameter that names what is allowed."""
+    if name not in RECIPES:
+        raise typer.BadParameter(f"{name!r} is not known; choose one of {', '.join(RECIPES)}.", param_hint="RECIPE")
+    make = RECIPES[name]
+    if tier is not None and "tier" not in signatures.signature(make).parameters:
+        raise typer.BadParameter(f"{name} has only one amount of training.", param_hint="--tier")
+    if tier is not None and tier not in TIERS:
+        raise typer.BadParameter(f"{tier!r} is not known; choose one of {', '.join(TIERS)}.", param_hint="--tier")
+    return overridden(make(tier=tier) if tier else make(), assignments or ())
+
+
+def typed_command() -> str:
+    """What was typed, without folders of this machine."""
+    folders = ("--out", "--data", "--networks", "--records", "--run", "--alone")
+    words = sys.argv[1:]
+    kept = [word for before, word in zip(["", *words], words, strict=False) if word not in folders and before not in folders]
+    return shlex.join(["neumeta", *kept])
+
+
+def progress_of(compute: Compute) -> Progress:
+    """Bars for the first process, a log for the others."""
+    return BarProgress(error_console) if compute.processes.is_first else LogProgress()
+
+
+def load_splits(recipe: Recipe, data: Path | None) -> Splits:
+    """The data set of a recipe."""
+    return LOADERS[recipe.data](data)
+
+
+@contextmanager
+def expected_errors(out: Path | None) -> Iterator[None]:
+    """Turn expected errors into one sentence and exit code 1, and Ctrl-C into 130 with what to do next."""
+    level = logging.getLevelNamesMapping().get(os.environ.get("NEUMETA_LOG_LEVEL", "").upper(), logging.WARNING)
+    logging.basicConfig(level=level, format="%(levelname)s %(message)s")
+    try:
+        yield
+    except (NeuMetaError, OSError) as error:
+        error_console.print(f"[red]error:[/red] {error}")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        error_console.print(f"Interrupted. The state is kept in {out}; the same command goes on from there." if out else "Interrupted.")
+        raise typer.Exit(130) from None
