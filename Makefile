@@ -10,7 +10,7 @@ ONCE ?=
 # Which onnxruntime: cpu or gpu.
 RUNTIME ?= cpu
 
-.PHONY: help run test test-gpu gpu-suite check bench build clean
+.PHONY: help run test test-gpu gpu-suite check bench report build clean
 
 help:  ## Show the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ check: $(VENV)/.dev-$(RUNTIME)  ## Lint, format and type checks
 bench: $(VENV)/.dev-$(RUNTIME)  ## Time cold and cached requests and the share of each step
 	@scripts/need-redis.sh
 	$(BIN)/python benchmarks/request.py
+
+report: $(VENV)/.dev-$(RUNTIME)  ## Fill docs/results.md with the tables and pictures of all recorded results
+	$(BIN)/neumeta report results --into docs/results.md
 
 build: $(VENV)/.dev-$(RUNTIME)  ## Build both distributions into dist/
 	$(PIP) build

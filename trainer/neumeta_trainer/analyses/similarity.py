@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neumeta_trainer.errors import AnalysisRefused
+
 _BATCH = 250
 Labelled = Sequence[tuple[str, nn.Module]]
 Table = list[list[float]]
@@ -19,7 +21,8 @@ KL_NOTE = "Divergence KL(row | column) of the softmax outputs in nats, mean over
 def outputs_and_activations(network: nn.Module, inputs: Tensor, layer: str | None = None) -> tuple[Tensor, Tensor]:
     """Logits ``[n, classes]`` and activations ``[n, features]`` on the CPU, in eval mode.
 
-    ``layer`` is the path of a module whose output is taken; None takes what goes into the last Linear.
+    ``layer`` is the path of a module whose output is taken; None takes what goes into the last Linear. Raises AnalysisRefused for
+    a path that the network does not have.
     """
     network.eval()
     kept: list[Tensor] = []
@@ -27,12 +30,19 @@ def outputs_and_activations(network: nn.Module, inputs: Tensor, layer: str | Non
         head = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
         handle = head.register_forward_pre_hook(lambda _, arguments: kept.append(arguments[0].flatten(1).cpu()))
     else:
-        handle = network.get_submodule(layer).register_forward_hook(lambda _, __, output: kept.append(output.flatten(1).cpu()))
+        handle = _submodule(network, layer).register_forward_hook(lambda _, __, output: kept.append(output.flatten(1).cpu()))
     try:
         logits = torch.cat([network(batch).cpu() for batch in torch.split(inputs, _BATCH)])
     finally:
         handle.remove()
     return logits, torch.cat(kept)
+
+
+def _submodule(network: nn.Module, path: str) -> nn.Module:
+    try:
+        return network.get_submodule(path)
+    except AttributeError:
+        raise AnalysisRefused(f"the network has no module {path!r}.") from None
 
 
 def linear_cka(first: Tensor, second: Tensor) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from neumeta_core.curve import Curve
 
 from neumeta_trainer.results.record import Measurement
@@ -72,6 +73,9 @@ class MethodsPlot:
         by_work.set(xlabel="multiply-adds of one image", xscale="log", ylabel=title)
         for axes in (by_size, by_work):
             axes.grid(alpha=0.3)
+        by_work.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        by_work.xaxis.set_major_formatter(EngFormatter(sep=""))
+        by_work.xaxis.set_minor_formatter(NullFormatter())
         by_work.set_ylim(*_upper_range([by_compression(records) for records in self.methods.values()], scale))
         figure.suptitle(f"{self.title} (right: upper part of the range)")
         figure.legend(*by_size.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
@@ -80,8 +84,8 @@ class MethodsPlot:
 
 
 _MARKERS, _LINES = "osD^vP*X<>", ("-", "--", ":")
-_EXTRA = 0.2
-"""Room below and above the range of the upper part, as a share of it."""
+_ROOM = 0.1
+"""Below and above the upper part of the range, as a share of it."""
 
 
 def _draw_method(panels: tuple[Axes, Axes], method: str, sizes: dict[float, list[Measurement]], scale: float, style: dict[str, Any]) -> None:
@@ -114,9 +118,9 @@ def _shade(axes: Axes, sizes: dict[float, list[Measurement]]) -> None:
 
 
 def _upper_range(methods: Sequence[dict[float, list[Measurement]]], scale: float) -> tuple[float, float]:
-    """From the lowest point of the method whose lowest point is the highest, with room below it, to the best of all."""
+    """From the lowest point of the median method to the best of all, so that methods that collapse do not flatten the others."""
     trained = [[qualities(m).mean for m in sizes.values() if m[0].widths != "extrapolated"] for sizes in methods]
-    means = [found for found in trained if found]
-    floor, best = max(map(min, means), default=0.0), max(map(max, means), default=1.0)
-    room = _EXTRA * (best - floor) or 0.01 * abs(best) or 0.01
-    return scale * (floor - 2 * room), scale * (best + room)
+    means = [found for found in trained if found] or [[0.0, 1.0]]
+    floor, best = statistics.median_low(map(min, means)), max(map(max, means))
+    room = _ROOM * (best - floor) or 0.01
+    return scale * (floor - room), scale * (best + room)
