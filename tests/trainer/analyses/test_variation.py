@@ -17,27 +17,26 @@ from tests.trainer import networks_zoo as zoo
 
 
 def two_layers() -> tuple[nn.Module, Architecture]:
-    """Four hidden units on a line: at 0, 3, 1, 4 by what they read and at 0, 0, 10, 10 by what they write."""
-    network = nn.Sequential(nn.Linear(1, 4, bias=False), nn.ReLU(), nn.Linear(4, 1, bias=False))
+    """Four hidden units: what they read are the corners of a square of side 3, what they write is 0 or 10."""
+    network = nn.Sequential(nn.Linear(2, 4, bias=False), nn.ReLU(), nn.Linear(4, 1, bias=False))
     with torch.no_grad():
-        network[0].weight.copy_(torch.tensor([[0.0], [3.0], [1.0], [4.0]]))
-        network[2].weight.copy_(torch.tensor([[0.0, 0.0, 10.0, 10.0]]))
-    hidden, one = (Segment(group="hidden"),), (Segment(count=1),)
+        network[0].weight.copy_(torch.tensor([[0.0, 0.0], [3.0, 3.0], [3.0, 0.0], [0.0, 3.0]]))
+        network[2].weight.copy_(torch.tensor([[0.0, 10.0, 10.0, 0.0]]))
+    hidden = (Segment(group="hidden"),)
     parameters = (
-        GeneratedParameter(name="0.weight", axes=(hidden, one), in_dim=1, macs_per_element=1),
-        GeneratedParameter(name="2.weight", axes=(one, hidden), in_dim=1, macs_per_element=1),
+        GeneratedParameter(name="0.weight", axes=(hidden, (Segment(count=2),)), in_dim=1, macs_per_element=1),
+        GeneratedParameter(name="2.weight", axes=((Segment(count=1),), hidden), in_dim=1, macs_per_element=1),
     )
     return network, Architecture(groups=(ChannelGroup(name="hidden", full=4, minimum=1),), parameters=parameters, max_compression=0.75)
 
 
 def test_a_hand_made_group_in_every_order() -> None:
     found = variations(*two_layers())["hidden"]
-    assert found["identity"] == (3 + 2 + 3) + 10
-    assert found["ours"] == 3 + (1 + 10) + 3  # 1, 0, 2, 3: the pairs that write alike, joined where they read most alike
-    assert found["greedy"] == 3 + (1 + 10) + 3  # from 0: 1 at distance 3, then 3, then 2
-    # The loop 0, 1, 3, 4 of the first layer is channels 0, 2, 1, 3: short there (4), and it jumps three times by 10 behind it.
-    assert found["single layer"] == 4 + 30
-    assert found["ours"] <= found["random"] <= 8 + 30
+    assert found["identity"] == (6 + 3 + 6) + (10 + 0 + 10)
+    assert found["ours"] == (3 + 3 + 3) + (0 + 10 + 0)  # 0, 3, 1, 2 or 3, 0, 2, 1: the pairs that write alike, joined along a side
+    assert found["greedy"] == (3 + 3 + 3) + (0 + 10 + 0)  # 0, 3, 1, 2
+    assert found["single layer"] == (3 + 3 + 3) + (10 + 0 + 10)  # round the square: 0, 2, 1, 3
+    assert found["ours"] <= found["random"] <= 16 + 16 + 13
 
 
 @pytest.mark.parametrize("kind", [zoo.LeNet, zoo.ResNet, zoo.UNet], ids=lambda kind: kind.__name__)
