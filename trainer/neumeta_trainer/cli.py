@@ -6,6 +6,7 @@ import inspect as signatures
 import json
 import logging
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from neumeta_trainer.baselines.alone import alone_name, train_alone
+from neumeta_trainer.baselines.comparison import METHODS, baseline_records
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import LOADERS, Splits
@@ -27,6 +29,7 @@ from neumeta_trainer.overrides import overridden
 from neumeta_trainer.pipeline import run
 from neumeta_trainer.recipes import RECIPES, TIERS
 from neumeta_trainer.results.card import publish as publish_run
+from neumeta_trainer.results.record import RunRecord, write_record
 from neumeta_trainer.results.report import file_facts, write_report
 from neumeta_trainer.training.progress import BarProgress, LogProgress, Progress
 
@@ -98,6 +101,34 @@ def alone(
 
 
 @app.command()
+def baselines(
+    recipe: RecipeName,
+    out: OutFolder,
+    methods: Annotated[list[str] | None, typer.Option("--method", help=f"Repeatable; all when left out: {', '.join(METHODS)}.")] = None,
+    records: Annotated[Path | None, typer.Option("--records", help="Folder for the records; OUT/records when left out.")] = None,
+    data: DataFolder = None,
+    tier: Tier = None,
+    assignments: Assignments = None,
+    device: Device = "auto",
+    final: Final = False,
+) -> None:
+    """Measure pruned, resampled and slimmable networks at the sizes of a manifold's members, and record them.
+
+    The full network is trained alone first, unless `neumeta alone RECIPE 0` left its checkpoint in the same folder.
+    """
+    if unknown := set(methods or ()) - set(METHODS):
+        raise typer.BadParameter(f"{sorted(unknown)[0]!r} is not known; choose some of {', '.join(METHODS)}.", param_hint="--method")
+    with _errors(out), Compute.resolve(device) as compute:
+        chosen, said = _recipe(recipe, tier, assignments), _command("baselines", recipe, tier, assignments, final)
+        splits = _load(chosen, data)
+        for record in baseline_records(chosen, splits, out, _progress(compute), methods, final=final, compute=compute, command=said):
+            if not compute.processes.is_first:
+                continue
+            write_record(record, records or out / "records")
+            out_console.print(_row(record), soft_wrap=True)
+
+
+@app.command()
 def publish(
     run: Annotated[Path, typer.Argument(help="Folder of a finished `neumeta train`.")],
     models: Annotated[Path, typer.Option("--to", help="Models folder of the service.")] = Path("models"),
@@ -134,6 +165,11 @@ def _show(manifold: Manifold) -> None:
     out_console.print(table)
 
 
+def _row(record: RunRecord) -> str:
+    points = (f"{'' if point.compression is None else f'{point.compression:.2f}: '}{100 * point.quality:.2f} %" for point in record.measurements)
+    return f"{record.method:<30}{'  '.join(points)}"
+
+
 def _recipe(name: str, tier: str | None, assignments: list[str] | None) -> Recipe:
     if name not in RECIPES:
         raise typer.BadParameter(f"{name!r} is not known; choose one of {', '.join(RECIPES)}.", param_hint="RECIPE")
@@ -143,6 +179,12 @@ def _recipe(name: str, tier: str | None, assignments: list[str] | None) -> Recip
     if tier is not None and tier not in TIERS:
         raise typer.BadParameter(f"{tier!r} is not known; choose one of {', '.join(TIERS)}.", param_hint="--tier")
     return overridden(make(tier=tier) if tier else make(), assignments or ())
+
+
+def _command(verb: str, recipe: str, tier: str | None, assignments: list[str] | None, final: bool) -> str:
+    """The command that makes a result again, without the folders of this machine."""
+    settings = [*(["--tier", tier] if tier else []), *(word for value in assignments or () for word in ("--set", value))]
+    return shlex.join(["neumeta", verb, recipe, "--out", "DIR", *settings, *(["--final"] if final else [])])
 
 
 def _progress(compute: Compute) -> Progress:

@@ -59,7 +59,7 @@ def trained_alone(
     compute = compute or Compute()
     splits = splits.to(compute)
     train, _, _ = divided(recipe, splits, final=final)
-    stage = _stage(recipe)
+    stage = whole_stage(recipe)
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         full = recipe.network()
@@ -78,7 +78,7 @@ def alone_name(compression: float, *, distilled: bool) -> str:
     return f"alone-{compression:g}" + ("-distilled" if distilled else "")
 
 
-def _stage(recipe: Recipe) -> NetworkStage:
+def whole_stage(recipe: Recipe) -> NetworkStage:
     """The family's stage, longer by the steps of the base network before it and of end-to-end training after it."""
     stages: list[NetworkStage] = [stage for stage in (recipe.base, recipe.family) if stage is not None]
     steps = sum(stage.optimization.steps for stage in stages) + (recipe.tune.optimization.steps if recipe.tune else 0)
