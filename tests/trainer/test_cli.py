@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from neumeta_core.manifold import Manifold
+from neumeta_trainer.results.record import read_records
 
 from tests.tiny import save_tiny
 
@@ -134,3 +135,23 @@ def test_alone_trains_one_size_and_records_it(tmp_path):
     result = json.loads((tmp_path / "alone-0.75.json").read_text())
     assert result["compression"] == 0.75
     assert result["quality"] > 0.9
+
+
+def test_baselines_records_the_methods_that_are_asked_for(tmp_path):
+    changes = "--set", "family.optimization.steps=20", "--set", "tune=none"
+    done = neumeta("baselines", "digits", "--out", tmp_path, "--method", "prune l1", "--method", "slimmable", *changes)
+    assert done.returncode == 0, done.stderr
+    first, second = (line for line in done.stdout.splitlines() if line.strip())
+    found = {record.method: record for record in read_records(tmp_path / "records")}
+    assert found.keys() == {"prune l1", "slimmable"}
+    for line, method in ((first, "prune l1"), (second, "slimmable")):
+        assert line.startswith(method)
+        assert f"0.75: {100 * found[method].measurements[-1].quality:.2f} %" in line
+    command = "neumeta baselines digits --out DIR --set family.optimization.steps=20 --set tune=none --method 'prune l1'"
+    assert found["prune l1"].command == command
+
+
+def test_an_unknown_method_names_the_known_ones(tmp_path):
+    shown = neumeta("baselines", "digits", "--out", tmp_path, "--method", "prune", COLUMNS="200")
+    assert shown.returncode == 2
+    assert "prefix smooth" in shown.stderr

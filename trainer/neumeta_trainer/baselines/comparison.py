@@ -161,7 +161,7 @@ def _curve(bench: Bench, member: Member, unseen: Callable[[Configuration], bool]
     for compression in bench.recipe.curve:
         configuration = uniform(bench.architecture, compression)
         network = bench.compute.place(member(configuration))
-        _check_size(network, bench, configuration)
+        check_size(network, bench, configuration)
         cost = bench.cost(configuration)
         points.append(
             Measurement(
@@ -175,7 +175,7 @@ def _curve(bench: Bench, member: Member, unseen: Callable[[Configuration], bool]
     return points
 
 
-def _check_size(network: nn.Module, bench: Bench, configuration: Configuration) -> None:
+def check_size(network: nn.Module, bench: Bench, configuration: Configuration) -> None:
     """The network has the widths of the manifold's member, layer by layer, and so its multiply-adds, and its parameters."""
     tensors = network.state_dict()
     for parameter in bench.architecture.parameters:

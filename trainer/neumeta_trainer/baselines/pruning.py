@@ -9,17 +9,16 @@ keep the channels with the highest ones: the same networks wherever both have th
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-import torch_pruning
 from neumeta_core.architecture import Architecture, Segment
 from torch import Tensor, nn
 from torch.nn import functional
 from torch_pruning.pruner import importance as scorers
 
+from neumeta_trainer.structure.dependency import marked_graph
 from neumeta_trainer.structure.layers import channel_layer
 from neumeta_trainer.structure.ordering import Order
 from neumeta_trainer.structure.smoothing import group_axes
@@ -40,7 +39,7 @@ def pruning_order(network: nn.Module, architecture: Architecture, importance: Im
         _mean_gradient(scored, batches)
     elif importance == "hessian":
         _squared_gradients(scored, batches)
-    graph, scorer = _graph(scored, batches[0][0][:2]), _scorer(importance)
+    (graph, _), scorer = marked_graph(scored, batches[0][0][:2]), _scorer(importance)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scores = {group.name: _scores(scored, graph, scorer, architecture, group.name) for group in architecture.groups}
@@ -55,12 +54,6 @@ def _scorer(importance: Importance) -> Any:
     if importance == "random":
         return scorers.RandomImportance()
     return scorers.GroupMagnitudeImportance(p=1 if importance == "l1" else 2)
-
-
-def _graph(network: nn.Module, example: Tensor) -> Any:
-    with torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the library, about its own autograd use
-        return torch_pruning.DependencyGraph().build_dependency(network, example, verbose=False)
 
 
 def _scores(network: nn.Module, graph: Any, scorer: Any, architecture: Architecture, group: str) -> Tensor:
