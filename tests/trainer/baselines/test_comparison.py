@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from functools import cache
+from functools import cache, partial
 
 import pytest
 from neumeta_core.configuration import uniform
 from neumeta_trainer.baselines.bench import Bench
 from neumeta_trainer.baselines.comparison import METHODS, baseline_records, check_size
+from neumeta_trainer.baselines.pruning import pruning_order
+from neumeta_trainer.baselines.resampling import resampled
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import load_digits
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.recipes.digits import digits
 from neumeta_trainer.results.evaluate import accuracy
 from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.structure.ordering import channel_order, permute
 from neumeta_trainer.structure.resize import resized
 from neumeta_trainer.training.family import calibrated
 from neumeta_trainer.training.progress import LogProgress
@@ -70,6 +73,35 @@ def test_a_bare_slice_is_measured_as_it_is(bench, records):
     for point in records["prefix none"].measurements:
         member = resized(bench.pretrained.network, bench.architecture, uniform(bench.architecture, point.compression), None)
         assert point.quality == accuracy(member, bench.parts[1], bench.splits)
+
+
+CASES = [
+    ("prefix none", "none", None),
+    ("prefix importance", "importance", None),
+    ("prefix smooth", "smooth", None),
+    ("linear", "none", "mean"),
+    ("linear smooth", "smooth", "mean"),
+    ("integral", "smooth", "trapezoid"),
+]
+
+
+@pytest.mark.parametrize(("name", "order", "rule"), CASES)
+def test_methods_use_the_order_and_the_rule_in_their_name(bench, records, name, order, rule):
+    network, configuration = bench.pretrained.network, uniform(bench.architecture, 0.75)
+    ordered = permute(network, bench.architecture, channel_order(network, bench.architecture, order))
+    make = partial(resampled, rule=rule) if rule else partial(resized, parameters=None)
+    member = make(ordered, bench.architecture, configuration)
+    assert records[name].measurements[2].quality == accuracy(member, bench.parts[1], bench.splits)
+    own = calibrated(member, bench.calibration)
+    assert records[f"{name} calibrated"].measurements[2].quality == accuracy(own, bench.parts[1], bench.splits)
+
+
+@pytest.mark.parametrize("importance", ["l1", "l2", "taylor", "hessian", "random"])
+def test_pruning_keeps_what_its_importance_says(bench, records, importance):
+    network, configuration = bench.pretrained.network, uniform(bench.architecture, 0.75)
+    order = pruning_order(network, bench.architecture, importance, bench.labelled)
+    member = resized(permute(network, bench.architecture, order), bench.architecture, configuration, None)
+    assert records[f"prune {importance}"].measurements[2].quality == accuracy(member, bench.parts[1], bench.splits)
 
 
 def test_calibration_matters(records):
