@@ -141,3 +141,36 @@ def test_alone_trains_sizes_and_records_them(tmp_path):
     assert record.trained_macs == 260 * 64 * sum(point.macs for point in record.measurements)
     assert record.command == "neumeta alone digits 0.75 0.5 --set family.optimization.steps=200"
     assert read_records(tmp_path / "records") == [record]
+
+
+def test_baselines_records_the_methods_that_are_asked_for(tmp_path):
+    changes = "--set", "family.optimization.steps=20", "--set", "tune=none"
+    methods = "--method", "prune l1", "--method", "slimmable"
+    done = neumeta("baselines", "digits", "--out", tmp_path, *methods, *changes, f"--records={tmp_path / 'records'}")
+    assert done.returncode == 0, done.stderr
+    first, second = (line for line in done.stdout.splitlines() if line.strip() and not line.startswith("Recorded"))
+    found = {record.method: record for record in read_records(tmp_path / "records")}
+    assert found.keys() == {"prune l1", "slimmable"}
+    for line, method in ((first, "prune l1"), (second, "slimmable")):
+        assert line.startswith(method)
+        assert f"0.75: {100 * found[method].measurements[-1].quality:.2f} %" in line
+    command = "neumeta baselines digits --set family.optimization.steps=20 --set tune=none --method 'prune l1'"
+    assert found["prune l1"].command == command
+
+
+def test_an_unknown_method_names_the_known_ones(tmp_path):
+    shown = neumeta("baselines", "digits", "--out", tmp_path, "--method", "prune", COLUMNS="200")
+    assert shown.returncode == 2
+    assert "prefix smooth" in shown.stderr
+
+
+def test_ablate_records_every_variation_with_the_command_that_repeats_it(tmp_path):
+    short = ("--set", "base.optimization.steps=100", "--set", "tune.optimization.steps=10")
+    done = neumeta("ablate", "digits-paper", "--vary", "sampling.count=1", "--out", tmp_path / "run", "--records", tmp_path / "records", *short)
+    assert done.returncode == 0, done.stderr
+    settings = "--set base.optimization.steps=100 --set tune.optimization.steps=10"
+    found = {record.method: record.command for record in read_records(tmp_path / "records")}
+    assert found == {
+        "mlp": f"neumeta train digits-paper {settings}",
+        "mlp sampling.count=1": f"neumeta train digits-paper {settings} --set sampling.count=1",
+    }

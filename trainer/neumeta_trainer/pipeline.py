@@ -79,7 +79,7 @@ def run(
     if recipe.family is not None:
         train_family(network, sampler, batches_for(recipe.family, train, splits, recipe.seed, compute), recipe.family, workspace)
 
-    family = Family(network, found.architecture, _calibration(train, splits, recipe.fit.calibration), example)
+    family = Family(network, found.architecture, calibration_batches(train, splits, recipe.fit.calibration), example)
     fused = family.fused_full()
     architecture = analyse(recipe, fused, example).architecture
     sampler = dataclasses.replace(sampler, architecture=architecture)
@@ -198,7 +198,8 @@ def _build(recipe: Recipe) -> nn.Module:
         return recipe.network()
 
 
-def _calibration(train: ImageSet, splits: Splits, count: int) -> list[Tensor]:
+def calibration_batches(train: ImageSet, splits: Splits, count: int) -> list[Tensor]:
+    """Inputs for the normalization statistics of a member: the first ``count`` training images, in batches of one size."""
     batches = torch.split(train.images[:count], _CALIBRATION_BATCH)
     # Batches count alike in the statistics, so an incomplete last one is left out.
     return [splits.prepare(images) for images in batches if len(images) == len(batches[0])]

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from neumeta_core.architecture import Architecture
-from neumeta_core.configuration import Configuration, uniform
+from neumeta_core.configuration import uniform
 from neumeta_core.cost import Cost, cost_of
 from torch import nn
 
@@ -21,8 +20,9 @@ from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.pipeline import NETWORK_FIELDS, analyse, batches_for, divided, fingerprint
 from neumeta_trainer.results.evaluate import accuracy
 from neumeta_trainer.results.record import Measurement, RunRecord, machine
+from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.resize import resized
-from neumeta_trainer.training.effort import network_macs, tune_macs
+from neumeta_trainer.training.effort import manifold_macs
 from neumeta_trainer.training.family import train_network
 from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.progress import Progress
@@ -34,18 +34,12 @@ class Alone:
     """A network of one size with its normalization, trained."""
 
     network: nn.Module
-    architecture: Architecture
-    """Of the full network."""
-    configuration: Configuration
+    cost: Cost
+    """Without its normalization, which is fused for delivery: as for a manifold's member of these widths."""
     stage: NetworkStage
     """How it was trained."""
     seconds: float
     """Wall time of training."""
-
-    @property
-    def cost(self) -> Cost:
-        """Parameters and multiply-adds of the network."""
-        return cost_of(self.architecture, self.configuration, 0)
 
 
 def train_alone(
@@ -114,32 +108,38 @@ def trained_alone(
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         full = recipe.network()
-        architecture = analyse(recipe, full, splits.prepare(train.images[:2])).architecture
+        example = splits.prepare(train.images[:2]).cpu()
+        architecture = analyse(recipe, full, example).architecture
         configuration = uniform(architecture, compression)
         network = resized(full, architecture, configuration, None)
         reset(network)
     compute.place(network)
-    stage = _stage(recipe, Sampler(architecture, recipe.held_out, seed=recipe.seed), configuration if equal_macs else None)
+    fused = analyse(recipe, fuse_batch_norm(full, example), example).architecture
+    cost, stage = cost_of(fused, configuration, 0), whole_stage(recipe)
+    if equal_macs:
+        stage = _spending(stage, cost.macs, manifold_macs(recipe, Sampler(fused, recipe.held_out, seed=recipe.seed)))
     name = f"alone-{compression:g}" + ("-distilled" if teacher is not None else "") + ("-equal-macs" if equal_macs else "")
     workspace = Workspace(out / "checkpoints", fingerprint(recipe, network, train, (*NETWORK_FIELDS, "tune")), progress, compute)
     train_network(name, network, batches_for(stage, train, splits, recipe.seed, compute), stage, workspace, teacher)
-    return Alone(network, architecture, configuration, stage, workspace.seconds[name])
+    return Alone(network, cost, stage, workspace.seconds[name])
 
 
-def _stage(recipe: Recipe, sampler: Sampler, spender: Configuration | None) -> NetworkStage:
-    """The family's stage, longer by the steps of the base network before it and of end-to-end training after it.
-
-    Or as long as the network at ``spender`` needs to spend the multiply-adds of all these.
-    """
+def whole_stage(recipe: Recipe) -> NetworkStage:
+    """The family's stage, longer by the steps of the base network before it and of end-to-end training after it."""
     stages = [stage for stage in (recipe.base, recipe.family) if stage is not None]
     if not stages:
         raise RecipeRefused(f"{recipe.name} trains no network, so there is nothing to train alone: it has neither base nor family.")
-    last = stages[-1]
     steps = sum(stage.optimization.steps for stage in stages) + (recipe.tune.optimization.steps if recipe.tune else 0)
-    if spender is not None:
-        macs = sum(network_macs(stage, sampler) for stage in stages) + (tune_macs(recipe.tune, sampler) if recipe.tune else 0)
-        steps = math.ceil(macs / (last.batch * cost_of(sampler.architecture, spender, 0).macs))
-    return dataclasses.replace(last, optimization=dataclasses.replace(last.optimization, steps=steps))
+    return _lasting(stages[-1], steps)
+
+
+def _spending(stage: NetworkStage, macs: int, total: int) -> NetworkStage:
+    """As many steps of a network with ``macs`` multiply-adds as spend ``total``."""
+    return _lasting(stage, math.ceil(total / (stage.batch * macs)))
+
+
+def _lasting(stage: NetworkStage, steps: int) -> NetworkStage:
+    return dataclasses.replace(stage, optimization=dataclasses.replace(stage.optimization, steps=steps))
 
 
 def reset(network: nn.Module) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.results.record import Measurement, RunRecord, machine, measurements_of
 from neumeta_trainer.results.report import Result, file_facts
-from neumeta_trainer.training.effort import network_macs, tune_macs
+from neumeta_trainer.training.effort import manifold_macs, network_macs
 from neumeta_trainer.training.sampler import Sampler
 
 SLICES = "slices"
@@ -25,7 +25,6 @@ def records_of(recipe: Recipe, result: Result, command: str, variant: str = "") 
     sampler = Sampler(header.architecture, recipe.held_out, seed=recipe.seed)
     networks = {name: stage for name, stage in (("base", recipe.base), ("family", recipe.family)) if stage}
     stages = {name: stage.optimization.steps for name, stage in networks.items()}
-    macs = sum(network_macs(stage, sampler) for stage in networks.values())
     points = measurements_of(curve)
     slices = RunRecord(
         recipe=recipe.study or recipe.name,
@@ -37,7 +36,7 @@ def records_of(recipe: Recipe, result: Result, command: str, variant: str = "") 
         samples=curve.samples,
         measurements=_with_quality((*points, *result.unequal), (*result.slices.values(), *result.unequal_slices)),
         training=stages,
-        trained_macs=macs,
+        trained_macs=sum(network_macs(stage, sampler) for stage in networks.values()),
         seconds=_seconds(result.seconds, stages),
         machine=machine(),
         command=command,
@@ -48,7 +47,7 @@ def records_of(recipe: Recipe, result: Result, command: str, variant: str = "") 
             "method": _method(header.inr.kind, variant),
             "measurements": (*points, *result.unequal, *result.beyond),
             "training": stages,
-            "trained_macs": macs + (tune_macs(recipe.tune, sampler) if recipe.tune else 0),
+            "trained_macs": manifold_macs(recipe, sampler),
             "seconds": _seconds(result.seconds, stages),
             "file": {
                 "bytes": facts["bytes"],

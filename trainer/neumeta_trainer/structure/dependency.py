@@ -10,6 +10,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch_pruning
@@ -58,16 +59,22 @@ def find_channels(network: nn.Module, example: Tensor, layers: Sequence[str], re
             yield path, found
 
 
+def marked_graph(network: nn.Module, example: Tensor) -> tuple[Any, Marked]:
+    """torch-pruning's dependency graph of a network in eval mode, and the network between the marks that the graph is built on."""
+    marked = Marked(network, example)
+    pruners = {Affine: _VectorPruner(), _Mark: _VectorPruner()}
+    graph = torch_pruning.DependencyGraph()
+    with torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the library, about its own autograd use
+        graph.build_dependency(marked, (example,), forward_fn=_forward, customized_pruners=pruners, verbose=False)
+    return graph, marked
+
+
 class _Prober:
     """A dependency graph over a copy of the network, with marks at its input and output."""
 
     def __init__(self, network: nn.Module, example: Tensor, reused: Sequence[str]) -> None:
-        marked = _Marked(copy.deepcopy(network).eval().requires_grad_(True), example)
-        pruners = {Affine: _VectorPruner(), _Mark: _VectorPruner()}
-        self._graph = torch_pruning.DependencyGraph()
-        with torch.enable_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the library, about its own autograd use
-            self._graph.build_dependency(marked, (example,), forward_fn=_forward, customized_pruners=pruners, verbose=False)
+        self._graph, marked = marked_graph(copy.deepcopy(network).eval().requires_grad_(True), example)
         self._marks = {marked.input_mark: INPUT, marked.output_mark: OUTPUT}
         self._modules = dict(marked.network.named_modules())
         self._paths = {module: path for path, module in self._modules.items()}
@@ -150,7 +157,7 @@ class _Mark(nn.Module):
         return x * self.one
 
 
-class _Marked(nn.Module):
+class Marked(nn.Module):
     """A network between two marks. Without them a channel of the input image looks like any other."""
 
     def __init__(self, network: nn.Module, example: Tensor) -> None:
@@ -162,6 +169,7 @@ class _Marked(nn.Module):
         self.to(example.device)
 
     def forward(self, x: Tensor) -> Tensor:
+        """What the network computes."""
         output: Tensor = self.output_mark(self.network(self.input_mark(x)))
         return output
 

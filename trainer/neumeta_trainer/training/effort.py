@@ -7,8 +7,14 @@ from collections.abc import Iterable
 from neumeta_core.configuration import Configuration
 from neumeta_core.cost import cost_of
 
-from neumeta_trainer.config import NetworkStage, TuneStage
+from neumeta_trainer.config import NetworkStage, Recipe, TuneStage
 from neumeta_trainer.training.sampler import Sampler
+
+
+def manifold_macs(recipe: Recipe, sampler: Sampler) -> int:
+    """Of all stages of a manifold that see data; ``sampler`` draws as training did."""
+    networks = [stage for stage in (recipe.base, recipe.family) if stage is not None]
+    return sum(network_macs(stage, sampler) for stage in networks) + (tune_macs(recipe.tune, sampler) if recipe.tune else 0)
 
 
 def network_macs(stage: NetworkStage, sampler: Sampler) -> int:

@@ -44,7 +44,7 @@ def train_network(
     network.eval()
 
 
-def train_family(network: nn.Module, sampler: Sampler, batches: Batches, stage: NetworkStage, workspace: Workspace) -> None:
+def train_family(network: nn.Module, sampler: Sampler, batches: Batches, stage: NetworkStage, workspace: Workspace, *, name: str = "family") -> None:
     """Train a network with BatchNorm and its slices, in place: the full one on the task, the others on its soft output."""
 
     def loss(step: int) -> Tensor:
@@ -59,7 +59,7 @@ def train_family(network: nn.Module, sampler: Sampler, batches: Batches, stage: 
         return total
 
     network.train()
-    optimize("family", network, loss, stage.optimization, workspace)
+    optimize(name, network, loss, stage.optimization, workspace)
     network.eval()
 
 
@@ -71,21 +71,25 @@ def sliced_forward(network: nn.Module, architecture: Architecture, configuration
     return logits
 
 
-@torch.no_grad()
 def calibrated_member(network: nn.Module, architecture: Architecture, configuration: Configuration, inputs: Sequence[Tensor]) -> nn.Module:
     """The slice at a configuration with normalization statistics of its own, over batches of training inputs; in eval mode."""
-    member = resized(network, architecture, configuration, None)
-    norms = [module for module in member.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    return calibrated(resized(network, architecture, configuration, None), inputs)
+
+
+@torch.no_grad()
+def calibrated(network: nn.Module, inputs: Sequence[Tensor]) -> nn.Module:
+    """The same network, with its normalization statistics measured anew over batches of training inputs; in eval mode."""
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over all batches
     # Only the normalization: Dropout in training mode would bias its statistics.
-    member.eval()
+    network.eval()
     for norm in norms:
         norm.train()
     for batch in inputs:
-        member(batch)
-    return member.eval()
+        network(batch)
+    return network.eval()
 
 
 def fused_weights(member: nn.Module, example: Tensor) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neumeta_trainer.cli_options import error_console, expected_errors, out_console
+from neumeta_trainer.cli.options import error_console, expected_errors, out_console
 from neumeta_trainer.results.document import fill, write
 
 

@@ -16,7 +16,7 @@ from neumeta_trainer.analyses.members import check_made_by, member_network
 from neumeta_trainer.analyses.similarity import CKA_NOTE, KL_NOTE, Labelled, Table, compare
 from neumeta_trainer.analyses.variation import NOTE, ORDERS, variations
 from neumeta_trainer.baselines.alone import trained_alone
-from neumeta_trainer.cli_options import (
+from neumeta_trainer.cli.options import (
     Assignments,
     DataFolder,
     Device,

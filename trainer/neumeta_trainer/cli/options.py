@@ -21,12 +21,12 @@ from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import LOADERS, Splits
 from neumeta_trainer.overrides import overridden
 from neumeta_trainer.recipes import RECIPES, TIERS
+from neumeta_trainer.results.record import RunRecord, write_record
 from neumeta_trainer.training.progress import BarProgress, LogProgress, Progress
 
 out_console, error_console = Console(), Console(stderr=True)
 
 RecipeName = Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")]
-Compressions = Annotated[list[float], typer.Argument(help="Of the members whose widths the networks get.")]
 DataFolder = Annotated[Path | None, typer.Option("--data", envvar="NEUMETA_DATA", help="Folder with the data sets in their standard formats.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the manifold, its report and the checkpoints.")]
 Tier = Annotated[str | None, typer.Option("--tier", help="Amount of training, for recipes that have several: trial, short or long.")]
@@ -51,12 +51,18 @@ def chosen_recipe(name: str, tier: str | None, assignments: list[str] | None) ->
     return overridden(make(tier=tier) if tier else make(), assignments or ())
 
 
-def typed_command() -> str:
-    """What was typed, without folders of this machine."""
-    folders = ("--out", "--data", "--networks", "--records", "--run", "--alone")
+def typed_command(*without: str) -> str:
+    """What was typed, without folders of this machine and without these options, each with its value."""
+    left_out = ("--out", "--data", "--networks", "--records", "--run", "--alone", *without)
     words = sys.argv[1:]
-    kept = [word for before, word in zip(["", *words], words, strict=False) if word not in folders and before not in folders]
+    kept = [word for before, word in zip(["", *words], words, strict=False) if word.partition("=")[0] not in left_out and before not in left_out]
     return shlex.join(["neumeta", *kept])
+
+
+def record_into(folder: Path | None, record: RunRecord) -> None:
+    """Write a record where the user wants records."""
+    if folder is not None:
+        out_console.print(f"Recorded {write_record(record, folder)}.", soft_wrap=True)
 
 
 def progress_of(compute: Compute) -> Progress:

@@ -1,0 +1,188 @@
+"""The methods that a manifold is compared with, each as a record of qualities at the sizes of the recipe's curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from neumeta_core.architecture import Architecture
+from neumeta_core.configuration import Configuration, uniform
+from torch import nn
+
+from neumeta_trainer.baselines.bench import Bench, Trained
+from neumeta_trainer.baselines.pruning import Importance, pruning_order
+from neumeta_trainer.baselines.resampling import Rule, resampled
+from neumeta_trainer.baselines.slimmable import switches, universal_sampler
+from neumeta_trainer.baselines.zero_block import zero_block, zero_block_cost
+from neumeta_trainer.compute import Compute
+from neumeta_trainer.config import Order, Recipe
+from neumeta_trainer.data import Splits
+from neumeta_trainer.errors import RecipeRefused
+from neumeta_trainer.results.evaluate import accuracy
+from neumeta_trainer.results.record import Measurement, RunRecord, machine
+from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.structure.ordering import channel_order, permute
+from neumeta_trainer.structure.resize import resized
+from neumeta_trainer.training.family import calibrated, calibrated_member
+from neumeta_trainer.training.progress import Progress
+
+Member = Callable[[Configuration], nn.Module]
+"""Makes the network at a configuration."""
+
+
+def _pruned(importance: Importance, bench: Bench) -> Member:
+    network = bench.pretrained.network
+    order = pruning_order(network, bench.architecture, importance, bench.labelled, seed=bench.recipe.seed)
+    return partial(_slice, permute(network, bench.architecture, order), bench.architecture)
+
+
+def _prefix(order: Order, bench: Bench) -> Member:
+    return partial(_slice, _ordered(order, bench), bench.architecture)
+
+
+def _resampled(order: Order, rule: Rule, bench: Bench) -> Member:
+    return partial(resampled, _ordered(order, bench), bench.architecture, rule=rule)
+
+
+def _ordered(order: Order, bench: Bench) -> nn.Module:
+    network = bench.pretrained.network
+    return permute(network, bench.architecture, channel_order(network, bench.architecture, order))
+
+
+def _slice(network: nn.Module, architecture: Architecture, configuration: Configuration) -> nn.Module:
+    return resized(network, architecture, configuration, None)
+
+
+_DERIVED: dict[str, Callable[[Bench], Member]] = {
+    "prune l1": partial(_pruned, "l1"),
+    "prune l2": partial(_pruned, "l2"),
+    "prune taylor": partial(_pruned, "taylor"),
+    "prune hessian": partial(_pruned, "hessian"),
+    "prune random": partial(_pruned, "random"),
+    "prefix none": partial(_prefix, "none"),
+    "prefix importance": partial(_prefix, "importance"),
+    "prefix smooth": partial(_prefix, "smooth"),
+    "linear": partial(_resampled, "none", "mean"),
+    "linear smooth": partial(_resampled, "smooth", "mean"),
+    "integral": partial(_resampled, "smooth", "trapezoid"),
+}
+"""Made from the full network that was trained alone, without any further training."""
+_CALIBRATED = " calibrated"
+_ZERO_BLOCK, _SLIMMABLE, _UNIVERSAL = "zero block", "slimmable", "universally slimmable"
+
+METHODS = (*(f"{name}{suffix}" for name in _DERIVED for suffix in ("", _CALIBRATED)), _ZERO_BLOCK, _SLIMMABLE, _UNIVERSAL)
+"""``calibrated``: with normalization statistics of its own at every size, as the members of a manifold's family have."""
+
+
+def baseline_records(
+    recipe: Recipe,
+    splits: Splits,
+    out: Path,
+    progress: Progress,
+    methods: Sequence[str] | None = None,
+    *,
+    final: bool = False,
+    compute: Compute | None = None,
+    command: str | None = None,
+) -> Iterator[RunRecord]:
+    """One record for each method, all that the recipe has when none is named; ``final`` means the same as in ``pipeline.run``.
+
+    Checkpoints live in ``out/checkpoints``: that of the full network is the one of ``train_alone``. ``command`` is what a record
+    says about how it was made, up to the method. Raises ValueError for a method that does not exist and RecipeRefused, before
+    anything is trained, for one that the recipe does not have.
+    """
+    compute = compute or Compute()
+    bench = Bench(recipe, splits.to(compute), out, progress, final, compute)
+    if unknown := set(methods or ()) - set(METHODS):
+        raise ValueError(f"{sorted(unknown)[0]!r} is no method; expected some of {', '.join(METHODS)}.")
+    refusals = {method: reason for method in METHODS if (reason := _refusal(method, bench))}
+    for method in methods or ():
+        if method in refusals:
+            raise RecipeRefused(f"{method}: {refusals[method]}.")
+    chosen = methods or [method for method in METHODS if method not in refusals]
+    return (_record(method, bench, command or f"neumeta baselines {recipe.name}") for method in chosen)
+
+
+def _refusal(method: str, bench: Bench) -> str | None:
+    if method == _ZERO_BLOCK and not bench.recipe.morph:
+        return f"all of {bench.recipe.name} morphs, so without it nothing is left"
+    if method.endswith(_CALIBRATED) and not bench.has_norms:
+        return f"the network of {bench.recipe.name} has no normalization to calibrate"
+    return None
+
+
+def _record(method: str, bench: Bench, command: str) -> RunRecord:
+    trained, measurements = _measured(method, bench)
+    return RunRecord(
+        recipe=bench.recipe.study or bench.recipe.name,
+        tier=bench.recipe.tier,
+        method=method,
+        seed=bench.recipe.seed,
+        split=bench.parts[2],
+        samples=len(bench.parts[1]),
+        measurements=tuple(measurements),
+        training=trained.steps,
+        trained_macs=trained.macs,
+        seconds=round(trained.seconds, 1),
+        machine=machine(),
+        command=f"{command} --method '{method}'",
+    )
+
+
+def _measured(method: str, bench: Bench) -> tuple[Trained, list[Measurement]]:
+    if method == _ZERO_BLOCK:
+        return bench.pretrained, [_zero(bench)]
+    if method == _SLIMMABLE:
+        fixed = switches(bench.architecture)
+        return bench.slimmable, _curve(bench, _calibrating(bench.slimmable, bench), unseen=lambda configuration: configuration not in fixed)
+    if method == _UNIVERSAL:
+        sampler = universal_sampler(bench.recipe, bench.architecture)
+        return bench.universal, _curve(bench, _calibrating(bench.universal, bench), unseen=sampler.is_unseen)
+    member = _DERIVED[method.removesuffix(_CALIBRATED)](bench)
+    if method.endswith(_CALIBRATED):
+        return bench.pretrained, _curve(bench, lambda configuration: calibrated(member(configuration), bench.calibration))
+    return bench.pretrained, _curve(bench, member)
+
+
+def _calibrating(trained: Trained, bench: Bench) -> Member:
+    return lambda configuration: calibrated_member(trained.network, bench.architecture, configuration, bench.calibration)
+
+
+def _zero(bench: Bench) -> Measurement:
+    fused = fuse_batch_norm(bench.pretrained.network, bench.example)
+    cost = zero_block_cost(fused, bench.costs)
+    return Measurement(params=cost.params, macs=cost.macs, quality=_quality(zero_block(fused, bench.costs), bench))
+
+
+def _curve(bench: Bench, member: Member, unseen: Callable[[Configuration], bool] | None = None) -> list[Measurement]:
+    """``unseen`` says which sizes training at many sizes was kept from or never came to."""
+    points = []
+    for compression in bench.recipe.curve:
+        configuration = uniform(bench.architecture, compression)
+        network = bench.compute.place(member(configuration))
+        check_size(network, bench, configuration)
+        cost = bench.cost(configuration)
+        points.append(
+            Measurement(
+                compression=compression,
+                params=cost.params,
+                macs=cost.macs,
+                quality=_quality(network, bench),
+                widths="held_out" if unseen is not None and unseen(configuration) else "trained",
+            )
+        )
+    return points
+
+
+def check_size(network: nn.Module, bench: Bench, configuration: Configuration) -> None:
+    """The network has the widths of the manifold's member, layer by layer, and so its multiply-adds, and its parameters."""
+    tensors = network.state_dict()
+    for parameter in bench.architecture.parameters:
+        assert tensors[parameter.name].shape == parameter.shape(configuration), parameter.name
+    fused = fuse_batch_norm(network, bench.example)
+    assert sum(tensor.numel() for tensor in fused.parameters()) == bench.cost(configuration).params
+
+
+def _quality(network: nn.Module, bench: Bench) -> float:
+    return accuracy(network, bench.parts[1], bench.splits)
