@@ -4,15 +4,20 @@ import dataclasses
 
 import pytest
 import torch
-from neumeta_trainer.baselines.alone import train_alone, trained_alone
+from neumeta_core.configuration import uniform
+from neumeta_trainer.baselines.alone import reset, train_alone, trained_alone
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import Splits, load_digits
+from neumeta_trainer.networks.resnet_cifar import resnet20
 from neumeta_trainer.pipeline import analyse
 from neumeta_trainer.recipes.digits import digits
+from neumeta_trainer.structure.channel_groups import find_architecture
 from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.structure.resize import resized
 from neumeta_trainer.training.effort import network_macs
 from neumeta_trainer.training.progress import LogProgress
 from neumeta_trainer.training.sampler import Sampler
+from torch import nn
 
 
 def short() -> Recipe:
@@ -55,3 +60,17 @@ def test_the_teacher_of_distilled_networks_is_the_full_network_trained_alone(spl
     assert record.method == "alone distilled"
     assert record.training == {"0.5": 40, "0.75": 40}
     assert [point.compression for point in record.measurements] == [0.5, 0.75]
+
+
+def test_a_network_alone_is_initialized_for_its_own_widths():
+    torch.manual_seed(0)
+    network = resnet20().eval()
+    architecture = find_architecture(network, torch.zeros(2, 3, 32, 32)).architecture
+    small = resized(network, architecture, uniform(architecture, 0.75), None)
+    before = {name: values.clone() for name, values in small.state_dict().items()}
+    reset(small)
+    for name, module in small.named_modules():
+        if isinstance(module, nn.Conv2d) and module.weight.numel() > 500:  # enough values for a standard deviation
+            fan_out = module.weight[:, 0].numel()
+            assert module.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.2), name
+            assert not torch.equal(module.weight, before[f"{name}.weight"])

@@ -143,7 +143,7 @@ def _lasting(stage: NetworkStage, steps: int) -> NetworkStage:
 
 
 def reset(network: nn.Module) -> None:
-    """Give every layer its default initialization at its present size."""
-    for module in network.modules():
+    """Initialize a network at its present size: its layers by default, then as it says itself, outer modules last."""
+    for module in reversed(list(network.modules())):
         if callable(method := getattr(module, "reset_parameters", None)):
             method()

@@ -39,6 +39,10 @@ class ResNetCifar(nn.Module):
         self.layer3 = _stage(2 * width, 4 * width, blocks, stride=2)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(4 * width, classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialize convolutions for the widths at hand (He et al., ICCV 2015)."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")

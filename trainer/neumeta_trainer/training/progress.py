@@ -51,7 +51,7 @@ class BarProgress:
     @contextmanager
     def stage(self, name: str, steps: int, start: int) -> Iterator[Report]:
         """Follow one stage that begins at step ``start``."""
-        columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"))
+        columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"))
         with Bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self._console) as bars:
-            task = bars.add_task(name, total=steps, completed=start, loss=float("nan"))
-            yield lambda step, loss: bars.update(task, completed=step, loss=loss)
+            task = bars.add_task(name, total=steps, completed=start, loss="")
+            yield lambda step, loss: bars.update(task, completed=step, loss=f"loss {loss:.4f}")
