@@ -134,6 +134,7 @@ def test_publish_refuses_a_run_that_is_not_finished_or_whose_report_is_another_o
 def test_alone_trains_sizes_and_records_them(tmp_path):
     done = neumeta("alone", "digits", "0.75", "0.5", "--out", tmp_path, "--records", tmp_path / "records", "--set", "family.optimization.steps=200")
     assert done.returncode == 0, done.stderr
+    assert "INFO alone-0.5: step 260 of 260" in done.stderr  # where nobody sees bars
     record = RunRecord.model_validate_json((tmp_path / "alone.json").read_bytes())
     assert [point.compression for point in record.measurements] == [0.75, 0.5]
     assert min(point.quality for point in record.measurements) > 0.9

@@ -22,6 +22,7 @@ from neumeta_trainer.data import LOADERS, Splits
 from neumeta_trainer.overrides import overridden
 from neumeta_trainer.recipes import RECIPES, TIERS
 from neumeta_trainer.results.record import RunRecord, write_record
+from neumeta_trainer.training import progress
 from neumeta_trainer.training.progress import BarProgress, LogProgress, Progress
 
 out_console, error_console = Console(), Console(stderr=True)
@@ -66,8 +67,8 @@ def record_into(folder: Path | None, record: RunRecord) -> None:
 
 
 def progress_of(compute: Compute) -> Progress:
-    """Bars for the first process, a log for the others."""
-    return BarProgress(error_console) if compute.processes.is_first else LogProgress()
+    """Bars for the first process on a terminal, else a log."""
+    return BarProgress(error_console) if compute.processes.is_first and error_console.is_terminal else LogProgress()
 
 
 def load_splits(recipe: Recipe, data: Path | None) -> Splits:
@@ -78,8 +79,10 @@ def load_splits(recipe: Recipe, data: Path | None) -> Splits:
 @contextmanager
 def expected_errors(out: Path | None) -> Iterator[None]:
     """Turn expected errors into one sentence and exit code 1, and Ctrl-C into 130 with what to do next."""
-    level = logging.getLevelNamesMapping().get(os.environ.get("NEUMETA_LOG_LEVEL", "").upper(), logging.WARNING)
-    logging.basicConfig(level=level, format="%(levelname)s %(message)s")
+    chosen = logging.getLevelNamesMapping().get(os.environ.get("NEUMETA_LOG_LEVEL", "").upper())
+    logging.basicConfig(level=chosen or logging.WARNING, format="%(levelname)s %(message)s")
+    if chosen is None:  # where nobody sees bars, the log says how work goes on
+        logging.getLogger(progress.__name__).setLevel(logging.INFO)
     try:
         yield
     except (NeuMetaError, OSError) as error:
