@@ -56,10 +56,15 @@ def tune(inr: INR, network: nn.Module, full: Target, sampler: Sampler, batches: 
     """
     criterion = nn.CrossEntropyLoss()
 
+    @torch.no_grad()
+    def taught(inputs: Tensor) -> Tensor:
+        with workspace.compute.autocast():
+            logits: Tensor = network(inputs).float()
+        return logits
+
     def loss(step: int) -> Tensor:
         inputs, labels = batches.at(step)
-        with torch.no_grad(), workspace.compute.autocast():
-            teacher = network(inputs).float()
+        teacher = taught(inputs) if stage.distillation else None
         drawn = sampler.sandwich(step, stage.members) if stage.sandwich else sampler.draw(step, stage.members)
         noise = Noise(stage.noise, generator_for("noise", sampler.seed, step)) if stage.noise else None
         total = inputs.new_zeros(())
@@ -71,7 +76,7 @@ def tune(inr: INR, network: nn.Module, full: Target, sampler: Sampler, batches: 
             if step % CHECK_EVERY == 0:
                 check_predictions(configuration, logits)
             total = total + stage.task * criterion(logits, labels)
-            if stage.distillation:
+            if teacher is not None:
                 total = total + stage.distillation * distillation(logits, teacher, stage.temperature)
             if stage.reconstruction and configuration == full.configuration:
                 total = total + stage.reconstruction * reconstruction(made, full.weights)
