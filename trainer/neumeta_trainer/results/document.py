@@ -2,7 +2,8 @@
 
 A region starts with ``<!-- report: KIND RECIPE TIER SPLIT -->``, or with ``…: METHOD; METHOD -->`` for some of the methods in
 this order, and ends with ``<!-- end -->``. A dash stands for an empty tier or split. Kinds: ``curve``, ``cost``, ``plot``,
-``unequal`` (two methods), and the analyses ``cka``, ``kl`` and ``variation``.
+``gap`` (the first method against the others), ``neighbours`` (of held-out sizes), ``unequal`` (two methods), and the
+analyses ``cka``, ``kl`` and ``variation``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from neumeta_trainer.errors import ReportRefused
 from neumeta_trainer.files import write_whole
+from neumeta_trainer.results.gaps import gap_table, neighbours_table
 from neumeta_trainer.results.matrices import matrix_tables
 from neumeta_trainer.results.plot import MethodsPlot
 from neumeta_trainer.results.record import MatrixRecord, RunRecord, read_matrices, read_records
@@ -129,6 +131,14 @@ def _cost(region: Region, records: _Records, _: Path) -> str:
     return cost_table(select(records.runs, region.scope, region.methods))
 
 
+def _gap(region: Region, records: _Records, _: Path) -> str:
+    return gap_table(select(records.runs, region.scope, region.methods))
+
+
+def _neighbours(region: Region, records: _Records, _: Path) -> str:
+    return neighbours_table(select(records.runs, region.scope, region.methods))
+
+
 def _unequal(region: Region, records: _Records, _: Path) -> str:
     if len(set(region.methods)) != 2:
         raise ReportRefused("it compares two methods; name them behind a colon: `unequal RECIPE TIER SPLIT: METHOD; METHOD`.")
@@ -152,6 +162,8 @@ _MAKERS: dict[str, Callable[[Region, _Records, Path], str]] = {
     "curve": _curve,
     "cost": _cost,
     "plot": _plot,
+    "gap": _gap,
+    "neighbours": _neighbours,
     "unequal": _unequal,
     **dict.fromkeys(ANALYSES, _analysis),
 }
