@@ -25,6 +25,7 @@ class Cost:
 
 def cost_of(architecture: Architecture, widths: Mapping[str, int], artifact_bytes: int) -> Cost:
     """Cost at these widths; ``artifact_bytes`` is handed through."""
+    widths = dict(widths)  # read several times for every parameter
     elements = [(parameter, parameter.elements(widths)) for parameter in architecture.parameters]
     return Cost(
         params=architecture.fixed_params + sum(count for _, count in elements),

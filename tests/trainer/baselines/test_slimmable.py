@@ -9,13 +9,14 @@ import torch
 from neumeta_core.architecture import Architecture
 from neumeta_core.configuration import uniform
 from neumeta_core.cost import cost_of
-from neumeta_trainer.baselines.slimmable import forward_macs, switches, train_slimmable, universal_sampler
+from neumeta_trainer.baselines.slimmable import switches, train_slimmable, universal_sampler
 from neumeta_trainer.config import NetworkStage, Optimization
 from neumeta_trainer.data import Batches, load_digits
 from neumeta_trainer.networks.small import SmallNet
 from neumeta_trainer.recipes.digits import digits
 from neumeta_trainer.structure.channel_groups import find_architecture
 from neumeta_trainer.structure.resize import resized
+from neumeta_trainer.training.effort import forward_macs
 from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.progress import LogProgress
 from torch import nn

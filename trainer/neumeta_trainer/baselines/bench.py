@@ -16,12 +16,13 @@ from neumeta_core.cost import Cost, cost_of
 from torch import Tensor, nn
 
 from neumeta_trainer.baselines.alone import trained_alone, whole_stage
-from neumeta_trainer.baselines.slimmable import forward_macs, switches, train_slimmable, universal_sampler
+from neumeta_trainer.baselines.slimmable import switches, train_slimmable, universal_sampler
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import NetworkStage, Recipe
 from neumeta_trainer.data import Batches, ImageSet, Splits
 from neumeta_trainer.pipeline import NETWORK_FIELDS, analyse, batches_for, calibration_batches, divided, fingerprint
 from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.training.effort import forward_macs
 from neumeta_trainer.training.family import train_family
 from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.progress import Progress

@@ -7,12 +7,8 @@ for each of its widths: only so are there networks between them.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-
 from neumeta_core.architecture import Architecture
 from neumeta_core.configuration import Configuration, uniform
-from neumeta_core.cost import cost_of
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,9 +45,3 @@ def train_slimmable(network: nn.Module, architecture: Architecture, batches: Bat
 def universal_sampler(recipe: Recipe, architecture: Architecture) -> Sampler:
     """What universally slimmable networks (ICCV 2019) draw: one ratio for all groups, outside of what the recipe holds out."""
     return Sampler(architecture, recipe.held_out, uniform_share=1.0, seed=recipe.seed)
-
-
-def forward_macs(costs: Architecture, members: Callable[[int], Iterable[Configuration]], stage: NetworkStage) -> int:
-    """Multiply-adds of all forward passes of a stage that runs ``members(step)`` in every step."""
-    counts = Counter(member for step in range(stage.optimization.steps) for member in members(step))
-    return stage.batch * sum(count * cost_of(costs, member, 0).macs for member, count in counts.items())

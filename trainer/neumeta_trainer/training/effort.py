@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
+from neumeta_core.architecture import Architecture
 from neumeta_core.configuration import Configuration
 from neumeta_core.cost import cost_of
 
@@ -19,17 +21,18 @@ def manifold_macs(recipe: Recipe, sampler: Sampler) -> int:
 
 def network_macs(stage: NetworkStage, sampler: Sampler) -> int:
     """Forward multiply-adds of a network stage: of the full network, or of all members that the family's steps draw."""
-    steps = range(stage.optimization.steps)
     if stage.members == 0:
-        return len(steps) * stage.batch * _macs(sampler, [sampler.full])
-    return stage.batch * sum(_macs(sampler, sampler.sandwich(step, stage.members)) for step in steps)
+        return forward_macs(sampler.architecture, lambda _: [sampler.full], stage)
+    return forward_macs(sampler.architecture, lambda step: sampler.sandwich(step, stage.members), stage)
 
 
 def tune_macs(stage: TuneStage, sampler: Sampler) -> int:
     """Forward multiply-adds of end-to-end training through the members; those of teacher and INR are not counted."""
     draw = sampler.sandwich if stage.sandwich else sampler.draw
-    return stage.batch * sum(_macs(sampler, draw(step, stage.members)) for step in range(stage.optimization.steps))
+    return forward_macs(sampler.architecture, lambda step: draw(step, stage.members), stage)
 
 
-def _macs(sampler: Sampler, configurations: Iterable[Configuration]) -> int:
-    return sum(cost_of(sampler.architecture, configuration, 0).macs for configuration in configurations)
+def forward_macs(architecture: Architecture, members: Callable[[int], Iterable[Configuration]], stage: NetworkStage | TuneStage) -> int:
+    """Multiply-adds of all forward passes of a stage that runs ``members(step)`` in every step."""
+    counts = Counter(member for step in range(stage.optimization.steps) for member in members(step))
+    return stage.batch * sum(count * cost_of(architecture, member, 0).macs for member, count in counts.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from neumeta_core.architecture import Architecture, ChannelGroup
@@ -45,8 +46,14 @@ class Sampler:
 
     def allowed(self, group: ChannelGroup) -> list[int]:
         """Widths of a group that training may see."""
-        widths = range(group.minimum, group.full + 1, group.granularity)
-        return [width for width in widths if not self.is_held_out(width / group.full)]
+        return self._allowed[group.name]
+
+    @cached_property
+    def _allowed(self) -> dict[str, list[int]]:
+        return {
+            group.name: [width for width in range(group.minimum, group.full + 1, group.granularity) if not self.is_held_out(width / group.full)]
+            for group in self.architecture.groups
+        }
 
     def sandwich(self, step: int, between: int) -> list[Configuration]:
         """The full network, the smallest, and ``between`` random ones (US-Nets' sandwich rule)."""
