@@ -24,7 +24,7 @@ from torch import nn
 
 from tests.trainer.networks_zoo import ResidualBlock
 
-STEPS = 60
+STEPS = 150
 EVERYWHERE = [method for method in METHODS if method != "zero block"]
 
 
