@@ -6,6 +6,7 @@ recipe means the same however many processes run it; only batch statistics are t
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,4 +74,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
     try:
         yield Processes(distributed.get_rank(), count)
     finally:
+        # Reference cycles keep DistributedDataParallel alive, and with it the group and its threads. If the interpreter has to
+        # end those, it may abort.
+        gc.collect()
         distributed.destroy_process_group()
