@@ -93,6 +93,8 @@ def write(document: Path, filled: Filled) -> None:
 
 def _split(document: Path) -> Iterator[str | Region]:
     """The document's lines outside of regions, and its regions."""
+    if not document.is_file():
+        raise ReportRefused(f"{document} is no file; --into names the Markdown document whose regions are filled.")
     lines = iter(document.read_text().splitlines(keepends=True))
     for line in lines:
         if not _MARK.match(line):
