@@ -8,7 +8,7 @@ from neumeta_trainer.ablation import AS_IT_IS, ablate, variations
 from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import load_digits
 from neumeta_trainer.errors import RecipeRefused
-from neumeta_trainer.recipes.digits import digits_paper
+from neumeta_trainer.recipes.digits import digits, digits_paper
 from neumeta_trainer.training.progress import LogProgress
 
 
@@ -59,3 +59,16 @@ def test_what_cannot_be_varied_is_refused_before_anything_is_trained(tmp_path, v
     with pytest.raises(RecipeRefused, match=vary.partition(",")[0]):
         list(ablate(few_steps(), [vary], load_digits(), tmp_path, LogProgress(), commands={}))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_variation_of_the_family_trains_a_family_of_its_own(tmp_path):
+    recipe = digits()
+    assert recipe.family is not None
+    family = dataclasses.replace(recipe.family, optimization=dataclasses.replace(recipe.family.optimization, steps=30))
+    fit = dataclasses.replace(recipe.fit, optimization=dataclasses.replace(recipe.fit.optimization, steps=30), targets=2)
+    recipe = dataclasses.replace(recipe, family=family, fit=fit, tune=None, curve=(0.0,))
+    vary = ["family.members=1", "inr.rank=1"]
+    commands = dict.fromkeys([AS_IT_IS, *vary], "")
+    assert len(list(ablate(recipe, vary, load_digits(), tmp_path, LogProgress(), commands=commands))) == 3
+    trained = {name: {path.name for path in (tmp_path / name / "checkpoints").iterdir()} for name in commands}
+    assert trained == {AS_IT_IS: {"family.pt", "fit.pt"}, "family.members=1": {"family.pt", "fit.pt"}, "inr.rank=1": {"fit.pt"}}

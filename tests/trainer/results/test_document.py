@@ -147,3 +147,8 @@ def test_a_region_that_cannot_be_filled_is_refused(records: Path, document: Path
 def test_the_results_in_the_documentation_are_those_that_were_recorded() -> None:
     changed = fill(ROOT / "docs" / "results.md", ROOT / "results").changed
     assert [str(region) for region in changed] == [], "run `make report`"
+
+
+def test_a_document_that_is_not_there_is_named(records: Path) -> None:
+    with pytest.raises(ReportRefused, match=r"nothing\.md is no file"):
+        fill(records / "nothing.md", records)

@@ -60,3 +60,14 @@ def test_what_every_step_trains_cannot_be_held_out(interval, width):
 def test_a_member_is_unseen_only_when_all_its_widths_are_held_out(sampler):
     assert sampler.is_unseen(Configuration((("conv1", 4), ("conv2", 6))))
     assert not sampler.is_unseen(Configuration((("conv1", 4), ("conv2", 8))))
+
+
+def test_independent_members_have_a_width_of_their_own_for_every_group(sampler):
+    drawn = sampler.independent(200)
+    assert sampler.independent(200) == drawn
+    full = sampler.architecture.full_widths
+    ratios = [{round(width / full[group], 1) for group, width in configuration.items()} for configuration in drawn]
+    # With one ratio for all groups, rounding alone would tell them apart.
+    assert sum(max(found) - min(found) > 0.2 for found in ratios) > 50
+    for group in sampler.architecture.groups:
+        assert {configuration[group.name] for configuration in drawn} == set(sampler.allowed(group))
