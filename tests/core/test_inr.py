@@ -12,6 +12,7 @@ KINDS: dict[str, InrSettings] = {
     "mlp": MlpSettings(layers=3, hidden=16),
     "mlp, relative": MlpSettings(layers=2, hidden=16, positions="relative"),
     "anchored": AnchoredSettings(hidden=8, rank=3),
+    "anchored with levels": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4)),
     "factorised": FactorisedSettings(hidden=16, rank=3),
 }
 FAMILIES = {"tiny": tiny.tiny_architecture(), "patched": patched.patched_architecture()}
@@ -54,11 +55,12 @@ def test_widths_above_full_extrapolate(kind: str) -> None:
 def test_gradients_reach_every_parameter(kind: str, family: str) -> None:
     inr, architecture = built(kind, family), FAMILIES[family]
     inr.start_from({p.name: torch.randn(p.shape(architecture.full_widths)) for p in architecture.parameters})
-    target = {p.name: torch.randn(p.shape(architecture.full_widths)) for p in architecture.parameters}
+    narrow = {group.name: group.minimum for group in architecture.groups}  # all levels are open
+    target = {p.name: torch.randn(p.shape(narrow)) for p in architecture.parameters}
     parameters = dict(inr.named_parameters())
     # Outputs that start at zero hide what lies behind them from the first gradient, not from the second.
     for _ in range(2):
-        loss = sum((values - target[name]).square().mean() for name, values in inr(architecture.full_widths).items())
+        loss = sum((values - target[name]).square().mean() for name, values in inr(narrow).items())
         gradients = dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
         with torch.no_grad():
             for name, parameter in parameters.items():

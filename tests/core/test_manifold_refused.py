@@ -113,6 +113,8 @@ def test_a_header_without_a_version_is_refused(tiny_bytes: bytes, text: str) -> 
         (("input", "mean"), ["0.5"], "input.mean.0"),
         (("inr", "kind"), "unknown", "inr"),
         (("inr", "hidden"), 10**9, "inr.anchored.hidden"),
+        (("inr", "levels"), [0.5, 0.75], "inr.anchored"),
+        (("inr", "levels"), [2.0], "inr.anchored.levels.0"),
         (("sampling",), {"count": 0}, "sampling.count"),
         (("sampling",), {"count": 2, "noise": -1.0}, "sampling.noise"),
         (("sampling",), {"count": 2, "seed": 10**40}, "sampling.seed"),
@@ -178,6 +180,10 @@ def test_weights_of_other_types_are_refused(tiny_bytes: bytes, dtype: torch.dtyp
 def test_other_sizes_of_the_inr_do_not_fit(tiny_bytes: bytes) -> None:
     assert "the header asks for" in refusal(with_value(tiny_bytes, ("inr", "hidden"), 9))
     assert "the header asks for" in refusal(with_value(tiny_bytes, ("inr", "hidden"), 2**16))
+
+
+def test_levels_without_their_anchors_do_not_fit(tiny_bytes: bytes) -> None:
+    assert "missing ['blocks.0.level_anchors.0'" in refusal(with_value(tiny_bytes, ("inr", "levels"), [0.5]))
     assert "the header does not fit the tensors" in refusal(with_value(tiny_bytes, ("inr",), {"kind": "mlp"}))
 
 

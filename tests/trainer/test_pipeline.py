@@ -11,8 +11,9 @@ from neumeta_core.assembly import assemble
 from neumeta_core.inr import MlpSettings
 from neumeta_core.manifold import Manifold
 from neumeta_trainer.config import Optimization, Recipe
-from neumeta_trainer.data import Splits, load_digits
-from neumeta_trainer.pipeline import run
+from neumeta_trainer.data import ImageSet, Splits, load_digits
+from neumeta_trainer.errors import RecipeRefused
+from neumeta_trainer.pipeline import calibration_batches, run
 from neumeta_trainer.recipes.digits import digits, digits_paper
 from neumeta_trainer.results.recording import records_of
 from neumeta_trainer.results.report import Result, write_report
@@ -74,6 +75,22 @@ def test_the_canaries_are_real_images_that_the_network_knows(trained, splits):
     assert torch.equal(canary.labels, splits.test.labels[:16])
 
 
+@pytest.mark.parametrize("stage", ["family", "base"])
+def test_normalization_is_calibrated_on_images_that_are_augmented_as_in_training(splits, stage):
+    recipe = dataclasses.replace(digits(), family=None, base=None, fit=dataclasses.replace(digits().fit, calibration=512))
+    bright = ImageSet(torch.full_like(splits.train.images, 16), splits.train.labels)
+    plain = calibration_batches(recipe, bright, splits)
+    moved = calibration_batches(dataclasses.replace(recipe, **{stage: dataclasses.replace(digits().family, shift=2)}), bright, splits)
+    assert [len(inputs) for inputs, _ in plain] == [len(inputs) for inputs, _ in moved] == [256, 256]
+    assert all((inputs == inputs.max()).all() for inputs, _ in plain)
+    assert all((inputs.flatten(1).min(dim=1).values < inputs.max()).float().mean() > 0.9 for inputs, _ in moved)
+
+
+def test_calibration_takes_what_there_is(splits):
+    few = splits.train.take(torch.arange(100))
+    assert [len(inputs) for inputs, _ in calibration_batches(digits(), few, splits)] == [100] * (512 // 100)
+
+
 def test_the_report_and_the_picture_are_written(trained):
     _, out = trained
     assert {path.name for path in out.iterdir()} == {"manifold.safetensors", "report.json", "curve.png", "checkpoints"}
@@ -105,6 +122,35 @@ def test_members_of_unequal_widths_are_measured_beside_the_family_s_slices(train
     assert manifold.trained_macs > slices.trained_macs > 120 * 64 * max(point.macs for point in slices.measurements)
     assert manifold.seconds > slices.seconds > 0
     assert manifold.file["bytes"] == again.manifold.size
+
+
+LEVELS = (0.75, 0.25)
+
+
+def with_levels(recipe: Recipe) -> Recipe:
+    family = dataclasses.replace(recipe.family, levels=LEVELS, upward=0.3)
+    return dataclasses.replace(recipe, family=family, inr=recipe.inr.model_copy(update={"levels": LEVELS}))
+
+
+def test_at_its_levels_a_manifold_starts_as_the_family(splits, tmp_path):
+    untrained = dataclasses.replace(short(digits()).fit, optimization=Optimization(steps=0, rate=1e-3))
+    recipe = dataclasses.replace(with_levels(short(digits())), fit=untrained, tune=None)
+    result = run(recipe, splits, tmp_path, LogProgress(), final=True)
+    for point in result.manifold.header.curve.points:
+        assert point.quality > 0.9
+        if point.compression != 0.5:
+            assert point.quality == pytest.approx(result.slices[point.compression], abs=1.5 / 360), point  # the file holds fp16
+    sizes = [result.manifold.configure(compression=c) for c in (0.0, 0.25, 0.75)]
+    made = [result.manifold.materialize(size)["conv1.weight"] for size in sizes]
+    assert not any(torch.allclose(narrow, made[0][: len(narrow)], rtol=0.1) for narrow in made[1:])
+
+
+def test_a_level_that_is_held_out_is_refused(splits, tmp_path):
+    recipe = with_levels(short(digits()))
+    recipe = dataclasses.replace(recipe, family=dataclasses.replace(recipe.family, levels=(0.5,)))
+    with pytest.raises(RecipeRefused, match=r"levels: conv1 is 8 of 16 channels wide at a level; that ratio is held out\."):
+        run(recipe, splits, tmp_path, LogProgress(), final=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_second_run_only_reads_checkpoints_and_gives_the_same_file(trained, splits):

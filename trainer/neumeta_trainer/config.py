@@ -44,6 +44,10 @@ class NetworkStage:
     """Random members per step, beside the full and the smallest one; 0 trains the network alone."""
     temperature: float = 1.0
     """Of the distillation from the full network to the members."""
+    levels: tuple[float, ...] = ()
+    """Width ratios from wide to narrow at which members of a family have weights of their own beside the shared ones."""
+    upward: float = 1.0
+    """Share of a member's gradient that reaches the weights of the levels above its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,10 +3,12 @@
 A block at given widths is ``A[:o, :i] * exp(s(o; sizes)) + U(o; sizes) V(i; sizes)``: a prefix of the anchor ``A``, scaled per
 output channel, plus a correction of low rank. ``s``, ``U`` and ``V`` are coordinate networks of one channel index and of the
 sizes of the whole configuration. The scale takes the place of a normalization that was calibrated for these widths and fused.
+With levels, the anchors of smaller members are added to the prefix of ``A`` first (``neumeta_core.levels``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -14,11 +16,13 @@ from torch import Tensor, nn
 
 from neumeta_core.architecture import Architecture, Widths
 from neumeta_core.blocks import Block
+from neumeta_core.configuration import Configuration
 from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.errors import InvalidField
 from neumeta_core.inr.base import INR, Blur, Noise
 from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.settings import AnchoredSettings
+from neumeta_core.levels import gates, level_configurations
 
 
 class AnchoredBlock(nn.Module):
@@ -26,17 +30,18 @@ class AnchoredBlock(nn.Module):
 
     spread: Tensor
 
-    def __init__(self, block: Block, full_shape: tuple[int, int, int], settings: AnchoredSettings, conditions: int) -> None:
+    def __init__(self, block: Block, shapes: Sequence[tuple[int, int, int]], settings: AnchoredSettings, conditions: int) -> None:
         super().__init__()
-        out, in_, taps = full_shape
+        out, in_, taps = shapes[0]
         self.rank = 1 if block.is_vector else settings.rank
-        self.anchor = nn.Parameter(torch.zeros(out, in_, taps))
+        self.anchor = nn.Parameter(torch.zeros(shapes[0]))
+        self.level_anchors = nn.ParameterList(torch.zeros(shape) for shape in shapes[1:])
         # A vector has no input channel: its correction is a function of the output channel alone.
         self.from_out = ChannelINR(out, conditions, settings.hidden, 1 + self.rank, zero=True)
         self.from_in = None if block.is_vector else ChannelINR(in_, conditions, settings.hidden, self.rank * taps, zero=False)
         self.register_buffer("spread", torch.ones(()))
 
-    def forward(self, shape: tuple[int, int, int], conditions: Tensor, noise: Noise | Blur | None) -> Tensor:
+    def forward(self, shape: tuple[int, int, int], gates: Sequence[float], conditions: Tensor, noise: Noise | Blur | None) -> Tensor:
         """Values ``[out, in, taps]``."""
         out, in_, taps = shape
         # Vectors carry no noise: it would move biases that no neighbour smooths.
@@ -47,8 +52,19 @@ class AnchoredBlock(nn.Module):
         else:
             right = self.from_in(in_, conditions, noise).view(in_, self.rank, taps)
             correction = torch.einsum("or,irt->oit", left, right)
-        modulated: Tensor = self.anchor[:out, :in_] * scale.unsqueeze(-1) + self.spread * correction
+        modulated: Tensor = self.anchored(shape, gates) * scale.unsqueeze(-1) + self.spread * correction
         return modulated
+
+    def anchored(self, shape: tuple[int, int, int], gates: Sequence[float]) -> Tensor:
+        """The sum of the anchors' prefixes: ``[out, in, taps]``; missing gates are zero."""
+        out, in_, _ = shape
+        total = self.anchor[:out, :in_]
+        for gate, anchor in zip(gates, self.level_anchors, strict=False):
+            # Closed levels take part while gradients are recorded: processes that train together all have to use the same parameters.
+            if gate or anchor.requires_grad:
+                prefix = anchor[:out, :in_]
+                total = total + gate * nn.functional.pad(prefix, (0, 0, 0, in_ - prefix.shape[1], 0, out - prefix.shape[0]))
+        return total
 
 
 class AnchoredINR(INR):
@@ -58,14 +74,23 @@ class AnchoredINR(INR):
         super().__init__(architecture)
         self.settings = settings
         conditions = 3 * len(architecture.groups)
-        blocks = zip(self.layout, self.full_shapes, strict=True)
-        self.blocks = nn.ModuleList(AnchoredBlock(block, shape, settings, conditions) for block, shape in blocks)
+        self._levels = level_configurations(architecture, settings.levels)
+        widths = [architecture.full_widths, *self._levels]
+        self.blocks = nn.ModuleList(AnchoredBlock(block, [block.shape(each) for each in widths], settings, conditions) for block in self.layout)
 
-    def start_block(self, index: int, values: Tensor) -> None:
-        """Take the full network's values as anchor, and their spread as the unit of the correction."""
+    @property
+    def levels(self) -> Sequence[Configuration]:
+        """The members that have an anchor of their own."""
+        return self._levels
+
+    def start_block(self, index: int, values: Tensor, *smaller: Tensor) -> None:
+        """Take the full network's values as anchor, their spread as the unit of the correction, and what smaller members lack as their anchors."""
         block = cast("AnchoredBlock", self.blocks[index])
         block.anchor.copy_(values)
         block.spread.copy_(values.square().mean().sqrt().clamp_min(1e-3))
+        for level, wanted in enumerate(smaller):
+            out, in_, taps = wanted.shape
+            block.level_anchors[level].copy_(wanted - block.anchored((out, in_, taps), [1.0] * level))
 
     def make_blocks(self, widths: Widths, noise: Noise | Blur | None) -> dict[str, Tensor]:
         """Block name -> values ``[out, in, taps]`` at these widths; InvalidField above the full width."""
@@ -74,8 +99,9 @@ class AnchoredINR(INR):
                 expected = f"at most {group.full}, for an anchored manifold has no weights beyond its anchor"
                 raise InvalidField(f"widths.{group.name}", widths[group.name], expected)
         conditions = encode_sizes(width_ratios(self.architecture, widths, next(self.parameters())))
-        return {block.name: module(block.shape(widths), conditions, noise) for block, module in zip(self.layout, self.blocks, strict=True)}
+        opened = gates(self.architecture, self._levels, widths)
+        return {block.name: module(block.shape(widths), opened, conditions, noise) for block, module in zip(self.layout, self.blocks, strict=True)}
 
     def coordinate_parameters(self) -> int:
         """Stored values of the modulating networks; the anchors are plain weights."""
-        return sum(tensor.numel() for name, tensor in self.state_dict().items() if not name.endswith("anchor"))
+        return sum(tensor.numel() for name, tensor in self.state_dict().items() if "anchor" not in name)

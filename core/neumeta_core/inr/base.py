@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from neumeta_core.architecture import Architecture, Widths
 from neumeta_core.blocks import Block, blocks_of, join, split
+from neumeta_core.configuration import Configuration
 from neumeta_core.coordinates import encode, positions
 
 
@@ -60,16 +61,24 @@ class INR(nn.Module, ABC):
         made = self.make_blocks(widths, noise)
         return {parameter.name: join(parameter, made) for parameter in self.architecture.parameters}
 
-    def start_from(self, parameters: Mapping[str, Tensor]) -> None:
-        """Take what the kind needs from the trained full network (parameter name -> values at full width)."""
+    @property
+    def levels(self) -> Sequence[Configuration]:
+        """Smaller members whose trained weights ``start_from`` takes beside the full network's."""
+        return ()
+
+    def start_from(self, parameters: Mapping[str, Tensor], *smaller: Mapping[str, Tensor]) -> None:
+        """Take what the kind needs from the trained full network, and from the members of ``levels`` when they are given.
+
+        Each is parameter name -> values at its widths.
+        """
+        given = [(self.architecture.full_widths, parameters), *zip(self.levels, smaller, strict=bool(smaller))]
         with torch.no_grad():
             for index, block in enumerate(self.layout):
-                values = split(block.parameter, parameters[block.parameter.name], self.architecture.full_widths)[block.name]
-                self.start_block(index, values)
+                self.start_block(index, *(split(block.parameter, values[block.parameter.name], widths)[block.name] for widths, values in given))
 
     @abstractmethod
-    def start_block(self, index: int, values: Tensor) -> None:
-        """Take what the kind needs from the full network's values ``[out, in, taps]`` of one block."""
+    def start_block(self, index: int, values: Tensor, *smaller: Tensor) -> None:
+        """Take what the kind needs from the values ``[out, in, taps]`` of one block, in the full network and in those of ``levels``."""
 
     @abstractmethod
     def make_blocks(self, widths: Widths, noise: Noise | Blur | None) -> dict[str, Tensor]:

@@ -72,7 +72,7 @@ class FactorisedINR(INR):
         blocks = zip(self.layout, self.full_shapes, strict=True)
         self.blocks = nn.ModuleList(FactorisedBlock(block, shape, settings, conditions) for block, shape in blocks)
 
-    def start_block(self, index: int, values: Tensor) -> None:
+    def start_block(self, index: int, values: Tensor, *_smaller: Tensor) -> None:
         """Reproduce the full network's values."""
         cast("FactorisedBlock", self.blocks[index]).start(values, self._conditions(self.architecture.full_widths))
 

@@ -93,7 +93,7 @@ class MlpINR(INR):
         )
         self.register_buffer("scales", torch.ones(len(self.layout)))
 
-    def start_block(self, index: int, values: Tensor) -> None:
+    def start_block(self, index: int, values: Tensor, *_smaller: Tensor) -> None:
         """Fix the block's output scale to its fan-in times the spread of the trained weights.
 
         Without it generated weights start near zero, where a stack of layers has a saddle.

@@ -13,11 +13,11 @@ from neumeta_trainer.compute import Compute
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.processes import Processes
 from neumeta_trainer.structure.channel_groups import find_architecture
-from neumeta_trainer.training.family import sliced_forward
 from neumeta_trainer.training.loop import Workspace, optimize
 from neumeta_trainer.training.losses import distillation
 from neumeta_trainer.training.progress import LogProgress
 from neumeta_trainer.training.sampler import Sampler
+from neumeta_trainer.training.slices import Slices
 from torch import Tensor
 from torch.nn import functional
 
@@ -47,13 +47,13 @@ def test_without_batch_norm_two_processes_are_one_with_the_whole_batch(two, tmp_
 def test_with_batch_norm_every_process_normalizes_its_own_share(two, tmp_path):
     network = together.small()
     sampler = Sampler(find_architecture(network, torch.zeros(2, 1, 8, 8)).architecture)
-    batches, stage = together.batches(Compute()), together.STAGE
+    batches, stage, slices = together.batches(Compute()), together.STAGE, Slices(network, sampler.architecture)
 
     def halves(step: int) -> Tensor:
         inputs, labels = batches.at(step)
         total = torch.zeros(())
         for part in (slice(0, 32), slice(32, 64)):
-            full, *others = (sliced_forward(network, sampler.architecture, member, inputs[part]) for member in sampler.sandwich(step, stage.members))
+            full, *others = (slices(member, inputs[part]) for member in sampler.sandwich(step, stage.members))
             total = total + functional.cross_entropy(full, labels[part]) + sum(distillation(other, full) for other in others)
         return total / 2
 

@@ -20,6 +20,7 @@ from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.manifold_training import Target, tune
 from neumeta_trainer.training.progress import LogProgress
 from neumeta_trainer.training.sampler import Sampler
+from neumeta_trainer.training.slices import Slices
 from torch import Tensor, nn
 
 BATCH = 64
@@ -58,7 +59,7 @@ def family(out: Path, compute: Compute) -> dict[str, Tensor]:
     """A family with BatchNorm."""
     network = small()
     sampler = Sampler(find_architecture(network, torch.zeros(2, 1, 8, 8)).architecture)
-    train_family(network, sampler, batches(compute), STAGE, Workspace(out / "family", "x", LogProgress(), compute))
+    train_family(Slices(network, sampler.architecture), sampler, batches(compute), STAGE, Workspace(out / "family", "x", LogProgress(), compute))
     return dict(network.named_parameters())
 
 

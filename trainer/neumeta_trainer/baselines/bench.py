@@ -26,8 +26,7 @@ from neumeta_trainer.training.effort import forward_macs
 from neumeta_trainer.training.family import train_family
 from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.progress import Progress
-
-_LABELLED_BATCH = 256
+from neumeta_trainer.training.slices import Slices
 
 
 @dataclass(frozen=True)
@@ -66,16 +65,14 @@ class Bench:
         return self.splits.prepare(self.parts[0].images[:2])
 
     @cached_property
-    def calibration(self) -> list[Tensor]:
-        """Inputs for statistics of normalization: those that the manifold's targets are calibrated with."""
-        return calibration_batches(self.parts[0], self.splits, self.recipe.fit.calibration)
+    def labelled(self) -> list[tuple[Tensor, Tensor]]:
+        """Inputs for statistics of normalization, with their labels: those that the manifold's targets are calibrated with."""
+        return calibration_batches(self.recipe, self.parts[0], self.splits)
 
     @cached_property
-    def labelled(self) -> list[tuple[Tensor, Tensor]]:
-        """The same training images with their labels."""
-        first = self.parts[0].take(torch.arange(min(self.recipe.fit.calibration, len(self.parts[0]))))
-        pairs = zip(torch.split(first.images, _LABELLED_BATCH), torch.split(first.labels, _LABELLED_BATCH), strict=True)
-        return [(self.splits.prepare(images), labels) for images, labels in pairs]
+    def calibration(self) -> list[Tensor]:
+        """The same inputs without labels."""
+        return [inputs for inputs, _ in self.labelled]
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -124,7 +121,7 @@ class Bench:
         """The network trained as universally slimmable networks are."""
         network, sampler = copy.deepcopy(self.start), universal_sampler(self.recipe, self.architecture)
         workspace = self._workspace(network)
-        train_family(network, sampler, self._batches(), self._stage, workspace, name="universal")
+        train_family(Slices(network, self.architecture), sampler, self._batches(), self._stage, workspace, name="universal")
         return self._trained("universal", network, lambda step: sampler.sandwich(step, self._stage.members), workspace)
 
     def _trained(self, name: str, network: nn.Module, members: Callable[[int], list[Configuration]], workspace: Workspace) -> Trained:

@@ -24,7 +24,7 @@ from neumeta_trainer.results.record import Measurement, RunRecord, machine
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.ordering import channel_order, permute
 from neumeta_trainer.structure.resize import resized
-from neumeta_trainer.training.family import calibrated, calibrated_member
+from neumeta_trainer.training.family import calibrated
 from neumeta_trainer.training.progress import Progress
 
 Member = Callable[[Configuration], nn.Module]
@@ -146,7 +146,7 @@ def _measured(method: str, bench: Bench) -> tuple[Trained, list[Measurement]]:
 
 
 def _calibrating(trained: Trained, bench: Bench) -> Member:
-    return lambda configuration: calibrated_member(trained.network, bench.architecture, configuration, bench.calibration)
+    return lambda configuration: calibrated(resized(trained.network, bench.architecture, configuration, None), bench.calibration)
 
 
 def _zero(bench: Bench) -> Measurement:

@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from neumeta_trainer.config import NetworkStage, Recipe
 from neumeta_trainer.data import Batches
-from neumeta_trainer.training.family import sliced_forward
 from neumeta_trainer.training.loop import Workspace, optimize
 from neumeta_trainer.training.sampler import Sampler
+from neumeta_trainer.training.slices import Slices
 
 RATIOS = (1.0, 0.75, 0.5, 0.25)
 """Widths of slimmable networks (ICLR 2019)."""
@@ -29,12 +29,12 @@ def switches(architecture: Architecture) -> list[Configuration]:
 
 def train_slimmable(network: nn.Module, architecture: Architecture, batches: Batches, stage: NetworkStage, workspace: Workspace) -> None:
     """Train a network at a fixed list of widths in place: all of them in every step, each on the labels."""
-    configurations = switches(architecture)
+    configurations, slices = switches(architecture), Slices(network, architecture)
 
     def loss(step: int) -> Tensor:
         inputs, labels = batches.at(step)
         with workspace.compute.autocast():
-            logits = [sliced_forward(network, architecture, configuration, inputs) for configuration in configurations]
+            logits = [slices(configuration, inputs) for configuration in configurations]
             return sum((functional.cross_entropy(values, labels) for values in logits[1:]), functional.cross_entropy(logits[0], labels))
 
     network.train()

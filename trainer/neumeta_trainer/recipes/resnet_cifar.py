@@ -22,6 +22,9 @@ HELD_OUT = ((0.28, 0.33), (0.42, 0.47), (0.66, 0.71), (0.80, 0.85), (0.92, 0.96)
 CURVE = tuple(step / 16 for step in range(13))
 """Every width of a group of 16 channels; 1/16, 3/16, 5/16, 9/16 and 11/16 are held out."""
 
+LEVELS = (0.75, 0.5, 0.25)
+"""Width ratios at which smaller members have weights of their own: all together they take as much room as the full network again."""
+
 BEYOND = (0.125, 0.1875, 1.25, 1.5)
 """Ratios of full width that training never comes near."""
 
@@ -82,7 +85,7 @@ def _whole(name: str, data: str, network: Callable[[], nn.Module], tier: Tier) -
         data=data,
         network=network,
         tier=tier,
-        inr=AnchoredSettings(hidden=32, rank=4),
+        inr=AnchoredSettings(hidden=16, rank=4, levels=LEVELS),
         held_out=HELD_OUT,
         validation=0.1,
         family=NetworkStage(
@@ -90,6 +93,8 @@ def _whole(name: str, data: str, network: Callable[[], nn.Module], tier: Tier) -
             shift=4,
             flip=True,
             members=1,
+            levels=LEVELS,
+            upward=0.3,
         ),
         curve=CURVE,
         beyond=BEYOND,

@@ -9,30 +9,35 @@ from contextlib import contextmanager
 import torch
 from neumeta_core.architecture import Architecture, Segment, Widths, axis_size
 from torch import Tensor, nn
+from torch.nn import functional
 
 from neumeta_trainer.structure.layers import sizes
 
 
-def sliced(architecture: Architecture, tensors: Mapping[str, Tensor], configuration: Widths) -> dict[str, Tensor]:
-    """Tensors of the full network cut to a configuration: the first channels of every segment.
+def sliced(architecture: Architecture, tensors: Mapping[str, Tensor], configuration: Widths, held: Widths | None = None) -> dict[str, Tensor]:
+    """Tensors cut to a configuration: the first channels of every segment.
 
-    Differentiable; a view wherever one slice is enough (an axis of several segments is joined from its parts). Tensors
+    ``held`` are the widths that the tensors have, those of the full network when it is not given; channels that they lack are
+    zero. Differentiable; a view wherever one slice is enough (an axis of several segments is joined from its parts). Tensors
     that the architecture does not name are handed through.
     """
-    result = dict(tensors)
+    result, held = dict(tensors), held or architecture.full_widths
     for name in tensors.keys() & architecture.by_name.keys():
         for dim, axis in enumerate(architecture.by_name[name].axes):
-            result[name] = _cut(result[name], dim, axis, architecture.full_widths, configuration)
+            result[name] = _cut(result[name], dim, axis, held, configuration)
     return result
 
 
-def _cut(tensor: Tensor, dim: int, axis: tuple[Segment, ...], full: Widths, widths: Widths) -> Tensor:
-    if axis_size(axis, full) == axis_size(axis, widths) and len(axis) == 1:
+def _cut(tensor: Tensor, dim: int, axis: tuple[Segment, ...], held: Widths, widths: Widths) -> Tensor:
+    if axis_size(axis, held) == axis_size(axis, widths) and len(axis) == 1:
         return tensor
     start, parts = 0, []
     for segment in axis:
-        parts.append(tensor.narrow(dim, start, segment.size(widths)))
-        start += segment.size(full)
+        size, wanted = segment.size(held), segment.size(widths)
+        part = tensor.narrow(dim, start, min(size, wanted))
+        lacking = (0, 0) * (tensor.dim() - 1 - dim) + (0, wanted - size)
+        parts.append(part if wanted <= size else functional.pad(part, lacking))
+        start += size
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 

@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from neumeta_core.architecture import Architecture
-from neumeta_core.configuration import Configuration
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from neumeta_trainer.config import NetworkStage
 from neumeta_trainer.data import Batches
 from neumeta_trainer.structure.fusion import fuse_batch_norm
-from neumeta_trainer.structure.resize import at_widths, resized, sliced
 from neumeta_trainer.training.loop import Workspace, optimize
 from neumeta_trainer.training.losses import distillation
 from neumeta_trainer.training.sampler import Sampler
+from neumeta_trainer.training.slices import Slices
 
 
 def train_network(
@@ -44,36 +41,22 @@ def train_network(
     network.eval()
 
 
-def train_family(network: nn.Module, sampler: Sampler, batches: Batches, stage: NetworkStage, workspace: Workspace, *, name: str = "family") -> None:
+def train_family(slices: Slices, sampler: Sampler, batches: Batches, stage: NetworkStage, workspace: Workspace, *, name: str = "family") -> None:
     """Train a network with BatchNorm and its slices, in place: the full one on the task, the others on its soft output."""
 
     def loss(step: int) -> Tensor:
         inputs, labels = batches.at(step)
         full, *others = sampler.sandwich(step, stage.members)
         with workspace.compute.autocast():
-            logits = sliced_forward(network, sampler.architecture, full, inputs)
+            logits = slices(full, inputs)
             total = functional.cross_entropy(logits, labels)
             for configuration in others:
-                student = sliced_forward(network, sampler.architecture, configuration, inputs)
-                total = total + distillation(student, logits, stage.temperature)
+                total = total + distillation(slices(configuration, inputs), logits, stage.temperature)
         return total
 
-    network.train()
-    optimize(name, network, loss, stage.optimization, workspace)
-    network.eval()
-
-
-def sliced_forward(network: nn.Module, architecture: Architecture, configuration: Configuration, inputs: Tensor) -> Tensor:
-    """Logits of a slice, differentiable with respect to the full network's parameters; its buffers are left alone."""
-    tensors = dict(network.named_parameters()) | {name: buffer.clone() for name, buffer in network.named_buffers()}
-    with at_widths(network, architecture, configuration):
-        logits: Tensor = functional_call(network, sliced(architecture, tensors, configuration), (inputs,))
-    return logits
-
-
-def calibrated_member(network: nn.Module, architecture: Architecture, configuration: Configuration, inputs: Sequence[Tensor]) -> nn.Module:
-    """The slice at a configuration with normalization statistics of its own, over batches of training inputs; in eval mode."""
-    return calibrated(resized(network, architecture, configuration, None), inputs)
+    slices.train()
+    optimize(name, slices, loss, stage.optimization, workspace)
+    slices.eval()
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,6 +34,15 @@ class Sampler:
             for width in (group.full, group.minimum):
                 if self.is_held_out(width / group.full):
                     raise RecipeRefused(f"held_out: {group.name} is trained at {width} of {group.full} channels in every step; leave that ratio out.")
+
+    def refuse_held_out(self, levels: Iterable[Configuration]) -> None:
+        """Raises RecipeRefused when a level's member has a width that is held out: its own weights would be trained there."""
+        for level in levels:
+            for group in self.architecture.groups:
+                if self.is_held_out(level[group.name] / group.full):
+                    raise RecipeRefused(
+                        f"levels: {group.name} is {level[group.name]} of {group.full} channels wide at a level; that ratio is held out."
+                    )
 
     @property
     def full(self) -> Configuration:
