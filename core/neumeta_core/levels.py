@@ -10,9 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from neumeta_core.architecture import Architecture, Widths
 from neumeta_core.configuration import Configuration, round_width
+
+
+def _from_wide_to_narrow(levels: tuple[float, ...]) -> tuple[float, ...]:
+    if any(upper <= lower for upper, lower in pairwise(levels)):
+        raise ValueError("levels go from wide to narrow, each one smaller than the one before")
+    return levels
+
+
+Levels = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=16), AfterValidator(_from_wide_to_narrow)]
+"""Width ratios from wide to narrow."""
 
 
 def level_configurations(architecture: Architecture, levels: Sequence[float]) -> list[Configuration]:

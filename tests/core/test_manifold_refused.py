@@ -113,7 +113,7 @@ def test_a_header_without_a_version_is_refused(tiny_bytes: bytes, text: str) -> 
         (("input", "mean"), ["0.5"], "input.mean.0"),
         (("inr", "kind"), "unknown", "inr"),
         (("inr", "hidden"), 10**9, "inr.anchored.hidden"),
-        (("inr", "levels"), [0.5, 0.75], "inr.anchored"),
+        (("inr", "levels"), [0.5, 0.75], "inr.anchored.levels"),
         (("inr", "levels"), [2.0], "inr.anchored.levels.0"),
         (("sampling",), {"count": 0}, "sampling.count"),
         (("sampling",), {"count": 2, "noise": -1.0}, "sampling.noise"),

@@ -10,7 +10,16 @@ from neumeta_trainer.recipes import RECIPES
 def test_every_part_can_be_changed_by_its_path():
     recipe = overridden(
         RECIPES["digits"](),
-        ["family.optimization.steps=7", "tune=none", "inr.rank=16", "held_out=[[0.3,0.4]]", "order=smooth", "seed=3"],
+        [
+            "family.optimization.steps=7",
+            "tune=none",
+            "inr.rank=16",
+            "held_out=[[0.3,0.4]]",
+            "family.levels=[0.75,0.5]",
+            "inr.levels=[0.5]",
+            "order=smooth",
+            "seed=3",
+        ],
     )
     assert recipe.family.optimization.steps == 7
     assert recipe.family.optimization.rate == 0.05
@@ -18,6 +27,7 @@ def test_every_part_can_be_changed_by_its_path():
     assert recipe.inr.rank == 16
     assert recipe.inr.hidden == 16
     assert recipe.held_out == ((0.3, 0.4),)
+    assert (recipe.family.levels, recipe.inr.levels) == ((0.75, 0.5), (0.5,))
     assert (recipe.order, recipe.seed) == ("smooth", 3)
 
 
@@ -35,6 +45,8 @@ def test_another_kind_starts_from_its_defaults():
         (["fit.members=2.5"], "valid integer"),
         (["order=sideways"], "'smooth', 'importance' or 'none'"),
         (["inr.kind=splines"], "'splines'"),
+        (["family.levels=[0.5,0.75]"], "levels go from wide to narrow"),
+        (["inr.levels=[1.0]"], "less than 1"),
         (["inr.rank=0"], "greater than or equal to 1"),
         (["tune=none", "tune.batch=3"], "this part is switched off"),
     ],

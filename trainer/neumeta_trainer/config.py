@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from neumeta_core.inr import InrSettings, Sampling
+from neumeta_core.levels import Levels
 from torch import nn
 
 Order = Literal["smooth", "importance", "none"]
@@ -44,8 +45,8 @@ class NetworkStage:
     """Random members per step, beside the full and the smallest one; 0 trains the network alone."""
     temperature: float = 1.0
     """Of the distillation from the full network to the members."""
-    levels: tuple[float, ...] = ()
-    """Width ratios from wide to narrow at which members of a family have weights of their own beside the shared ones."""
+    levels: Levels = ()
+    """Width ratios at which members of a family have weights of their own beside the shared ones."""
     upward: float = 1.0
     """Share of a member's gradient that reaches the weights of the levels above its own."""
 

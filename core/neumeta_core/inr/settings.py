@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from neumeta_core.architecture import Record
+from neumeta_core.levels import Levels
 
 
 class MlpSettings(Record):
@@ -28,14 +28,8 @@ class AnchoredSettings(Record):
     hidden: int = Field(default=32, ge=1, le=2**16)
     rank: int = Field(default=4, ge=1, le=2**16)
     """Rank of the additive correction of every block."""
-    levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(default=(), max_length=16)
-    """Width ratios from wide to narrow at which smaller members have an anchor of their own beside the full one (``levels``)."""
-
-    @model_validator(mode="after")
-    def _from_wide_to_narrow(self) -> AnchoredSettings:
-        if any(upper <= lower for upper, lower in pairwise(self.levels)):
-            raise ValueError("levels go from wide to narrow, each one smaller than the one before.")
-        return self
+    levels: Levels = ()
+    """Width ratios at which smaller members have an anchor of their own beside the full one."""
 
 
 class FactorisedSettings(Record):
