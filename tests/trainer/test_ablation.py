@@ -1,6 +1,8 @@
 """One change at a time: what is trained again, what is shared, what is recorded."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 from neumeta_core.manifold import Manifold
@@ -10,6 +12,8 @@ from neumeta_trainer.data import load_digits
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.recipes.digits import digits, digits_paper
 from neumeta_trainer.training.progress import LogProgress
+
+PATIENCE = 240
 
 
 def few_steps() -> Recipe:
@@ -59,6 +63,23 @@ def test_what_cannot_be_varied_is_refused_before_anything_is_trained(tmp_path, v
     with pytest.raises(RecipeRefused, match=vary.partition(",")[0]):
         list(ablate(few_steps(), [vary], load_digits(), tmp_path, LogProgress(), commands={}))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_value_in_brackets_is_one_value():
+    assert variations(["a=[],[0.75,0.5],none", "b=[[1,2],[3,4]]+c=1,2"]) == ["a=[]", "a=[0.75,0.5]", "a=none", "b=[[1,2],[3,4]]+c=1", "b=2"]
+
+
+def test_two_processes_share_what_a_variation_leaves_alone(tmp_path):
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    few = ["base.optimization.steps=60", "tune.optimization.steps=20", "curve=[0,0.5]"]
+    recipe = ["digits-paper", "--device", "cpu", "--vary", "sampling.count=1", *(word for change in few for word in ("--set", change))]
+    command = [*start, "-m", "neumeta_trainer", "ablate", *recipe, "--out", str(tmp_path / "out"), "--records", str(tmp_path / "records")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("mlp sampling.count=1") == 1
+    assert len(list((tmp_path / "records").rglob("*.json"))) == 2
+    one, other = (tmp_path / "out" / name / "checkpoints" / "tune.pt" for name in (AS_IT_IS, "sampling.count=1"))
+    assert one.read_bytes() == other.read_bytes()
 
 
 def test_a_variation_of_the_family_trains_a_family_of_its_own(tmp_path):

@@ -26,15 +26,26 @@ AS_IT_IS = "as-it-is"
 def variations(vary: Sequence[str]) -> list[str]:
     """``FIELD=V1,V2`` -> ``FIELD=V1`` and ``FIELD=V2``, in order; fields joined by ``+`` change together.
 
-    Raises RecipeRefused for another form.
+    A value in brackets is one value, whatever commas it has: ``family.levels=[],[0.75,0.5]``. Raises RecipeRefused for another form.
     """
     found = []
     for text in vary:
         field, equals, values = text.partition("=")
-        if not field or not equals or not all(values.split(",")):
+        if not field or not equals or not all(separate := _separate(values)):
             raise RecipeRefused(f"--vary {text}: expected FIELD=VALUE,VALUE,…")
-        found += [f"{field}={value}" for value in values.split(",")]
+        found += [f"{field}={value}" for value in separate]
     return found
+
+
+def _separate(values: str) -> list[str]:
+    parts, depth = [""], 0
+    for character in values:
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def ablate(
@@ -56,13 +67,15 @@ def ablate(
     Raises RecipeRefused before anything is trained.
     """
     recipes = {AS_IT_IS: recipe} | {assignment: overridden(recipe, assignment.split("+")) for assignment in variations(vary)}
-    first = out / AS_IT_IS
+    first, compute = out / AS_IT_IS, compute or Compute()
     for name, varied in recipes.items():
         folder = out / name
-        if name != AS_IT_IS and _same(recipe, varied, INR_FIELDS):
+        # Processes that train together must not read what another one is still copying.
+        if name != AS_IT_IS and _same(recipe, varied, INR_FIELDS) and compute.processes.is_first:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
             for path in (first / "checkpoints").glob("*.pt"):
                 shutil.copyfile(path, folder / "checkpoints" / path.name)
+        compute.processes.wait()
         shared = _same(recipe, varied, NETWORK_FIELDS if recipe.family else BASE_FIELDS)
         try:
             result = run(varied, splits, folder, progress, final=final, compute=compute, networks=first if shared else None)

@@ -42,6 +42,11 @@ class Processes:
         """``loss`` of the module's parameters; with several processes its backward pass averages their gradients."""
         return DistributedDataParallel(_Loss(module, loss)) if self.count > 1 else loss
 
+    def wait(self) -> None:
+        """Return once all processes have come here."""
+        if self.count > 1:
+            distributed.barrier()
+
     def any(self, *flags: bool) -> list[bool]:
         """Flag by flag, whether it is set in any process; every process gets the same answer."""
         if self.count == 1:
