@@ -30,7 +30,7 @@ def test_residual_streams_and_inner_widths_morph_from_full_to_a_quarter(name):
 def test_points_of_the_curve_between_trained_widths_are_held_out(name):
     recipe = RECIPES[name]()
     found = architecture(recipe)
-    sampler = Sampler(found, recipe.held_out)
+    sampler = Sampler.of(recipe, found)
     for group in found.groups:
         assert {sampler.is_held_out(width / group.full) for width in sampler.allowed(group)} == {False}
     unseen = [c for c in recipe.curve if all(sampler.is_held_out(round(group.full * (1 - c)) / group.full) for group in found.groups)]

@@ -42,7 +42,7 @@ class NetworkStage:
     flip: bool = False
     """Augmentation: half of the images are mirrored left to right."""
     members: int = 0
-    """Random members per step, beside the full and the smallest one; 0 trains the network alone."""
+    """Random members per step, beside the full and the smallest one and those of the levels; 0 trains the network alone."""
     temperature: float = 1.0
     """Of the distillation from the full network to the members."""
     levels: Levels = ()
@@ -59,7 +59,7 @@ class FitStage:
     members: int = 4
     """Members per step."""
     targets: int = 64
-    """Random members that are calibrated as targets, beside the full and the smallest one; 0 leaves the full one alone."""
+    """Random members that are calibrated as targets, beside those that every step trains; 0 leaves the full one alone."""
     calibration: int = 1024
     """Training images for the normalization statistics of each target."""
 
@@ -75,7 +75,7 @@ class TuneStage:
     members: int = 2
     """Random members per step."""
     sandwich: bool = True
-    """Also the full and the smallest member in every step."""
+    """Also the full and the smallest member, and those of the family's levels, in every step."""
     task: float = 1.0
     distillation: float = 0.0
     """Weight of the divergence from the trained full network."""

@@ -76,11 +76,10 @@ def run(
     for note in found.notes:
         logger.warning("stays as it is: %s", note)
     network = permute(network, found.architecture, channel_order(network, found.architecture, recipe.order))
-    sampler = Sampler(found.architecture, recipe.held_out, seed=recipe.seed)
+    sampler = Sampler.of(recipe, found.architecture)
     slices = Slices(network, found.architecture)
     if recipe.family is not None:
         slices = Slices(network, found.architecture, recipe.family.levels, recipe.family.upward)
-        sampler.refuse_held_out(slices.levels)
         train_family(slices, sampler, batches_for(recipe.family, train, splits, recipe.seed, compute), recipe.family, workspace)
 
     calibration = [inputs for inputs, _ in calibration_batches(recipe, train, splits)]
@@ -131,8 +130,7 @@ class Family:
 
 
 def _train_inr(recipe: Recipe, family: Family, fused: nn.Module, sampler: Sampler, batches: Batches | None, workspace: Workspace) -> INR:
-    narrow = [sampler.smallest, *sampler.draw(0, recipe.fit.targets)] if recipe.fit.targets else []
-    configurations = [sampler.full, *narrow]
+    configurations = sampler.sandwich(0, recipe.fit.targets) if recipe.fit.targets else [sampler.full]
     targets = [family.target(configuration, sampler.architecture) for configuration in configurations]
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)

@@ -37,7 +37,7 @@ def test_equal_macs_are_spent_to_the_next_whole_step(splits, tmp_path):
     record = train_alone(recipe, [0.75], splits, tmp_path, LogProgress(), command="", equal_macs=True)
     network, example = recipe.network(), splits.prepare(splits.train.images[:2])
     fused = analyse(recipe, fuse_batch_norm(network.eval(), example), example).architecture
-    left = record.trained_macs - network_macs(recipe.family, Sampler(fused, recipe.held_out, seed=recipe.seed))
+    left = record.trained_macs - network_macs(recipe.family, Sampler.of(recipe, fused))
     assert 0 <= left < 64 * record.measurements[0].macs
     assert record.method == "alone equal MACs"
 

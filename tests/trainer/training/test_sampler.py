@@ -45,6 +45,14 @@ def test_the_sandwich_holds_the_full_and_the_smallest_member(sampler):
     assert len(between) == 2
 
 
+def test_the_members_of_levels_are_trained_in_every_step(sampler):
+    leveled = Sampler(sampler.architecture, HELD_OUT, levels=(0.75, 0.25))
+    full, smallest, level, *between = leveled.sandwich(0, 1)
+    assert (full, smallest) == (sampler.full, sampler.smallest)
+    assert dict(level) == {"conv1": 6, "conv2": 9}
+    assert len(between) == 1  # the level at 0.25 is the smallest member, which is there once
+
+
 def test_uniform_draws_keep_one_ratio():
     uniform = Sampler(tiny_architecture(), uniform_share=1.0)
     for configuration in uniform.draw(0, 200):
@@ -55,6 +63,11 @@ def test_uniform_draws_keep_one_ratio():
 def test_what_every_step_trains_cannot_be_held_out(interval, width):
     with pytest.raises(RecipeRefused, match=f"conv1 is trained at {width} channels in every step"):
         Sampler(tiny_architecture(), (interval,))
+
+
+def test_a_level_cannot_be_held_out():
+    with pytest.raises(RecipeRefused, match="conv1 is trained at 4 of 8 channels in every step"):
+        Sampler(tiny_architecture(), HELD_OUT, levels=(0.5,))
 
 
 def test_a_member_is_unseen_only_when_all_its_widths_are_held_out(sampler):

@@ -117,7 +117,7 @@ def trained_alone(
     fused = analyse(recipe, fuse_batch_norm(full, example), example).architecture
     cost, stage = cost_of(fused, configuration, 0), whole_stage(recipe)
     if equal_macs:
-        stage = _spending(stage, cost.macs, manifold_macs(recipe, Sampler(fused, recipe.held_out, seed=recipe.seed)))
+        stage = _spending(stage, cost.macs, manifold_macs(recipe, Sampler.of(recipe, fused)))
     name = f"alone-{compression:g}" + ("-distilled" if teacher is not None else "") + ("-equal-macs" if equal_macs else "")
     workspace = Workspace(out / "checkpoints", fingerprint(recipe, network, train, (*NETWORK_FIELDS, "tune")), progress, compute)
     train_network(name, network, batches_for(stage, train, splits, recipe.seed, compute), stage, workspace, teacher)

@@ -22,7 +22,7 @@ def records_of(recipe: Recipe, result: Result, command: str, variant: str = "") 
     header, facts = result.manifold.header, file_facts(result.manifold)
     curve = header.curve
     assert curve is not None
-    sampler = Sampler(header.architecture, recipe.held_out, seed=recipe.seed)
+    sampler = Sampler.of(recipe, header.architecture)
     networks = {name: stage for name, stage in (("base", recipe.base), ("family", recipe.family)) if stage}
     stages = {name: stage.optimization.steps for name, stage in networks.items()}
     points = measurements_of(curve)

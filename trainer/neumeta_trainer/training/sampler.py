@@ -9,7 +9,9 @@ from functools import cached_property
 import torch
 from neumeta_core.architecture import Architecture, ChannelGroup
 from neumeta_core.configuration import Configuration, round_width
+from neumeta_core.levels import level_configurations
 
+from neumeta_trainer.config import Recipe
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.randomness import generator_for
 
@@ -19,8 +21,8 @@ class Sampler:
     """Draws configurations; no group ever gets a width whose ratio lies in a held-out interval.
 
     A draw is one random ratio for all groups with probability ``uniform_share`` (a ratio that gives a held-out width is drawn
-    again, with the same probability), else a random width for every group. Raises RecipeRefused when the full network or the
-    smallest member is held out.
+    again, with the same probability), else a random width for every group. Raises RecipeRefused when a member that every step
+    trains is held out.
     """
 
     architecture: Architecture
@@ -28,21 +30,24 @@ class Sampler:
     """Closed intervals of width ratios."""
     uniform_share: float = 0.5
     seed: int = 0
+    levels: tuple[float, ...] = ()
+    """Width ratios of members that are trained in every step, for they have weights of their own (``neumeta_core.levels``)."""
 
     def __post_init__(self) -> None:
-        for group in self.architecture.groups:
-            for width in (group.full, group.minimum):
+        self.refuse_held_out(self.always)
+
+    @classmethod
+    def of(cls, recipe: Recipe, architecture: Architecture) -> Sampler:
+        """What the stages of a recipe draw from."""
+        return cls(architecture, recipe.held_out, seed=recipe.seed, levels=recipe.family.levels if recipe.family else ())
+
+    def refuse_held_out(self, trained: Iterable[Configuration]) -> None:
+        """Raises RecipeRefused when one of these members, which training cannot do without, has a width that is held out."""
+        for member in trained:
+            for group in self.architecture.groups:
+                width = member[group.name]
                 if self.is_held_out(width / group.full):
                     raise RecipeRefused(f"held_out: {group.name} is trained at {width} of {group.full} channels in every step; leave that ratio out.")
-
-    def refuse_held_out(self, levels: Iterable[Configuration]) -> None:
-        """Raises RecipeRefused when a level's member has a width that is held out: its own weights would be trained there."""
-        for level in levels:
-            for group in self.architecture.groups:
-                if self.is_held_out(level[group.name] / group.full):
-                    raise RecipeRefused(
-                        f"levels: {group.name} is {level[group.name]} of {group.full} channels wide at a level; that ratio is held out."
-                    )
 
     @property
     def full(self) -> Configuration:
@@ -53,6 +58,11 @@ class Sampler:
     def smallest(self) -> Configuration:
         """The smallest member."""
         return Configuration(tuple((group.name, group.minimum) for group in self.architecture.groups))
+
+    @cached_property
+    def always(self) -> list[Configuration]:
+        """What every step trains: the full network, the smallest member, and those of the levels, each once."""
+        return list(dict.fromkeys((self.full, self.smallest, *level_configurations(self.architecture, self.levels))))
 
     def allowed(self, group: ChannelGroup) -> list[int]:
         """Widths of a group that training may see."""
@@ -66,8 +76,8 @@ class Sampler:
         }
 
     def sandwich(self, step: int, between: int) -> list[Configuration]:
-        """The full network, the smallest, and ``between`` random ones (US-Nets' sandwich rule)."""
-        return [self.full, self.smallest, *self.draw(step, between)]
+        """What every step trains, the full network first, and ``between`` random ones (US-Nets' sandwich rule)."""
+        return [*self.always, *self.draw(step, between)]
 
     def draw(self, step: int, count: int) -> list[Configuration]:
         """``count`` random configurations, a pure function of seed and step."""
