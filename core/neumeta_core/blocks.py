@@ -66,8 +66,8 @@ def parameter_blocks(parameter: GeneratedParameter) -> list[list[Block]]:
 
 def join(parameter: GeneratedParameter, values: Mapping[str, Tensor]) -> Tensor:
     """Blocks ``[out, in, taps]`` by name -> the parameter, in the layout of its ONNX initializer."""
-    rows = [torch.cat([_to_matrix(block, values[block.name]) for block in row], dim=1) for row in parameter_blocks(parameter)]
-    canonical = torch.cat(rows, dim=0)
+    rows = [_concatenated([_to_matrix(block, values[block.name]) for block in row], dim=1) for row in parameter_blocks(parameter)]
+    canonical = _concatenated(rows, dim=0)
     if parameter.in_dim is None:
         return canonical.squeeze(1).movedim(0, parameter.out_dim)
     return canonical.movedim((0, 1), (parameter.out_dim, parameter.in_dim))
@@ -86,6 +86,11 @@ def split(parameter: GeneratedParameter, tensor: Tensor, widths: Widths) -> dict
         parts = torch.split(strip, [block.in_.size(widths) for block in row], dim=1)
         blocks |= {block.name: _from_matrix(block, part) for block, part in zip(row, parts, strict=True)}
     return blocks
+
+
+def _concatenated(parts: list[Tensor], dim: int) -> Tensor:
+    # Most parameters are one block, which need not be copied.
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
 def _to_matrix(block: Block, values: Tensor) -> Tensor:

@@ -59,5 +59,5 @@ def width_ratios(architecture: Architecture, widths: Widths, like: Tensor | None
 
 
 def encode_sizes(ratios: Tensor) -> Tensor:
-    """Slow encoding of sizes: the value and one band, ``[n]`` -> ``[3 * n]``."""
+    """Slow encoding of sizes: the value and one band, ``[..., n]`` -> ``[..., 3 * n]``."""
     return encode(ratios, bands=1)

@@ -1,10 +1,12 @@
-"""Devices by name."""
+"""Devices and number types by name."""
 
 from __future__ import annotations
 
 import torch
 
 from neumeta_core.errors import DeviceUnavailable
+
+DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
 def resolve_device(name: str) -> torch.device:
@@ -20,3 +22,20 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceUnavailable(f"device: {name} is not there; this machine has {torch.cuda.device_count()} CUDA devices. Use auto or cpu.")
     return device
+
+
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
+    """``fp32``, ``bf16``, or ``auto``: bf16 where the device multiplies it natively. DeviceUnavailable for another name."""
+    if name == "auto":
+        return torch.bfloat16 if multiplies_bf16(device) else torch.float32
+    for dtype, known in DTYPE_NAMES.items():
+        if name == known:
+            return dtype
+    raise DeviceUnavailable(f"dtype: {name!r} is not known; expected auto, {' or '.join(DTYPE_NAMES.values())}.")
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether bf16 is faster than fp32 there: CUDA from Ampere on, CPUs with AMX or AVX512_BF16."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

@@ -21,17 +21,18 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from neumeta_core import configuration, materialize
+from neumeta_core import configuration
 from neumeta_core.assembly import artifact_size
 from neumeta_core.blueprint import Blueprint
 from neumeta_core.budget import Budget, solve
 from neumeta_core.configuration import Configuration
 from neumeta_core.consistency import check_canary, check_inr, check_template
 from neumeta_core.cost import Cost, cost_of
-from neumeta_core.device import resolve_device
+from neumeta_core.device import DTYPE_NAMES, resolve_device, resolve_dtype
 from neumeta_core.errors import InvalidField, ManifoldRefused, NetworkUnsupported
 from neumeta_core.header import FORMAT_VERSION, Header
-from neumeta_core.inr import INR, build_inr
+from neumeta_core.inr import INR, MlpINR, build_inr
+from neumeta_core.materialize import Materializer, prepare
 
 METADATA_KEY = "neumeta"
 
@@ -52,6 +53,8 @@ class Manifold(Blueprint):
         self.inr = inr.eval().requires_grad_(False)
         self.canary = canary
         self.size = size
+        self._dtype = torch.float32
+        self._materializer: Materializer | None = None
 
     @property
     def device(self) -> torch.device:
@@ -61,7 +64,7 @@ class Manifold(Blueprint):
     @property
     def arithmetic(self) -> str:
         """What, beside file and spec, the bits of an artifact depend on: device kind, dtype and number of samples."""
-        return f"{self.device.type}-fp32-k{self.header.sampling.count}"
+        return f"{self.device.type}-{DTYPE_NAMES[self._dtype]}-k{self.header.sampling.count}"
 
     def configure(
         self,
@@ -88,11 +91,16 @@ class Manifold(Blueprint):
 
     def materialize(self, member: Configuration) -> dict[str, Tensor]:
         """Parameter name -> fp32 values in the layout of its ONNX initializer, on the manifold's device."""
-        return materialize.materialize(self.inr, member, self.header.sampling)
+        if self._materializer is None:
+            self._materializer = prepare(self.inr, self.header.sampling, self._dtype)
+        return self._materializer(member)
 
-    def to(self, device: str) -> Self:
-        """The same manifold with its INR on another device (``resolve_device`` names)."""
+    def to(self, device: str, dtype: str = "fp32") -> Self:
+        """The same manifold with its INR on another device (``resolve_device`` names), computing in another type (``resolve_dtype``)."""
         self.inr.to(resolve_device(device))
+        # Only coordinate MLPs have matrix products that are large enough to gain.
+        self._dtype = resolve_dtype(dtype, self.device) if isinstance(self.inr, MlpINR) else torch.float32
+        self._materializer = None
         return self
 
     def save(self, path: Path, *, half: bool = True) -> None:
@@ -117,14 +125,14 @@ class Manifold(Blueprint):
             partial.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path: Path | str, device: str = "cpu") -> Self:
+    def load(cls, path: Path | str, device: str = "cpu", dtype: str = "fp32") -> Self:
         """Read a file. Raises ManifoldRefused with a sentence for anything that is not a whole, consistent manifold."""
         where = Path(path)
         try:
             data = where.read_bytes()
         except OSError as error:
             raise ManifoldRefused(f"{where.name} cannot be read: {error.strerror or error}.") from None
-        return cls.from_bytes(data).to(device)
+        return cls.from_bytes(data).to(device, dtype)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:

@@ -53,7 +53,7 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
 def _build_engine(settings: Settings, catalog: Catalog | None, cache: Cache | None) -> Engine:
     metrics = Metrics()
     if catalog is None:
-        catalog = load_catalog(settings.models, str(resolve_device(settings.device)))
+        catalog = load_catalog(settings.models, str(resolve_device(settings.device)), settings.dtype)
     if cache is None and settings.redis_url is not None:
         cache = RedisCache(
             settings.redis_url.get_secret_value(),

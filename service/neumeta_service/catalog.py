@@ -57,14 +57,14 @@ class Catalog:
         return self._by_digest[digest]
 
 
-def load_catalog(folder: Path, device: str) -> Catalog:
+def load_catalog(folder: Path, device: str, dtype: str = "fp32") -> Catalog:
     """Of each name the newest version that can be loaded; newer ones that cannot are refused and logged."""
     manifolds: list[Manifold] = []
     refusals: list[Refusal] = []
     for model in sorted(path for path in folder.iterdir() if path.is_dir()):
         for version in sorted(_versions(model), reverse=True):
             try:
-                manifolds.append(_load(model.name, version, model / str(version) / FILE_NAME, device))
+                manifolds.append(_load(model.name, version, model / str(version) / FILE_NAME, device, dtype))
             except ManifoldRefused as error:
                 logger.error("%s version %d is refused: %s", model.name, version, error)
                 refusals.append(Refusal(model.name, version, str(error)))
@@ -78,9 +78,9 @@ def _versions(model: Path) -> list[int]:
     return [int(path.name) for path in model.iterdir() if path.is_dir() and re.fullmatch("[1-9][0-9]{0,8}", path.name)]
 
 
-def _load(name: str, version: int, path: Path, device: str) -> Manifold:
+def _load(name: str, version: int, path: Path, device: str, dtype: str) -> Manifold:
     try:
-        manifold = Manifold.load(path, device)
+        manifold = Manifold.load(path, device, dtype)
     except ManifoldRefused:
         raise
     except Exception as error:  # One bad file must not stop the others, whatever it does to the reader.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from neumeta_core.device import resolve_device
+from neumeta_core.device import multiplies_bf16, resolve_device, resolve_dtype
 from neumeta_core.errors import DeviceUnavailable
 
 
@@ -20,3 +20,11 @@ def test_unknown_names_are_refused(name: str) -> None:
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(DeviceUnavailable, match=f"this machine has {torch.cuda.device_count()} CUDA devices"):
         resolve_device(f"cuda:{torch.cuda.device_count()}")
+
+
+def test_number_types_by_name() -> None:
+    cpu = torch.device("cpu")
+    assert (resolve_dtype("fp32", cpu), resolve_dtype("bf16", cpu)) == (torch.float32, torch.bfloat16)
+    assert resolve_dtype("auto", cpu) == (torch.bfloat16 if multiplies_bf16(cpu) else torch.float32)
+    with pytest.raises(DeviceUnavailable, match="dtype: 'fp8' is not known; expected auto, fp32 or bf16"):
+        resolve_dtype("fp8", cpu)

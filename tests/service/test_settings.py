@@ -8,12 +8,15 @@ from pathlib import Path
 import anyio
 import pytest
 from neumeta_core.errors import DeviceUnavailable
+from neumeta_core.inr import MlpSettings
 from neumeta_service.app import create_app
 from neumeta_service.settings import Settings, SettingsError, load_settings, variable
+from pydantic import ValidationError
 
 from tests.service import test_main
 from tests.service.redis_server import RedisServer
 from tests.service.serving import POST, in_process, tier, tiny_app
+from tests.tiny import save_tiny
 
 pytestmark = pytest.mark.anyio
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -29,6 +32,15 @@ async def test_setting_device(models: Path) -> None:
         create_app(Settings(models=models, device="cuda:99"))
     app = create_app(Settings(models=models, device="cpu"))
     assert {manifold.device.type for manifold in app.state.engine.catalog} == {"cpu"}
+
+
+async def test_setting_dtype(tmp_path: Path) -> None:
+    save_tiny(tmp_path, settings=MlpSettings(layers=2, hidden=16))
+    for dtype in ("fp32", "bf16"):
+        app = create_app(Settings(models=tmp_path, device="cpu", dtype=dtype))
+        assert {manifold.arithmetic for manifold in app.state.engine.catalog} == {f"cpu-{dtype}-k1"}
+    with pytest.raises(ValidationError, match="dtype"):
+        Settings(models=tmp_path, dtype="fp8")
 
 
 async def test_setting_cache_bytes(models: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from neumeta_core.device import resolve_device
+from neumeta_core.device import multiplies_bf16, resolve_device
 from torch import nn
 
 from neumeta_trainer.processes import Processes, joined
@@ -36,7 +36,7 @@ class Compute:
             found = resolve_device(f"cuda:{os.environ['LOCAL_RANK']}")
             torch.cuda.set_device(found)
         with joined(found) as processes:
-            yield cls(found, mixed=_multiplies_bf16(found), processes=processes)
+            yield cls(found, mixed=multiplies_bf16(found), processes=processes)
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -54,9 +54,3 @@ class Compute:
         """Move a network here, in place."""
         # Stubs of nn.Module.to know no memory format together with a device.
         return network.to(self.device).to(memory_format=self.memory_format)  # type: ignore[call-overload, no-any-return]
-
-
-def _multiplies_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

@@ -92,12 +92,15 @@ class AnchoredINR(INR):
             out, in_, taps = wanted.shape
             block.level_anchors[level].copy_(wanted - block.anchored((out, in_, taps), [1.0] * level))
 
-    def make_blocks(self, widths: Widths, noise: Noise | Blur | None) -> dict[str, Tensor]:
-        """Block name -> values ``[out, in, taps]`` at these widths; InvalidField above the full width."""
+    def check_widths(self, widths: Widths) -> None:
+        """InvalidField above the full width."""
         for group in self.architecture.groups:
             if widths[group.name] > group.full:
                 expected = f"at most {group.full}, for an anchored manifold has no weights beyond its anchor"
                 raise InvalidField(f"widths.{group.name}", widths[group.name], expected)
+
+    def make_blocks(self, widths: Widths, noise: Noise | Blur | None) -> dict[str, Tensor]:
+        """Block name -> values ``[out, in, taps]`` at these widths."""
         conditions = encode_sizes(width_ratios(self.architecture, widths, next(self.parameters())))
         opened = gates(self.architecture, self._levels, widths)
         return {block.name: module(block.shape(widths), opened, conditions, noise) for block, module in zip(self.layout, self.blocks, strict=True)}

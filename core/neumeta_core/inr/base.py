@@ -58,6 +58,7 @@ class INR(nn.Module, ABC):
 
     def forward(self, widths: Widths, noise: Noise | Blur | None = None) -> dict[str, Tensor]:
         """Parameter name -> values in the layout of its ONNX initializer, differentiable with respect to the INR."""
+        self.check_widths(widths)
         made = self.make_blocks(widths, noise)
         return {parameter.name: join(parameter, made) for parameter in self.architecture.parameters}
 
@@ -65,6 +66,9 @@ class INR(nn.Module, ABC):
     def levels(self) -> Sequence[Configuration]:
         """Smaller members whose trained weights ``start_from`` takes beside the full network's."""
         return ()
+
+    def check_widths(self, widths: Widths) -> None:
+        """InvalidField for widths that this kind has no weights for; most kinds extrapolate without end."""
 
     def start_from(self, parameters: Mapping[str, Tensor], *smaller: Mapping[str, Tensor]) -> None:
         """Take what the kind needs from the trained full network, and from the members of ``levels`` when they are given.

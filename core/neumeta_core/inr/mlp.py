@@ -102,23 +102,32 @@ class MlpINR(INR):
 
     def make_blocks(self, widths: Widths, noise: Noise | Blur | None) -> dict[str, Tensor]:
         """Block name -> values ``[out, in, taps]`` at these widths."""
-        return {block.name: self._make(index, block, widths, noise) for index, block in enumerate(self.layout)}
+        conditions = self.conditions(widths)
+        return {block.name: self._make(index, block, widths, conditions[index], noise) for index, block in enumerate(self.layout)}
 
-    def _make(self, index: int, block: Block, widths: Widths, noise: Noise | Blur | None) -> Tensor:
+    def conditions(self, widths: Widths) -> Tensor:
+        """Encoded sizes of every block, its own first and then those of all groups: shape ``[blocks, conditions]``."""
+        own = []
+        for index, (block, (full_out, full_in, _)) in enumerate(zip(self.layout, self.full_shapes, strict=True)):
+            out, in_, _ = block.shape(widths)
+            own.append([index / len(self.layout), len(self.layout) / full_out, out / full_out, in_ / full_in])
+        shared = width_ratios(self.architecture, widths, self.scales)
+        return encode_sizes(torch.cat([self.scales.new_tensor(own), shared.expand(len(own), -1)], dim=1))
+
+    def extents(self, index: int, out: int, in_: int) -> tuple[int, int]:
+        """Grids that the channels of a block with these widths lie on."""
+        return (out, in_) if self.settings.positions == "relative" else self.full_shapes[index][:2]
+
+    def _make(self, index: int, block: Block, widths: Widths, conditions: Tensor, noise: Noise | Blur | None) -> Tensor:
         out, in_, _ = block.shape(widths)
-        extents = (out, in_) if self.settings.positions == "relative" else self.full_shapes[index][:2]
+        extents = self.extents(index, out, in_)
         noise = None if block.is_vector else noise
         network = cast("CoordinateMLP", self.networks[index])
         rows = encode_channels(out, extents[0], network.bands_out, self.scales, noise)
         columns = encode_channels(in_, extents[1], network.bands_in, self.scales, noise)
-        made = network(rows, columns, self._conditions(index, out, in_, widths))
+        made = network(rows, columns, conditions)
         taps = crop_kernel(made.reshape(out, in_, -1, self.side**2), block.parameter.kernel, self.side)
         return taps.flatten(-2) * (self.scales[index] / in_)
-
-    def _conditions(self, index: int, out: int, in_: int, widths: Widths) -> Tensor:
-        full_out, full_in, _ = self.full_shapes[index]
-        own = self.scales.new_tensor([index / len(self.layout), len(self.layout) / full_out, out / full_out, in_ / full_in])
-        return encode_sizes(torch.cat([own, width_ratios(self.architecture, widths, self.scales)]))
 
     def coordinate_parameters(self) -> int:
         """All stored values: this kind is nothing but coordinate networks."""

@@ -1,0 +1,114 @@
+"""Kind ``mlp``: the coordinates of every block in tiles of rows.
+
+Tiles are small enough for a core's cache and bound the memory beside the result. A matrix product of many rows may differ in the
+last bit from the same rows in a product of another height, so the tiles of a member follow from its widths and from nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from neumeta_core.architecture import Widths
+from neumeta_core.inr import Blur, MlpINR
+from neumeta_core.inr.base import encode_channels
+from neumeta_core.inr.mlp import CoordinateMLP, crop_kernel
+
+TILE_ROWS = 1024
+"""Most rows of a tile: with 256 hidden units, 1 MiB of fp32."""
+_STACKED_ROWS = 256
+"""Blocks of at most so many coordinates at full width are stacked: alone they would keep no core busy."""
+
+
+class CoordinateTiles:
+    """All blocks of one INR."""
+
+    @torch.no_grad()
+    def __init__(self, inr: MlpINR, blur: Blur | None, dtype: torch.dtype) -> None:
+        self._inr = inr
+        alike: dict[object, list[int]] = defaultdict(list)
+        for index, (out, in_, taps) in enumerate(inr.full_shapes):
+            alike[(out * in_, taps) if out * in_ <= _STACKED_ROWS else index].append(index)
+        self._stacks = [TileStack(inr, members, blur, dtype) for members in alike.values()]
+
+    def __call__(self, widths: Widths) -> dict[str, Tensor]:
+        """Block name -> values ``[out, in, taps]``."""
+        conditions = self._inr.conditions(widths)
+        return {name: values for stack in self._stacks for name, values in stack.make(widths, conditions)}
+
+
+class TileStack:
+    """``n`` blocks with equally many taps, as batched matrix products: large blocks are alone in theirs."""
+
+    def __init__(self, inr: MlpINR, members: Sequence[int], blur: Blur | None, dtype: torch.dtype) -> None:
+        self._inr, self._members, self._blur = inr, members, blur
+        self._networks = [cast("CoordinateMLP", inr.networks[index]) for index in members]
+        layers = range(inr.settings.layers - 1)
+        residual = [[cast("nn.Linear", network.residual[layer]) for network in self._networks] for layer in layers]
+        self._weights = [_stack([each.weight.T for each in layer]).to(dtype) for layer in residual]
+        self._biases = [_stack([each.bias for each in layer]).unsqueeze(1).to(dtype) for layer in residual]
+        self._gates = [torch.stack([network.gates[layer] for network in self._networks]).view(-1, 1, 1).to(dtype) for layer in layers]
+        self._out, self._out_bias = _cropped_outputs(inr, members, self._networks)
+        self._dtype = dtype
+        self._scales = inr.scales[list(members)].tolist()
+
+    def make(self, widths: Widths, conditions: Tensor) -> list[tuple[str, Tensor]]:
+        """Name and values ``[out, in, taps]`` of every block."""
+        shapes = [self._inr.layout[index].shape(widths) for index in self._members]
+        firsts = [self._first(k, shape, conditions[index]) for k, (index, shape) in enumerate(zip(self._members, shapes, strict=True))]
+        rows = max(out * in_ for out, in_, _ in shapes)
+        step = max(TILE_ROWS // len(shapes), 1)
+        tiles = [self._tile_of(range(start, min(start + step, rows)), firsts) for start in range(0, rows, step)]
+        made = tiles[0] if len(tiles) == 1 else torch.cat(tiles, dim=1)
+        named = zip(self._members, shapes, self._scales, strict=True)
+        return [
+            (self._inr.layout[index].name, made[k, : out * in_].view(out, in_, -1) * (scale / in_))
+            for k, (index, (out, in_, _), scale) in enumerate(named)
+        ]
+
+    def _first(self, k: int, shape: tuple[int, int, int], conditions: Tensor) -> tuple[Tensor, Tensor]:
+        """What the first layer makes of the output channels and of the input channels with the sizes: ``[out, hidden]``, ``[in, hidden]``."""
+        out, in_, _ = shape
+        index, network = self._members[k], self._networks[k]
+        extent_out, extent_in = self._inr.extents(index, out, in_)
+        blur = None if self._inr.layout[index].is_vector else self._blur
+        device = conditions.device
+        rows = network.from_out(encoded_grid(out, extent_out, network.bands_out, blur, device))
+        return rows, network.from_in(encoded_grid(in_, extent_in, network.bands_in, blur, device)) + network.from_sizes(conditions)
+
+    def _tile_of(self, coordinates: range, firsts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Some coordinates of every block, output channel by output channel: ``[n, rows, taps]``. What lies beyond a block is not used."""
+        index = torch.arange(coordinates.start, coordinates.stop, device=firsts[0][0].device)
+        hidden = _stack([rows[(index // len(columns)).clamp_(max=len(rows) - 1)] + columns[index % len(columns)] for rows, columns in firsts])
+        hidden = hidden.relu_().to(self._dtype)
+        for weight, bias, gate in zip(self._weights, self._biases, self._gates, strict=True):
+            hidden.addcmul_(torch.baddbmm(bias, hidden, weight).relu_(), gate)
+        return torch.baddbmm(self._out_bias, hidden.float(), self._out)
+
+
+@lru_cache(maxsize=64)
+def encoded_grid(channels: int, extent: int, bands: int, blur: Blur | None, device: torch.device) -> Tensor:
+    """Encoded positions of a grid, fp32: shape ``[channels, 1 + 2 * bands]``; kept, for many blocks and requests share them."""
+    return encode_channels(channels, extent, bands, torch.empty(0, device=device), blur)
+
+
+def _stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Along a new first axis; one tensor alone is not copied."""
+    return tensors[0].unsqueeze(0) if len(tensors) == 1 else torch.stack(list(tensors))
+
+
+def _cropped_outputs(inr: MlpINR, members: Sequence[int], networks: Sequence[CoordinateMLP]) -> tuple[Tensor, Tensor]:
+    """Weights ``[n, hidden, taps]`` and biases ``[n, 1, taps]`` of output layers that make the taps of a kernel and no others."""
+
+    def crop(index: int, values: Tensor) -> Tensor:
+        square = values.reshape(*values.shape[:-1], -1, inr.side**2)
+        return crop_kernel(square, inr.layout[index].parameter.kernel, inr.side).flatten(-2)
+
+    weights = [crop(index, network.out.weight.T) for index, network in zip(members, networks, strict=True)]
+    biases = [crop(index, network.out.bias) for index, network in zip(members, networks, strict=True)]
+    return _stack(weights), _stack(biases).unsqueeze(1)
