@@ -9,6 +9,7 @@ TORCH_ARGS ?=
 ONCE ?=
 # Which onnxruntime: cpu or gpu.
 RUNTIME ?= cpu
+BENCHMARKS := cached
 
 .PHONY: help run test test-gpu gpu-suite check bench report build clean
 
@@ -35,9 +36,10 @@ check: $(VENV)/.dev-$(RUNTIME)  ## Lint, format and type checks
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev-$(RUNTIME)  ## Time cold and cached requests and the share of each step
+bench: $(VENV)/.dev-$(RUNTIME)  ## Run all benchmarks; the machine should have nothing else to do (JSON=FOLDER: keep the figures)
 	@scripts/need-redis.sh
-	$(BIN)/python benchmarks/request.py
+	@$(if $(JSON),mkdir -p '$(JSON)')
+	@set -e; for each in $(BENCHMARKS); do echo "== benchmarks/$$each.py"; $(BIN)/python benchmarks/$$each.py $(if $(JSON),--json '$(JSON)'/$$each.json); done
 
 report: $(VENV)/.dev-$(RUNTIME)  ## Fill docs/results.md with the tables and pictures of all recorded results
 	$(BIN)/neumeta report results --into docs/results.md

@@ -1,0 +1,58 @@
+"""Requests to a running service, one after the other, and what the service says of its steps."""
+
+from __future__ import annotations
+
+import random
+import re
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import httpx
+from report import Row
+
+Body = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request took."""
+
+    milliseconds: float
+    steps: Mapping[str, float]
+    """Milliseconds of each step: the service's ``Server-Timing``."""
+    size: int
+    """Bytes of the artifact."""
+
+
+def ask(client: httpx.Client, model: str, body: Body) -> Answer:
+    """An artifact, over the socket; raises on every answer but 200."""
+    start = time.perf_counter()
+    response = client.post(path(model), json=body).raise_for_status()
+    milliseconds = 1e3 * (time.perf_counter() - start)
+    steps = {name: float(value) for name, value in re.findall(r"([\w-]+);dur=([\d.]+)", response.headers["server-timing"])}
+    return Answer(milliseconds, steps, len(response.content))
+
+
+def path(model: str) -> str:
+    return f"/v1/models/{model}/materialize"
+
+
+def members(client: httpx.Client, model: str, count: int) -> list[Body]:
+    """Bodies that ask for so many different random members, the same ones every time."""
+    groups = client.get(f"/v1/models/{model}").raise_for_status().json()["groups"]
+    draw = random.Random(0)
+    found: dict[tuple[int, ...], Body] = {}
+    while len(found) < count:
+        widths = {group["name"]: draw.randint(group["minimum"], group["full"]) for group in groups}
+        found[tuple(widths.values())] = {"widths": widths}
+    return list(found.values())
+
+
+def steps_of(answers: Sequence[Answer], **labels: str) -> list[Row]:
+    """Mean milliseconds and share of every step, and of what is left: HTTP, validation and transfer."""
+    total = statistics.mean(answer.milliseconds for answer in answers)
+    means = {name: statistics.mean(answer.steps.get(name, 0.0) for answer in answers) for name in answers[0].steps}
+    means["http and the rest"] = total - sum(means.values())
+    return [{**labels, "step": name, "ms mean": mean, "share": f"{mean / total:.0%}"} for name, mean in means.items()]

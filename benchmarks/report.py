@@ -1,0 +1,70 @@
+"""The arguments that all benchmarks take, and the tables that they print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+Value = str | int | float | None
+Row = dict[str, Value]
+"""Column -> value; None is shown as a dash."""
+
+
+def arguments(text: str | None, *, runs: int) -> argparse.ArgumentParser:
+    """``text`` is the benchmark's docstring, ``runs`` its number of repetitions."""
+    parser = argparse.ArgumentParser(description=(text or "").splitlines()[0])
+    parser.add_argument("--runs", type=int, default=runs, help=f"repetitions of every measurement ({runs})")
+    parser.add_argument("--json", type=Path, help="also write machine and figures to this file")
+    return parser
+
+
+def machine() -> Row:
+    """What the figures of a run belong to."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu, "torch": torch.__version__}
+
+
+def _processor() -> str:
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+@dataclass
+class Report:
+    """The tables of a run: printed as they are added, kept for ``save``."""
+
+    machine: Row = field(default_factory=machine)
+    tables: dict[str, list[Row]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        print(", ".join(f"{name} {value}" for name, value in self.machine.items() if value is not None), flush=True)
+
+    def add(self, title: str, rows: list[Row], *notes: str) -> None:
+        """Print rows, which have the same columns, as a Markdown table, and notes under it."""
+        self.tables[title] = rows
+        columns = list(rows[0])
+        cells = [columns, *([_text(row[column]) for column in columns] for row in rows)]
+        widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+        lines = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
+        lines.insert(1, " | ".join("-" * width for width in widths))
+        print("\n".join(["", title, "", *(f"| {line} |" for line in lines), "", *notes]), flush=True)
+
+    def save(self, path: Path | None) -> None:
+        """Machine and tables as JSON, if a file was asked for."""
+        if path is not None:
+            path.write_text(json.dumps({"machine": self.machine, "tables": self.tables}, indent=2) + "\n")
+
+
+def _text(value: Value) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else value
