@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from neumeta_core.device import resolve_device
 
 MATRICES = {"[4096, 256] x [256, 256]": (4096, 256, 256), "1024^3": (1024, 1024, 1024)}
 """Products ``[m, k] x [k, n]`` by name: that of a hidden layer on one tile of coordinates, and a large square one."""
@@ -46,9 +47,9 @@ def synchronize(device: str) -> None:
 
 
 def devices(asked: str) -> list[str]:
-    """``auto``: the CPU, and CUDA where there is one; else what was asked for."""
+    """``auto``: the CPU, and CUDA where there is one; else what was asked for. DeviceUnavailable when it is not there."""
     if asked != "auto":
-        return [asked]
+        return [str(resolve_device(asked))]
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 

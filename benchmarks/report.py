@@ -16,10 +16,11 @@ Row = dict[str, Value]
 """Column -> value; None is shown as a dash."""
 
 
-def arguments(text: str | None, *, runs: int) -> argparse.ArgumentParser:
-    """``text`` is the benchmark's docstring, ``runs`` its number of repetitions."""
+def arguments(text: str | None, *, runs: int | None = None) -> argparse.ArgumentParser:
+    """``text`` is the benchmark's docstring; ``runs`` its number of repetitions, if it repeats."""
     parser = argparse.ArgumentParser(description=(text or "").splitlines()[0])
-    parser.add_argument("--runs", type=int, default=runs, help=f"repetitions of every measurement ({runs})")
+    if runs is not None:
+        parser.add_argument("--runs", type=int, default=runs, help=f"repetitions of every measurement ({runs})")
     parser.add_argument("--json", type=Path, help="also write machine and figures to this file")
     return parser
 
