@@ -36,7 +36,7 @@ check: $(VENV)/.dev-$(RUNTIME)  ## Lint, format and type checks
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev-$(RUNTIME)  ## Run all benchmarks; the machine should have nothing else to do (JSON=FOLDER: keep the figures)
+bench: $(VENV)/.dev-$(RUNTIME)  ## Run all benchmarks (docs/performance.md); the machine should have nothing else to do (JSON=FOLDER: keep the figures)
 	@scripts/need-redis.sh
 	@$(if $(JSON),mkdir -p '$(JSON)')
 	@set -e; for each in $(BENCHMARKS); do echo "== benchmarks/$$each.py"; $(BIN)/python benchmarks/$$each.py $(if $(JSON),--json '$(JSON)'/$$each.json); done
