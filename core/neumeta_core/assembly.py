@@ -6,17 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import onnx
 from torch import Tensor
 
 from neumeta_core.blueprint import Blueprint
 from neumeta_core.configuration import Configuration
 from neumeta_core.cost import cost_of
-from neumeta_core.errors import AssemblyError
-from neumeta_core.precision import DTYPES
 from neumeta_core.spec import BUILDER_VERSION, Spec
 from neumeta_core.template import fill, hollow
 
@@ -36,9 +32,8 @@ def assemble(blueprint: Blueprint, configuration: Configuration, weights: Mappin
     Raises AssemblyError when weights are missing, do not fit or are not finite in this precision, InvalidField for a precision
     that is not known.
     """
-    template = blueprint.template_in(precision)
-    arrays = {name: _array(name, values, precision) for name, values in weights.items()}
-    model = fill(template, blueprint.architecture, configuration, arrays)
+    encoding = blueprint.encoding_in(precision)
+    model = fill(encoding.template, encoding.architecture, configuration, encoding.encode(weights))
     _describe(model, blueprint, configuration, precision)
     data = model.SerializeToString(deterministic=True)
     return Artifact(data, f"sha256:{hashlib.sha256(data).hexdigest()}")
@@ -46,16 +41,15 @@ def assemble(blueprint: Blueprint, configuration: Configuration, weights: Mappin
 
 def artifact_size(blueprint: Blueprint, configuration: Configuration, precision: str = "fp32") -> int:
     """Length in bytes of the artifact that ``assemble`` would make, without making a tensor."""
-    model = onnx.ModelProto()
-    model.CopyFrom(blueprint.template_in(precision))
-    hollow(model, blueprint.architecture, configuration)
+    encoding, model = blueprint.encoding_in(precision), onnx.ModelProto()
+    model.CopyFrom(encoding.template)
+    hollow(model, encoding.architecture, configuration)
     _describe(model, blueprint, configuration, precision)
-    itemsize = DTYPES[precision].itemsize
     graph = model.graph.ByteSize()
     for initializer in model.graph.initializer:
-        parameter = blueprint.architecture.by_name.get(initializer.name)
+        parameter = encoding.architecture.by_name.get(initializer.name)
         if parameter is not None:
-            empty = initializer.ByteSize()
+            empty, itemsize = initializer.ByteSize(), onnx.helper.tensor_dtype_to_np_dtype(initializer.data_type).itemsize
             filled = empty + _field(parameter.elements(configuration) * itemsize)
             graph += _field(filled) - _field(empty)
     without_graph: int = model.ByteSize() - _field(model.graph.ByteSize())
@@ -65,14 +59,6 @@ def artifact_size(blueprint: Blueprint, configuration: Configuration, precision:
 def _field(length: int) -> int:
     """Size of a length-delimited protobuf field: a tag of one byte, the length as a varint, the content."""
     return 1 + max(1, (length.bit_length() + 6) // 7) + length
-
-
-def _array(name: str, values: Tensor, precision: str) -> np.ndarray[Any, Any]:
-    with np.errstate(over="ignore"):
-        array: np.ndarray[Any, Any] = values.detach().cpu().numpy().astype(DTYPES[precision])
-    if not np.isfinite(array).all():
-        raise AssemblyError(f"{name} has values that are not finite in {precision}.")
-    return array
 
 
 def _describe(model: onnx.ModelProto, blueprint: Blueprint, configuration: Configuration, precision: str) -> None:

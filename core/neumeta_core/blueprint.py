@@ -10,7 +10,8 @@ from neumeta_core.architecture import Architecture
 from neumeta_core.cost import cost_of
 from neumeta_core.curve import Estimate
 from neumeta_core.header import Header
-from neumeta_core.precision import check_precision, to_half
+from neumeta_core.precision import PRECISIONS, check_precision
+from neumeta_core.precision.encoding import Encoding
 
 
 class Blueprint:
@@ -20,20 +21,19 @@ class Blueprint:
         self.header = header
         self.template = template
         self.digest = digest
-        self._templates: dict[str, onnx.ModelProto] = {}
+        self._encodings: dict[str, Encoding] = {}
 
     @property
     def architecture(self) -> Architecture:
         """Channel groups and generated parameters."""
         return self.header.architecture
 
-    def template_in(self, precision: str) -> onnx.ModelProto:
-        """The parsed template in a precision; never change it. InvalidField for a precision that is not known."""
+    def encoding_in(self, precision: str) -> Encoding:
+        """Template and stored tensors in a precision; never change them. InvalidField for a precision that is not known."""
         check_precision(precision)
-        if precision not in self._templates:
-            parsed = onnx.load_from_string(self.template)
-            self._templates[precision] = to_half(parsed) if precision == "fp16" else parsed
-        return self._templates[precision]
+        if precision not in self._encodings:
+            self._encodings[precision] = PRECISIONS[precision](onnx.load_from_string(self.template), self.architecture)
+        return self._encodings[precision]
 
     def quality(self, member: Mapping[str, int]) -> Estimate:
         """What the curve promises for a member."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from neumeta_core.configuration import uniform
 from neumeta_core.manifest import JsonObject
 from neumeta_core.manifold import Manifold
-from neumeta_core.precision import DTYPES
+from neumeta_core.precision import PRECISIONS
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -88,7 +88,7 @@ def model(manifold: Manifold) -> ModelDocument:
             "output": OutputDocument(**header.output.model_dump(mode="json")),
             "groups": [GroupDocument(**group.model_dump(mode="json")) for group in architecture.groups],
             "max_compression": architecture.max_compression,
-            "precisions": list(DTYPES),
+            "precisions": list(PRECISIONS),
             "costs": {name: CostDocument(**manifold.cost(member).as_dict()) for name, member in members.items()},
             "inr": header.inr.model_dump(mode="json"),
             "training": header.training,

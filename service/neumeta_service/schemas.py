@@ -54,8 +54,8 @@ class MaterializeRequest(Wire):
     """A width for every channel group."""
     budget: BudgetRequest | None = None
     """The largest uniform member whose cost stays within all maxima."""
-    precision: Literal["fp32", "fp16"] = "fp32"
-    """Number format of weights and arithmetic; input and output stay fp32."""
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    """Number format: fp32, fp16 or int8 kernels with fp32 arithmetic; input and output stay fp32."""
 
     @model_validator(mode="after")
     def _check_one_selector(self) -> Self:

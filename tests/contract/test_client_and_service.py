@@ -71,6 +71,17 @@ def test_the_manifest_tells_the_truth(client, manifold):
     assert tuple(manifest.labels) == manifold.header.labels
 
 
+def test_int8_is_pulled_and_runs_with_fp32_at_both_ends(client, manifold):
+    artifact = client.pull("tiny", compression=0.25, precision="int8")
+    member = manifold.configure(compression=0.25)
+    inputs = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = forward(manifold.materialize(member), inputs).numpy()
+    logits = artifact.session().run(None, {"input": inputs.numpy()})[0]
+    assert artifact.manifest.cost.bytes == manifold.cost(member, "int8").bytes < manifold.cost(member).bytes
+    assert logits.dtype == np.float32
+    assert 0 < np.abs(logits - expected).max() <= 0.03 * np.abs(expected).max()
+
+
 def test_a_second_pull_downloads_nothing(client):
     first = client.pull("tiny", compression=0.4)
     second = client.pull("tiny", compression=0.4)
@@ -102,7 +113,7 @@ def test_models_and_curve(client, manifold):
         ("tiny", {"compression": 0.9}, InvalidRequest, "compression"),
         ("tiny", {"widths": {"conv1": 5}}, InvalidRequest, "widths.conv2"),
         ("tiny", {"widths": {"conv1": 5, "conv2": 99}}, InvalidRequest, "an integer from 3 to 12"),
-        ("tiny", {"compression": 0.5, "precision": "int3"}, InvalidRequest, "precision"),
+        ("tiny", {"compression": 0.5, "precision": "int4"}, InvalidRequest, "'fp32', 'fp16' or 'int8'"),
         ("tiny", {"budget": {"bytes": 10}}, BudgetImpossible, "the smallest has"),
         ("missing", {"compression": 0.5}, ModelNotFound, "missing"),
         ("broken", {"compression": 0.5}, ModelRefused, "truncated"),

@@ -29,7 +29,7 @@ MEMBERS = [
     *((tiny, {"conv1": one, "conv2": two}) for one, two in ((8, 12), (7, 5), (3, 11), (2, 3))),
     *((patched, {"a": one, "b": two}) for one, two in ((8, 5), (6, 3), (2, 1))),
 ]
-PRECISIONS = ["fp32", "fp16"]
+PRECISIONS = ["fp32", "fp16", "int8"]
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def run(data: bytes, inputs: Tensor) -> np.ndarray[Any, Any]:
     return output
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 2e-2)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 2e-3), ("int8", 3e-2)])
 @pytest.mark.parametrize(("family", "widths"), MEMBERS)
 def test_onnxruntime_computes_what_torch_computes(
     family: ModuleType, widths: dict[str, int], precision: str, tolerance: float, manifold_of: Callable[[ModuleType], Manifold]
@@ -59,8 +59,8 @@ def test_onnxruntime_computes_what_torch_computes(
     output = run(assemble(manifold, member, weights, precision).data, inputs)
     assert output.dtype == np.float32
     assert np.abs(expected).max() > 0.1
-    assert np.abs(output - expected).max() <= tolerance
-    assert (np.abs(output - expected).max() > 1e-5) == (precision == "fp16")
+    assert np.abs(output - expected).max() <= tolerance * np.abs(expected).max()
+    assert (np.abs(output - expected).max() > 1e-5) == (precision != "fp32")
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -152,6 +152,10 @@ def broken(change: Callable[[dict[str, Tensor]], object], manifold: Manifold) ->
         (lambda weights: weights["conv1.bias"].fill_(torch.nan), "fp32", "conv1.bias has values that are not finite in fp32"),
         (lambda weights: weights["conv1.bias"].fill_(-torch.inf), "fp16", "conv1.bias has values that are not finite in fp16"),
         (lambda weights: weights["conv1.bias"].fill_(65520.0), "fp16", "conv1.bias has values that are not finite in fp16"),
+        (lambda weights: weights["conv1.weight"].fill_(torch.nan), "int8", "conv1.weight has values that are not finite in int8"),
+        (lambda weights: weights["conv1.bias"].fill_(torch.inf), "int8", "conv1.bias has values that are not finite in int8"),
+        (lambda weights: weights.pop("conv2.weight"), "int8", "no values were made for the parameter conv2.weight/int8"),
+        (lambda weights: weights.update({"conv1.weight": torch.zeros(5)}), "int8", "conv1.weight/int8: int8"),
     ],
 )
 def test_weights_that_are_missing_or_wrong_are_refused_by_name(

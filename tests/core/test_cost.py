@@ -43,7 +43,7 @@ def weights_of(manifold: Manifold, member: Configuration) -> dict[str, Tensor]:
 
 def check_bytes(manifold: Manifold, member: Configuration) -> None:
     weights = weights_of(manifold, member)
-    for precision in ("fp32", "fp16"):
+    for precision in ("fp32", "fp16", "int8"):
         made = len(assemble(manifold, member, weights, precision).data)
         assert manifold.cost(member, precision).bytes == artifact_size(manifold, member, precision) == made
 

@@ -164,10 +164,10 @@ def test_a_path_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_templates_are_parsed_once_for_every_known_precision(tiny_manifold: Manifold) -> None:
-    assert tiny_manifold.template_in("fp16") is tiny_manifold.template_in("fp16")
-    assert tiny_manifold.template_in("fp32") is not tiny_manifold.template_in("fp16")
+    assert tiny_manifold.encoding_in("fp16") is tiny_manifold.encoding_in("fp16")
+    assert tiny_manifold.encoding_in("fp32") is not tiny_manifold.encoding_in("fp16")
     with pytest.raises(InvalidField):
-        tiny_manifold.template_in("int3")
+        tiny_manifold.encoding_in("int3")
 
 
 def test_safetensors_alone_can_read_the_file(tiny_bytes: bytes) -> None:

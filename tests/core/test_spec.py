@@ -66,7 +66,7 @@ def test_a_member_has_one_spec_however_it_was_asked_for(tiny_manifold: Manifold)
     }
 
 
-@pytest.mark.parametrize("precision", ["int8", "", "FP32"])
+@pytest.mark.parametrize("precision", ["int4", "", "FP32"])
 def test_precisions_are_known_by_name(tiny_manifold: Manifold, precision: str) -> None:
-    with pytest.raises(InvalidField, match="expected one of fp32, fp16"):
+    with pytest.raises(InvalidField, match="expected one of fp32, fp16, int8"):
         Spec.of(tiny_manifold, tiny_manifold.configure(0.5), precision)

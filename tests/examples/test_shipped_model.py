@@ -55,7 +55,7 @@ def test_networks_trained_alone_are_never_more_than_0_3_points_better(manifold):
 
 
 @pytest.mark.parametrize("compression", [0.0, 0.17, 0.31, 0.55, 0.62, 0.7, 0.75])
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_onnx_keeps_the_promise_on_the_digits_that_ship(manifold, digits, compression, precision):
     images, labels = digits
     member = manifold.configure(compression=compression)
@@ -65,6 +65,12 @@ def test_onnx_keeps_the_promise_on_the_digits_that_ship(manifold, digits, compre
     logits = onnxruntime.InferenceSession(artifact.data).run(None, {spec.name: prepared})[0]
     # The curve was measured on 10,000 digits; of 1,000 a few more may be hard.
     assert (logits.argmax(axis=1) == labels).mean() >= manifold.quality(member).value - 0.006
+
+
+def test_int8_takes_about_a_quarter_of_the_bytes(manifold):
+    for compression, most in ((0.0, 0.26), (0.5, 0.28), (0.75, 0.33)):
+        member = manifold.configure(compression=compression)
+        assert 0.25 < manifold.cost(member, "int8").bytes / manifold.cost(member).bytes < most
 
 
 def test_the_card_names_this_file(manifold):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from neumeta_core.precision import PRECISIONS
 from neumeta_service.problems import PROBLEMS
 
 from tests.service.serving import in_process, tiny_app
@@ -53,6 +54,10 @@ async def test_problems_are_described_as_problems(document: dict[str, Any]) -> N
                 assert list(answer["content"]) == ["application/problem+json"]
                 described |= {(code, status) for code in re.findall("`([a-z_]+)`", answer["description"])}
     assert described <= {(code, str(int(status))) for code, (status, _) in PROBLEMS.items()}
+
+
+async def test_precisions_are_listed(document: dict[str, Any]) -> None:
+    assert document["components"]["schemas"]["MaterializeRequest"]["properties"]["precision"]["enum"] == list(PRECISIONS)
 
 
 async def test_materialize_answers_bytes_or_a_manifest(document: dict[str, Any]) -> None:

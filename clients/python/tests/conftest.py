@@ -184,7 +184,7 @@ def model(_: FakeService, __: str, ___: bytes) -> bytes:
         "digest": f"sha256:{'0' * 64}",
         "size": 123456,
         "task": "classification",
-        "precisions": ["fp32", "fp16"],
+        "precisions": ["fp32", "fp16", "int8"],
         "groups": [{"name": "conv1", "full": 32, "minimum": 8, "granularity": 1}],
         "max_compression": 0.75,
         "costs": {"full": {"params": 60000, "macs": 4000000, "bytes": 240000}, "smallest": {"params": 4000, "macs": 300000, "bytes": 17000}},

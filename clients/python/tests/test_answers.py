@@ -19,7 +19,7 @@ def test_model(client):
     assert model.groups == (ChannelGroup("conv1", 32, 8, 1),)
     assert model.costs["smallest"] == Cost(4000, 300000, 17000)
     assert model.input == Input("input", (1, 28, 28), "NCHW", 1 / 255, (0.1307,), (0.3081,))
-    assert model.precisions == ("fp32", "fp16")
+    assert model.precisions == ("fp32", "fp16", "int8")
     assert model.training == {"recipe": "lenet-mnist", "seeds": [0]}
 
 

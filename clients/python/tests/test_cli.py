@@ -51,6 +51,7 @@ def test_pull_prints_the_path(run, service):
     ("arguments", "body"),
     [
         (["--compression", "0.5", "--precision", "fp16"], {"compression": 0.5, "precision": "fp16"}),
+        (["--compression", "0.5", "--precision", "int8"], {"compression": 0.5, "precision": "int8"}),
         (["--width", "conv1=8", "--width", "conv2=16"], {"widths": {"conv1": 8, "conv2": 16}, "precision": "fp32"}),
         (["--budget", "params=9000", "--budget", "bytes=90000"], {"budget": {"params": 9000, "bytes": 90000}, "precision": "fp32"}),
     ],

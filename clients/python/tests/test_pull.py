@@ -31,7 +31,7 @@ def test_the_ref_is_the_manifest_as_it_came(client, cache):
 @pytest.mark.parametrize(
     "selector", [{"compression": 0.25}, {"compression": 0}, {"widths": {"conv1": 8}}, {"budget": {"params": 9000, "bytes": 90000}}]
 )
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_each_selector_goes_over_the_wire(client, service, selector, precision):
     client.pull("lenet-mnist", **selector, precision=precision)
     method, path, headers, body = service.requests[0]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter, Patch, Segment
 from neumeta_core.errors import TemplateError
+from neumeta_core.precision.int8 import Int8
 from neumeta_core.template import fill
 from neumeta_trainer.export.patches import Export, find_patches
 from neumeta_trainer.export.template import make_template
@@ -36,6 +37,16 @@ def odd_widths(architecture: Architecture) -> dict[str, int]:
     return {name: odd[number % len(odd)] for number, (name, odd) in enumerate(choices.items())}
 
 
+def int8_model(template: onnx.ModelProto, architecture: Architecture, widths: dict[str, int], values: dict[str, Tensor]) -> onnx.ModelProto:
+    encoding = Int8(template, architecture)
+    arrays = encoding.encode({name: values[name] for name in architecture.by_name})
+    model = fill(encoding.template, encoding.architecture, widths, arrays)
+    onnx.checker.check_model(model, full_check=True)
+    kernels = [tensor for tensor in model.graph.initializer if tensor.data_type == TensorProto.INT8]
+    assert len(kernels) == sum(parameter.in_dim is not None for parameter in architecture.parameters) > 0
+    return model
+
+
 def through_the_whole_path(kind: type[nn.Module]) -> tuple[Architecture, onnx.ModelProto]:
     """Fusion, channel groups, smooth order, template, ONNX at odd widths; the network before all that is the reference at full width."""
     original, example = zoo.build(kind), zoo.example_of(kind)
@@ -53,6 +64,8 @@ def through_the_whole_path(kind: type[nn.Module]) -> tuple[Architecture, onnx.Mo
         with torch.no_grad():
             expected = member(inputs).numpy()
         assert np.abs(run_onnx(model, inputs) - expected).max() <= 1e-4 * np.abs(expected).max()
+        in_int8 = int8_model(template, architecture, widths, values)
+        assert 0 < np.abs(run_onnx(in_int8, inputs) - expected).max() <= 0.03 * np.abs(expected).max()
     with torch.no_grad():
         expected = original(inputs).numpy()
     assert np.abs(run_onnx(model, inputs) - expected).max() <= 1e-4 * np.abs(expected).max()

@@ -34,7 +34,7 @@ def member_network(manifold: Manifold, recipe: Recipe, member: Configuration) ->
     """
     architecture = manifold.architecture
     fused = fuse_batch_norm(recipe.network(), torch.zeros(2, *manifold.header.input.shape))
-    stored = {initializer.name: initializer for initializer in manifold.template_in("fp32").graph.initializer}
+    stored = {initializer.name: initializer for initializer in manifold.encoding_in("fp32").template.graph.initializer}
     missing = sorted((architecture.by_name.keys() - fused.state_dict().keys()) | (fused.state_dict().keys() - stored.keys()))
     if missing:
         raise AnalysisRefused(f"the manifold {manifold.header.name} was made of another network than the recipe's: {missing[0]} is in one alone.")

@@ -88,7 +88,7 @@ class Client:
         """A network of the wanted size as a verified ONNX file, from the cache folder if it is there.
 
         Exactly one of ``compression`` (0 is the full network), ``widths`` (channel group -> width, for every group) and
-        ``budget`` (maxima of ``params``, ``macs``, ``bytes``); ``precision`` is ``fp32`` or ``fp16``.
+        ``budget`` (maxima of ``params``, ``macs``, ``bytes``); ``precision`` is ``fp32``, ``fp16`` or ``int8``.
         """
         return self._run(_flows.pull(name, Selection(compression, widths, budget, precision), self._cache))
 

@@ -50,7 +50,7 @@ def pull(
     budget: Annotated[
         Optional[list[str]], typer.Option(metavar="KIND=N", help="At most N of params, macs or bytes: the largest network that fits. Repeatable.")
     ] = None,
-    precision: Annotated[str, typer.Option(metavar="fp32|fp16", help="Number format of weights and arithmetic.")] = "fp32",
+    precision: Annotated[str, typer.Option(metavar="fp32|fp16|int8", help="Number format of the weights.")] = "fp32",
     output: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Copy the network to this file, or into this folder.")] = None,
     url: Url = None,
     as_json: AsJson = False,

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 from neumeta_core.errors import AssemblyError
-from neumeta_core.precision import to_half
+from neumeta_core.precision.fp16 import to_half
 from onnx import TensorProto, helper, numpy_helper
 
 Array = np.ndarray[Any, Any]

@@ -1,24 +1,31 @@
-"""Number formats of an artifact, as transformations of the template."""
+"""fp16: weights and arithmetic in half precision, with a Cast at each end."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
+from torch import Tensor
 
-from neumeta_core.errors import AssemblyError, InvalidField
+from neumeta_core.architecture import Architecture
+from neumeta_core.errors import AssemblyError
+from neumeta_core.precision.encoding import Array, Encoding, finite
 
 FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
-DTYPES: dict[str, np.dtype[np.floating[Any]]] = {"fp32": np.dtype(np.float32), "fp16": np.dtype(np.float16)}
 # Inputs that stay fp32 in every opset, by operator.
 _FP32_INPUTS = {"Resize": (1, 2), "Upsample": (1,)}
 
 
-def check_precision(precision: str) -> None:
-    """InvalidField for a precision that is not known."""
-    if precision not in DTYPES:
-        raise InvalidField("precision", precision, f"one of {', '.join(DTYPES)}")
+class Fp16(Encoding):
+    """Weights, constants and arithmetic in fp16."""
+
+    def __init__(self, template: onnx.ModelProto, architecture: Architecture) -> None:
+        super().__init__(to_half(template), architecture)
+
+    def encode(self, weights: Mapping[str, Tensor]) -> dict[str, Array]:
+        """See ``Encoding.encode``."""
+        return {name: finite(name, values, np.float16, "fp16") for name, values in weights.items()}
 
 
 def to_half(template: onnx.ModelProto) -> onnx.ModelProto:
