@@ -112,6 +112,18 @@ def tiny_manifold(settings: InrSettings | None = None, *, name: str = "tiny", ve
     )
 
 
+def with_quality_in(manifold: Manifold, **differences: float) -> Manifold:
+    """The same manifold with other precisions measured at every point of its curve: its fp32 quality plus the difference."""
+    curve = manifold.header.curve
+    assert curve is not None
+    points = tuple(
+        point.model_copy(update={"quality_in": {name: round(point.quality + change, 6) for name, change in differences.items()}})
+        for point in curve.points
+    )
+    header = manifold.header.model_copy(update={"curve": curve.model_copy(update={"points": points})})
+    return Manifold(header, manifold.inr, manifold.template, manifold.canary, digest=manifold.digest, size=manifold.size)
+
+
 def save_tiny(models: Path, **arguments: Any) -> Path:
     """Write a tiny manifold as ``models/NAME/VERSION/manifold.safetensors``."""
     manifold = tiny_manifold(**arguments)

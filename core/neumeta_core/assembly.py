@@ -64,7 +64,7 @@ def _field(length: int) -> int:
 def _describe(model: onnx.ModelProto, blueprint: Blueprint, configuration: Configuration, precision: str) -> None:
     """Set producer and metadata; nothing here depends on time or machine."""
     header = blueprint.header
-    cost, quality = cost_of(blueprint.architecture, configuration, 0), blueprint.quality(configuration)
+    cost, quality = cost_of(blueprint.architecture, configuration, 0), blueprint.quality(configuration, precision)
     model.producer_name, model.producer_version = "neumeta", BUILDER_VERSION
     model.domain, model.model_version = "neumeta", header.version
     facts = {
@@ -75,7 +75,8 @@ def _describe(model: onnx.ModelProto, blueprint: Blueprint, configuration: Confi
         "precision": precision,
         "params": str(cost.params),
         "macs": str(cost.macs),
-        "quality": quality.model_dump_json(),
+        # Without its precision when that is fp32: artifacts that were made before stay the same bytes.
+        "quality": quality.model_dump_json(exclude_defaults=True),
         "input": header.input.model_dump_json(),
         "labels": json.dumps(header.labels),
     }

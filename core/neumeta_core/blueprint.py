@@ -35,8 +35,8 @@ class Blueprint:
             self._encodings[precision] = PRECISIONS[precision](onnx.load_from_string(self.template), self.architecture)
         return self._encodings[precision]
 
-    def quality(self, member: Mapping[str, int]) -> Estimate:
-        """What the curve promises for a member."""
+    def quality(self, member: Mapping[str, int], precision: str = "fp32") -> Estimate:
+        """What the curve promises for a member in a precision."""
         if self.header.curve is None:
             return Estimate(metric=None, value=None, kind="extrapolated")
-        return self.header.curve.at(member, cost_of(self.architecture, member, 0).macs)
+        return self.header.curve.at(member, cost_of(self.architecture, member, 0).macs, precision)

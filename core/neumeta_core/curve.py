@@ -8,6 +8,10 @@ from pydantic import Field
 
 from neumeta_core.architecture import Record, Total, Widths
 
+Kind = Literal["measured", "interpolated", "extrapolated"]
+REFERENCE = "fp32"
+"""The precision in which every point was measured."""
+
 
 class CurvePoint(Record):
     """Quality of one member, measured on the curve's split."""
@@ -18,16 +22,27 @@ class CurvePoint(Record):
     params: Total
     macs: Total
     quality: float
+    """Of the fp32 network."""
+    quality_in: dict[str, float] = Field(default_factory=dict)
+    """Of the artifacts in other precisions that were measured, by precision."""
     held_out: bool = False
     """True when no training step saw any of this point's widths."""
 
+    def quality_of(self, precision: str) -> float:
+        """Quality in a precision that was measured; KeyError for another one."""
+        return self.quality if precision == REFERENCE else self.quality_in[precision]
+
 
 class Estimate(Record):
-    """What the curve promises for a configuration; the value is None without a measurement."""
+    """What the curve promises for a configuration; the value is None without a measurement.
+
+    ``precision`` is that of the measurements behind the value: fp32 when the one that was asked for was not measured.
+    """
 
     metric: str | None
     value: float | None
-    kind: Literal["measured", "interpolated", "extrapolated"]
+    kind: Kind
+    precision: str = REFERENCE
 
 
 class Curve(Record):
@@ -39,19 +54,27 @@ class Curve(Record):
     samples: int = Field(gt=0)
     points: tuple[CurvePoint, ...] = Field(min_length=1)
 
-    def at(self, widths: Widths, macs: int) -> Estimate:
+    def at(self, widths: Widths, macs: int, precision: str = REFERENCE) -> Estimate:
         """The measured value when this very configuration was measured, else linear in multiply-adds between the nearest points.
 
-        Outside the measured range the nearest point's value, marked ``extrapolated``.
+        Outside the measured range the nearest point's value, marked ``extrapolated``. Of a precision in which not all points were
+        measured, the same in fp32: the estimate says so.
         """
+        if not all(precision in point.quality_in for point in self.points):
+            precision = REFERENCE
+        value, kind = self._value(widths, macs, precision)
+        return Estimate(metric=self.metric, value=value, kind=kind, precision=precision)
+
+    def _value(self, widths: Widths, macs: int, precision: str) -> tuple[float, Kind]:
         for point in self.points:
             if point.widths == dict(widths):
-                return Estimate(metric=self.metric, value=point.quality, kind="measured")
+                return point.quality_of(precision), "measured"
         ordered = sorted(self.points, key=lambda point: point.macs)
         if macs <= ordered[0].macs or macs >= ordered[-1].macs:
             nearest = ordered[0] if macs <= ordered[0].macs else ordered[-1]
-            return Estimate(metric=self.metric, value=nearest.quality, kind="extrapolated")
+            return nearest.quality_of(precision), "extrapolated"
         upper = next(index for index, point in enumerate(ordered) if point.macs >= macs)
         low, high = ordered[upper - 1], ordered[upper]
         share = (macs - low.macs) / max(high.macs - low.macs, 1)
-        return Estimate(metric=self.metric, value=round(low.quality + share * (high.quality - low.quality), 6), kind="interpolated")
+        smaller, larger = low.quality_of(precision), high.quality_of(precision)
+        return round(smaller + share * (larger - smaller), 6), "interpolated"

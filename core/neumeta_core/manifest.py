@@ -24,7 +24,7 @@ def manifest_of(blueprint: Blueprint, spec: Spec, digest: str, size: int) -> Jso
         "spec_digest": spec.digest,
         "compression": {"requested": None, "effective": effective},
         "cost": cost_of(blueprint.architecture, spec.widths, size).as_dict(),
-        "quality": blueprint.quality(spec.widths).model_dump(),
+        "quality": blueprint.quality(spec.widths, spec.precision).model_dump(),
         "input": header.input.model_dump(mode="json"),
         "output": header.output.model_dump(mode="json"),
         "labels": list(header.labels),

@@ -101,6 +101,8 @@ class QualityDocument(Wire):
     metric: str | None
     value: float | None
     kind: Literal["measured", "interpolated", "extrapolated"]
+    precision: str
+    """Of the measurements behind the value: `fp32` when the one that was asked for was not measured."""
 
 
 class InputDocument(Wire):
@@ -203,6 +205,9 @@ class CurvePointDocument(Wire):
     params: int
     macs: int
     quality: float
+    """In fp32."""
+    quality_in: dict[str, float]
+    """In other precisions that were measured."""
     held_out: bool
     """True when training never saw a width of this ratio."""
 

@@ -66,7 +66,7 @@ def test_the_manifest_tells_the_truth(client, manifold):
     assert (manifest.cost.params, manifest.cost.macs, manifest.cost.bytes) == (cost.params, cost.macs, cost.bytes)
     assert manifest.size == len(data) == cost.bytes
     assert manifest.compression.requested == 0.5
-    assert (manifest.quality.value, manifest.quality.kind) == (0.8, "measured")
+    assert (manifest.quality.value, manifest.quality.kind, manifest.quality.precision) == (0.8, "measured", "fp32")
     assert manifest.spec.manifold == manifold.digest
     assert tuple(manifest.labels) == manifold.header.labels
 

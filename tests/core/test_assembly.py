@@ -76,6 +76,15 @@ def test_artifacts_pass_the_full_check_and_are_one_file(
     assert all(initializer.raw_data and not initializer.external_data for initializer in model.graph.initializer)
 
 
+def test_a_device_reads_the_quality_of_the_precision_that_it_has(tiny_manifold: Manifold) -> None:
+    manifold = tiny.with_quality_in(tiny_manifold, int8=-0.01)
+    member = manifold.configure(0.5)
+    session = onnxruntime.InferenceSession(made(manifold, member, "int8").data)
+    quality = json.loads(session.get_modelmeta().custom_metadata_map["neumeta.quality"])
+    assert quality == {"metric": "accuracy", "value": 0.79, "kind": "measured", "precision": "int8"}
+    assert made(manifold, member, "fp16") == made(tiny_manifold, member, "fp16")
+
+
 def test_frozen_weights_follow_the_precision_and_scales_do_not(patched_manifold: Manifold) -> None:
     model = onnx.load_from_string(made(patched_manifold, patched_manifold.configure(0.5), "fp16").data)
     types = {initializer.name: initializer.data_type for initializer in model.graph.initializer}

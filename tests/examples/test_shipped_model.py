@@ -73,6 +73,11 @@ def test_int8_takes_about_a_quarter_of_the_bytes(manifold):
         assert 0.25 < manifold.cost(member, "int8").bytes / manifold.cost(member).bytes < most
 
 
+def test_nothing_is_measured_in_the_other_precisions_and_the_promise_says_so(manifold):
+    estimate = manifold.quality(manifold.configure(compression=0.5), "int8")
+    assert (estimate.kind, estimate.precision) == ("measured", "fp32")
+
+
 def test_the_card_names_this_file(manifold):
     card = (FOLDER / "README.md").read_text()
     assert manifold.digest in card

@@ -160,7 +160,7 @@ def manifest(service: FakeService, path: str, body: bytes) -> bytes:
         "spec_digest": spec_digest,
         "compression": {"requested": wanted.get("compression"), "effective": 0.5},
         "cost": {"params": 17000, "macs": 1900000, "bytes": len(data)},
-        "quality": {"metric": "accuracy", "value": 0.991, "kind": "measured"},
+        "quality": {"metric": "accuracy", "value": 0.991, "kind": "measured", "precision": "fp32"},
         "input": INPUT,
         "output": {"name": "logits"},
         "labels": [str(label) for label in range(10)],
@@ -200,7 +200,15 @@ def model(_: FakeService, __: str, ___: bytes) -> bytes:
 
 def curve(_: FakeService, __: str, ___: bytes) -> bytes:
     full = {"compression": 0, "widths": {"conv1": 32}, "params": 60000, "macs": 4000000, "quality": 0.99, "held_out": False}
-    half = {"compression": 0.5, "widths": {"conv1": 16}, "params": 17000, "macs": 1900000, "quality": 0.985, "held_out": True}
+    half = {
+        "compression": 0.5,
+        "widths": {"conv1": 16},
+        "params": 17000,
+        "macs": 1900000,
+        "quality": 0.985,
+        "quality_in": {"int8": 0.98},
+        "held_out": True,
+    }
     return json.dumps({"model": MODEL, "version": 1, "metric": "accuracy", "split": "test", "samples": 10000, "points": [full, half]}).encode()
 
 

@@ -26,7 +26,8 @@ def test_model(client):
 def test_curve(client):
     curve = client.curve("lenet-mnist")
     assert (curve.model, curve.metric, curve.split, curve.samples) == ("lenet-mnist", "accuracy", "test", 10000)
-    assert curve.points[1] == CurvePoint(0.5, {"conv1": 16}, 17000, 1900000, 0.985, held_out=True)
+    assert curve.points[1] == CurvePoint(0.5, {"conv1": 16}, 17000, 1900000, 0.985, held_out=True, quality_in={"int8": 0.98})
+    assert curve.points[0].quality_in == {}
 
 
 def test_a_model_without_a_curve(client, service):
@@ -44,6 +45,11 @@ def test_manifest(client):
     assert manifest.output.name == "logits"
     with pytest.raises(AttributeError):
         manifest.digest = "other"
+
+
+def test_a_service_that_measures_fp32_alone_need_not_say_so(client, service):
+    service.manifest_changes = {"quality": {"metric": "accuracy", "value": 0.991, "kind": "measured"}}
+    assert client.manifest("lenet-mnist", compression=0.5, precision="int8").quality.precision == "fp32"
 
 
 def test_what_may_be_missing(client, service):

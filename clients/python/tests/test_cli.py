@@ -47,6 +47,11 @@ def test_pull_prints_the_path(run, service):
     assert "from the cache" in run("pull", "lenet-mnist", "--compression", "0.5")[2]
 
 
+def test_pull_says_which_precision_was_measured(run):
+    assert "accuracy 0.991 (measured);" in run("pull", "lenet-mnist", "--compression", "0.5")[2]
+    assert "accuracy 0.991 (measured in fp32);" in run("pull", "lenet-mnist", "--compression", "0.5", "--precision", "int8")[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "body"),
     [
@@ -80,7 +85,7 @@ def test_models(run):
 def test_curve(run):
     code, out, _ = run("curve", "lenet-mnist")
     assert code == 0
-    assert [word for word in ("compression", "accuracy", "0.500", "60,000", "held out") if word not in out] == []
+    assert [word for word in ("compression", "accuracy", "0.500", "0.9850", "0.9800", "60,000", "held out") if word not in out] == []
     assert json.loads(run("curve", "lenet-mnist", "--json")[1])["points"][1]["compression"] == 0.5
 
 

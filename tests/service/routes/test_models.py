@@ -11,7 +11,7 @@ from neumeta_core.manifold import Manifold
 from neumeta_service.schemas import ManifestDocument
 
 from tests.service.serving import JSON, POST, in_process, tier, tiny_app
-from tests.tiny import save_tiny, tiny_manifold
+from tests.tiny import save_tiny, tiny_manifold, with_quality_in
 
 pytestmark = pytest.mark.anyio
 
@@ -116,6 +116,24 @@ async def test_the_curve(client: httpx.AsyncClient, manifold: Manifold) -> None:
     curve = (await client.get((await client.get("/v1/models/tiny")).json()["curve_url"])).json()
     assert manifold.header.curve is not None
     assert curve == {"model": "tiny", "version": 1} | manifold.header.curve.model_dump(mode="json")
+
+
+async def test_what_was_measured_in_a_precision_is_what_its_members_are_promised(tmp_path: Path) -> None:
+    with_quality_in(tiny_manifold(), int8=-0.01).save(tmp_path / "tiny" / "1" / "manifold.safetensors")
+    async with in_process(tiny_app(tmp_path)) as client:
+        points = (await client.get("/v1/models/tiny/curve")).json()["points"]
+        assert [(point["quality"], point["quality_in"]) for point in points] == [(0.9, {"int8": 0.89}), (0.8, {"int8": 0.79}), (0.7, {"int8": 0.69})]
+        for precision, value, measured_in in (("fp32", 0.8, "fp32"), ("fp16", 0.8, "fp32"), ("int8", 0.79, "int8")):
+            manifest = (await client.post(POST, json={"compression": 0.5, "precision": precision}, headers=JSON)).json()
+            assert manifest["quality"] == {"metric": "accuracy", "value": value, "kind": "measured", "precision": measured_in}
+
+
+async def test_a_budget_of_bytes_buys_more_channels_in_int8(client: httpx.AsyncClient) -> None:
+    wishes = [{"budget": {"bytes": 2500}, "precision": precision} for precision in ("fp32", "int8")]
+    fp32, int8 = [(await client.post(POST, json=wish, headers=JSON)).json() for wish in wishes]
+    assert max(fp32["size"], int8["size"]) <= 2500
+    assert int8["cost"]["params"] > fp32["cost"]["params"]
+    assert (await client.post(POST, json=wishes[1])).headers["etag"] == f'"{int8["digest"]}"'
 
 
 async def test_a_manifold_without_a_curve(tmp_path: Path) -> None:

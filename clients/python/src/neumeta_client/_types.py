@@ -35,11 +35,15 @@ class Compression:
 
 @dataclass(frozen=True)
 class Quality:
-    """Expected quality; ``value`` is None when the model carries no curve, ``kind`` is measured, interpolated or extrapolated."""
+    """Expected quality; ``value`` is None when the model carries no curve, ``kind`` is measured, interpolated or extrapolated.
+
+    ``precision`` is that of the measurements behind the value; when it is not the artifact's own, that one was not measured.
+    """
 
     metric: Optional[str]
     value: Optional[float]
     kind: str
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,10 @@ class Model:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Measured quality of one uniform member; ``held_out`` when training never saw a width of its ratio."""
+    """Measured quality of one uniform member; ``held_out`` when training never saw a width of its ratio.
+
+    ``quality`` is that of fp32, ``quality_in`` has other precisions that were measured.
+    """
 
     compression: float
     widths: Mapping[str, int]
@@ -162,6 +169,7 @@ class CurvePoint:
     macs: int
     quality: float
     held_out: bool = False
+    quality_in: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 # No postponed annotations here: on Python 3.9 typer does not find its options in them.
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -109,8 +109,10 @@ def curve(name: Name, url: Url = None, as_json: AsJson = False) -> None:
         if as_json:
             _print_json(asdict(found))
         else:
-            headings = ["compression", "parameters", "MACs", one_line(found.metric or "quality"), "trained"]
-            _print_table(headings, [_point_row(point) for point in found.points], numeric=(0, 1, 2, 3))
+            metric, precisions = one_line(found.metric or "quality"), sorted({name for point in found.points for name in point.quality_in})
+            headings = ["compression", "parameters", "MACs", metric, *(f"{metric} in {one_line(name)}" for name in precisions), "trained"]
+            rows = [_point_row(point, precisions) for point in found.points]
+            _print_table(headings, rows, numeric=range(len(headings) - 1))
 
 
 @contextmanager
@@ -154,7 +156,8 @@ def _quality(manifest: Manifest) -> str:
     quality = manifest.quality
     if quality.value is None:
         return "quality unknown"
-    return one_line(f"{quality.metric or 'quality'} {quality.value:.4g} ({quality.kind})")
+    foreign = "" if quality.precision == manifest.spec.precision else f" in {quality.precision}"
+    return one_line(f"{quality.metric or 'quality'} {quality.value:.4g} ({quality.kind}{foreign})")
 
 
 def _model_row(model: ModelSummary) -> tuple[str, ...]:
@@ -162,16 +165,17 @@ def _model_row(model: ModelSummary) -> tuple[str, ...]:
     return (model.name, str(model.version), model.state, model.task or "", limit, model.reason or "")
 
 
-def _point_row(point: CurvePoint) -> tuple[str, ...]:
+def _point_row(point: CurvePoint, precisions: Sequence[str]) -> tuple[str, ...]:
     trained = "held out" if point.held_out else "yes"
-    return (f"{point.compression:.3f}", f"{point.params:,}", f"{point.macs:,}", f"{point.quality:.4f}", trained)
+    others = (f"{point.quality_in[name]:.4f}" if name in point.quality_in else "" for name in precisions)
+    return (f"{point.compression:.3f}", f"{point.params:,}", f"{point.macs:,}", f"{point.quality:.4f}", *others, trained)
 
 
 def _print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
-def _print_table(headings: list[str], rows: Sequence[tuple[str, ...]], *, numeric: tuple[int, ...]) -> None:
+def _print_table(headings: list[str], rows: Sequence[tuple[str, ...]], *, numeric: Collection[int]) -> None:
     table = Table()
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="right" if index in numeric else "left")
