@@ -43,9 +43,9 @@ def trained(splits, tmp_path_factory) -> tuple[Result, Path]:
     return result, out
 
 
-def onnx_accuracy(manifold: Manifold, compression: float, splits: Splits) -> float:
+def onnx_accuracy(manifold: Manifold, compression: float, splits: Splits, precision: str = "fp32") -> float:
     member = manifold.configure(compression=compression)
-    artifact = assemble(manifold, member, manifold.materialize(member))
+    artifact = assemble(manifold, member, manifold.materialize(member), precision)
     inputs = splits.prepare(splits.test.images).contiguous().numpy()
     logits = onnxruntime.InferenceSession(artifact.data).run(None, {"input": inputs})[0]
     return float((logits.argmax(axis=1) == splits.test.labels.numpy()).mean())
@@ -58,6 +58,16 @@ def test_every_size_works_and_the_curve_promises_what_onnx_measures(trained, spl
         measured = onnx_accuracy(manifold, point.compression, splits)
         assert point.quality > 0.93, point
         assert measured == pytest.approx(point.quality, abs=1.5 / 360)
+
+
+def test_artifacts_of_every_precision_are_measured_and_promised(trained, splits):
+    manifold = trained[0].manifold
+    for point in manifold.header.curve.points:
+        assert point.quality_in == {precision: onnx_accuracy(manifold, point.compression, splits, precision) for precision in ("fp16", "int8")}
+        assert min(point.quality_in.values()) > 0.93, point
+        for precision, quality in point.quality_in.items():
+            promised = manifold.quality(point.widths, precision)
+            assert (promised.value, promised.kind, promised.precision) == (quality, "measured", precision)
 
 
 def test_the_file_says_how_it_was_made(trained):

@@ -20,7 +20,8 @@ from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import NetworkStage, Recipe, TuneStage
 from neumeta_trainer.data import Batches, ImageSet, Splits
 from neumeta_trainer.errors import RecipeRefused
-from neumeta_trainer.export.manifold import export_manifold
+from neumeta_trainer.export.manifold import make_manifold, write_manifold
+from neumeta_trainer.results.artifacts import with_all_precisions
 from neumeta_trainer.results.evaluate import accuracy, measure_beyond, measure_curve, measure_members
 from neumeta_trainer.results.report import Result
 from neumeta_trainer.structure.channel_groups import Analysis, find_architecture
@@ -92,11 +93,11 @@ def run(
     inr = _train_inr(recipe, family, fused, sampler, batches, workspace)
 
     curve = measure_curve(inr, fused, sampler, recipe.curve, measured, splits, split, recipe.sampling)
-    manifold = export_manifold(recipe, splits, inr, fused, architecture, curve, example, measured, out, images=len(train))
+    manifold = make_manifold(recipe, splits, inr, fused, architecture, curve, example, measured, images=len(train))
     calibrated_slices = {c: accuracy(family.member(uniform(found.architecture, c)), measured, splits) for c in recipe.curve}
     unequal = sampler.independent(recipe.unequal)
     return Result(
-        manifold,
+        write_manifold(with_all_precisions(manifold, measured, splits), out),
         calibrated_slices,
         tuple(found.notes),
         unequal=measure_members(inr, fused, sampler, unequal, measured, splits, recipe.sampling),

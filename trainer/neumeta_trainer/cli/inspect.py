@@ -30,8 +30,10 @@ def show(manifold: Manifold) -> None:
     if header.curve is None:
         return
     title = f"{header.curve.samples:,} {header.curve.split} images; * widths never trained"
-    table = Table("compression", "parameters", "MACs", header.curve.metric, title=title)
+    precisions = list(dict.fromkeys(name for point in header.curve.points for name in point.quality_in))
+    table = Table("compression", "parameters", "MACs", header.curve.metric, *precisions, title=title)
     for point in header.curve.points:
         mark = " *" if point.held_out else ""
-        table.add_row(f"{point.compression:.2f}{mark}", f"{point.params:,}", f"{point.macs:,}", f"{100 * point.quality:.2f} %")
+        others = (f"{100 * point.quality_in[name]:.2f} %" if name in point.quality_in else "" for name in precisions)
+        table.add_row(f"{point.compression:.2f}{mark}", f"{point.params:,}", f"{point.macs:,}", f"{100 * point.quality:.2f} %", *others)
     out_console.print(table)

@@ -23,7 +23,7 @@ from neumeta_trainer.export.template import make_template
 FILE_NAME = "manifold.safetensors"
 
 
-def export_manifold(
+def make_manifold(
     recipe: Recipe,
     splits: Splits,
     inr: INR,
@@ -32,11 +32,10 @@ def export_manifold(
     curve: Curve,
     example: Tensor,
     canaries: ImageSet,
-    out: Path,
     *,
     images: int,
 ) -> Manifold:
-    """Make and prove the template of the fused network, write ``out/manifold.safetensors`` and read it back."""
+    """Make and prove the template of the fused network: the manifold, not yet written."""
     input_spec = InputSpec(shape=tuple(example.shape[1:]), scale=splits.scale, mean=splits.mean, std=splits.std)
     template, patches = make_template(fused, architecture, example, input_name=input_spec.name)
     header = Header(
@@ -52,8 +51,13 @@ def export_manifold(
         training=provenance(recipe, type(fused).__qualname__, splits, images),
     )
     few = canaries.take(torch.arange(recipe.canaries))
+    return Manifold(header, inr, template, Canary(few.images, few.labels))
+
+
+def write_manifold(manifold: Manifold, out: Path) -> Manifold:
+    """Write ``out/manifold.safetensors`` and read it back."""
     path = out / FILE_NAME
-    Manifold(header, inr, template, Canary(few.images, few.labels)).save(path)
+    manifold.save(path)
     return Manifold.load(path)
 
 
