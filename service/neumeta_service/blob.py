@@ -4,38 +4,74 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from neumeta_service.cache import Entry
 from neumeta_service.errors import RangeNotSatisfiable
 
 MEDIA_TYPE = "application/octet-stream"
+PIECE_BYTES = 256 * 1024
+"""Most of a body that waits at once for a client that reads slowly."""
 _IMMUTABLE = "public, max-age=31536000, immutable, no-transform"
+_CONDITIONS = {b"if-none-match", b"if-range", b"range"}
 _ENTITY_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _RANGE = re.compile("([0-9]*)-([0-9]*)")
 
+Header = tuple[bytes, bytes]
 
-def whole_response(entry: Entry) -> Response:
+
+class BlobResponse(Response):
+    """Bytes as they are, with headers that were encoded before: neither is copied.
+
+    A long body goes out in views of ``PIECE_BYTES``. The server takes the next one when the client has read most of the last, so a slow
+    client holds one piece in the server's buffer instead of all the rest.
+    """
+
+    def __init__(self, headers: Sequence[Header], data: bytes | memoryview = b"", status: int = 200) -> None:
+        # Starlette's own constructor would encode all headers again.
+        self.status_code = status
+        self.background = None
+        self.body = data
+        self.raw_headers = [*headers]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Send it (ASGI)."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if len(self.body) <= PIECE_BYTES:
+            await send({"type": "http.response.body", "body": self.body})
+            return
+        view = memoryview(self.body)
+        for start in range(0, len(view), PIECE_BYTES):
+            stop = start + PIECE_BYTES
+            await send({"type": "http.response.body", "body": view[start:stop], "more_body": stop < len(view)})
+
+
+def whole_response(entry: Entry) -> BlobResponse:
     """All bytes, as the answer to a POST."""
-    return Response(entry.data, media_type=MEDIA_TYPE, headers=_headers(entry) | {"cache-control": "no-cache, no-transform"})
+    return BlobResponse(_headers(entry).post, entry.data)
 
 
-def blob_response(entry: Entry, request: Request) -> Response:
+def blob_response(entry: Entry, request: Request) -> BlobResponse:
     """The answer to a GET or HEAD of the artifact itself; raises RangeNotSatisfiable."""
-    size, asked = len(entry.data), request.headers
-    headers = _headers(entry) | {"cache-control": _IMMUTABLE, "accept-ranges": "bytes"}
-    if _is_known(asked, entry):
-        return Response(status_code=304, headers={name: headers[name] for name in ("etag", "cache-control")})
+    headers, conditions = _headers(entry), _conditions(request)
+    if _is_known(conditions.get(b"if-none-match", ""), entry):
+        return BlobResponse(headers.not_modified, status=304)
     if request.method == "HEAD":
-        return Response(headers=headers | {"content-length": str(size)}, media_type=MEDIA_TYPE)
-    part = _part(asked, entry)
+        return BlobResponse(headers.whole)
+    part = _part(conditions, entry)
     if part is None:
-        return Response(entry.data, media_type=MEDIA_TYPE, headers=headers)
-    content = memoryview(entry.data)[part.start : part.stop]
-    return Response(content, 206, headers | {"content-range": f"bytes {part.start}-{part.stop - 1}/{size}"}, MEDIA_TYPE)
+        return BlobResponse(headers.whole, entry.data)
+    lengths = [
+        (b"content-length", b"%d" % len(part)),
+        (b"content-range", b"bytes %d-%d/%d" % (part.start, part.stop - 1, len(entry.data))),
+    ]
+    return BlobResponse([*headers.part, *lengths], memoryview(entry.data)[part.start : part.stop], 206)
 
 
 def parse_range(text: str, size: int) -> range | None:
@@ -67,27 +103,61 @@ def _number(digits: str) -> int | None:
     return min(int(digits.lstrip("0")[:19] or "0"), 10**18) if digits else None
 
 
-def _part(asked: Headers, entry: Entry) -> range | None:
-    text = ", ".join(asked.getlist("range"))
-    if not text or asked.get("if-range", _etag(entry)) != _etag(entry):
+def _conditions(request: Request) -> dict[bytes, str]:
+    """The fields that decide how much is sent, by name; several of one name are one list (RFC 9110 section 5.3)."""
+    found: dict[bytes, str] = {}
+    for name, value in request.scope["headers"]:
+        if name in _CONDITIONS:
+            text = value.decode("latin-1")
+            found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
+
+
+def _part(conditions: dict[bytes, str], entry: Entry) -> range | None:
+    text = conditions.get(b"range")
+    if not text or conditions.get(b"if-range", _etag(entry)) != _etag(entry):
         return None
     return parse_range(text, len(entry.data))
 
 
-def _is_known(asked: Headers, entry: Entry) -> bool:
-    """Whether ``If-None-Match`` names this artifact; weak comparison (RFC 9110 section 13.1.2)."""
-    known = ", ".join(asked.getlist("if-none-match"))
-    return known.strip() == "*" or _etag(entry) in _ENTITY_TAG.findall(known)
+def _is_known(known: str, entry: Entry) -> bool:
+    """Whether an ``If-None-Match`` names this artifact; weak comparison (RFC 9110 section 13.1.2)."""
+    return bool(known) and (known.strip() == "*" or _etag(entry) in _ENTITY_TAG.findall(known))
 
 
 def _etag(entry: Entry) -> str:
     return f'"{entry.digest}"'
 
 
-def _headers(entry: Entry) -> dict[str, str]:
-    sha256 = base64.b64encode(bytes.fromhex(entry.digest.removeprefix("sha256:"))).decode()
-    return {
-        "etag": _etag(entry),
-        "repr-digest": f"sha-256=:{sha256}:",
-        "content-disposition": f'attachment; filename="{entry.filename}"',
-    }
+class _Headers(NamedTuple):
+    """What the responses with one artifact have in common, encoded."""
+
+    post: tuple[Header, ...]
+    whole: tuple[Header, ...]
+    part: tuple[Header, ...]
+    not_modified: tuple[Header, ...]
+
+
+def _headers(entry: Entry) -> _Headers:
+    return _encoded(entry.digest, entry.filename, len(entry.data))
+
+
+@lru_cache(maxsize=4096)
+def _encoded(digest: str, filename: str, size: int) -> _Headers:
+    sha256 = base64.b64encode(bytes.fromhex(digest.removeprefix("sha256:")))
+    etag = (b"etag", f'"{digest}"'.encode())
+    described = (
+        etag,
+        (b"repr-digest", b"sha-256=:%b:" % sha256),
+        (b"content-disposition", f'attachment; filename="{filename}"'.encode()),
+        (b"content-type", MEDIA_TYPE.encode()),
+    )
+    length = (b"content-length", b"%d" % size)
+    immutable = (b"cache-control", _IMMUTABLE.encode())
+    posted = (
+        (b"cache-control", b"no-cache, no-transform"),
+        (b"content-location", f"/v1/artifacts/{digest}".encode()),
+        (b"vary", b"Accept"),
+    )
+    part = (*described, immutable, (b"accept-ranges", b"bytes"))
+    return _Headers((*described, length, *posted), (*part, length), part, (etag, immutable))

@@ -6,16 +6,18 @@ spec -> caches, fastest first -> one build per key in flight -> the device's wor
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from cachetools import LRUCache
 from neumeta_core.assembly import assemble
 from neumeta_core.budget import Budget
 from neumeta_core.errors import AssemblyError, RequestError
-from neumeta_core.manifest import JsonObject, manifest_of
+from neumeta_core.manifest import manifest_of
 from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 
@@ -27,6 +29,8 @@ from neumeta_service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
+# Origins and manifests are a few hundred bytes to a few kilobytes each.
+_MAX_REMEMBERED = 1024
 
 
 @dataclass(frozen=True)
@@ -51,25 +55,40 @@ class Delivery:
 
 
 class Engine:
-    """Delivers artifacts of the catalog's manifolds; one for each event loop and device."""
+    """Delivers artifacts of the catalog's manifolds; one for each event loop and device.
+
+    ``caches`` are at least one, fastest first; the first is this process's memory, which never waits.
+    """
 
     def __init__(self, catalog: Catalog, caches: Sequence[Cache], metrics: Metrics) -> None:
         self.catalog = catalog
         self.metrics = metrics
         self._caches = caches
+        self._resolved: LRUCache[tuple[str, str], Origin] = LRUCache(_MAX_REMEMBERED)
+        self._manifests: LRUCache[tuple[str, str], tuple[bytes, bytes]] = LRUCache(_MAX_REMEMBERED)
         self._flights: SingleFlight[Delivery] = SingleFlight()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="neumeta-device")
 
     async def resolve(self, name: str, wish: Wish) -> Origin:
         """The one spec that a wish comes to. Raises ModelNotFound, ManifoldRefused, InvalidField or BudgetImpossible."""
         manifold = self.catalog.manifold(name)
-        if wish.budget is None:
-            return _origin(manifold, wish)
-        # The solver sizes several members: milliseconds on large networks.
-        return await asyncio.to_thread(_origin, manifold, wish)
+        # By its text: 1, 1.0 and true are equal, but not equally allowed.
+        key = manifold.digest, repr(wish)
+        origin: Origin | None = self._resolved.get(key)
+        if origin is None:
+            # The budget's solver sizes several members: milliseconds on large networks.
+            origin = _origin(manifold, wish) if wish.budget is None else await asyncio.to_thread(_origin, manifold, wish)
+            self._resolved[key] = origin
+        return origin
 
     async def deliver(self, origin: Origin) -> Delivery:
         """The artifact of a spec, from the fastest cache that has it or built. Raises AssemblyError when building fails."""
+        seconds: dict[str, float] = {}
+        memory = self._caches[0]
+        with self.metrics.stage("cache", seconds):
+            entry = await memory.get(origin)
+        if entry is not None:
+            return Delivery(entry, memory.name, seconds)
         return await self._flights.run(origin.key, lambda: self._fetch(origin))
 
     async def find(self, digest: str) -> Delivery:
@@ -85,12 +104,13 @@ class Engine:
             raise ArtifactGone(digest, origin.spec.model)
         return delivery
 
-    def manifest(self, entry: Entry, requested: float | None) -> JsonObject:
-        """The manifest of an artifact; ``requested`` is the compression that was asked for, if it was one."""
-        manifest = manifest_of(self.catalog.by_digest(entry.origin.spec.manifold), entry.origin.spec, entry.digest, len(entry.data))
-        compression = manifest["compression"]
-        assert isinstance(compression, dict)
-        return manifest | {"compression": compression | {"requested": requested}}
+    def manifest(self, entry: Entry, requested: float | None) -> bytes:
+        """The manifest of an artifact as JSON; ``requested`` is the compression that was asked for, if it was one."""
+        key = entry.origin.key, entry.digest
+        around: tuple[bytes, bytes] | None = self._manifests.get(key)
+        if around is None:
+            around = self._manifests[key] = self._manifest_around_requested(entry)
+        return json.dumps(requested).encode().join(around)
 
     async def aclose(self) -> None:
         """Finish what is under way, then release the thread and the caches."""
@@ -106,10 +126,20 @@ class Engine:
                 return origin
         return None
 
+    def _manifest_around_requested(self, entry: Entry) -> tuple[bytes, bytes]:
+        """What comes before and after the value of ``compression.requested``, all that differs between equal specs."""
+        spec = entry.origin.spec
+        manifest = manifest_of(self.catalog.by_digest(spec.manifold), spec, entry.digest, len(entry.data))
+        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        # No string can hold this: the quotes in it would be escaped. And no other member of this name is an object.
+        before, name, rest = text.partition(b'"compression":{"requested":')
+        return before + name, rest.removeprefix(b"null")
+
     async def _fetch(self, origin: Origin) -> Delivery:
+        """From what is behind memory, or built."""
         seconds: dict[str, float] = {}
         with self.metrics.stage("cache", seconds):
-            for position, cache in enumerate(self._caches):
+            for position, cache in enumerate(self._caches[1:], 1):
                 entry = await cache.get(origin)
                 if entry is not None:
                     await self._keep(entry, self._caches[:position])

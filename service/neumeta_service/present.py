@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from neumeta_core.configuration import uniform
-from neumeta_core.manifest import JsonObject
 from neumeta_core.manifold import Manifold
 from neumeta_core.precision import PRECISIONS
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from neumeta_service.blob import blob_response, whole_response
 from neumeta_service.catalog import Catalog
@@ -27,15 +26,12 @@ from neumeta_service.schemas import (
 
 def member(request: Request, delivery: Delivery) -> Response:
     """The bytes that a POST asked for."""
-    response = whole_response(delivery.entry)
-    response.headers["content-location"] = f"/v1/artifacts/{delivery.entry.digest}"
-    response.headers["vary"] = "Accept"
-    return _traced(request, response, delivery)
+    return _traced(request, whole_response(delivery.entry), delivery)
 
 
-def manifest(request: Request, delivery: Delivery, document: JsonObject) -> Response:
+def manifest(request: Request, delivery: Delivery, document: bytes) -> Response:
     """The manifest that a POST asked for."""
-    return _traced(request, JSONResponse(document, headers={"vary": "Accept"}), delivery)
+    return _traced(request, Response(document, media_type="application/json", headers={"vary": "Accept"}), delivery)
 
 
 def artifact(request: Request, delivery: Delivery) -> Response:
@@ -45,11 +41,11 @@ def artifact(request: Request, delivery: Delivery) -> Response:
 
 def _traced(request: Request, response: Response, delivery: Delivery) -> Response:
     """Say where the artifact came from: to the client (RFC 9211, Server-Timing) and to the log line."""
-    built = delivery.tier == "built"
-    response.headers["cache-status"] = f"neumeta; {'fwd=miss' if built else 'hit'}; detail={delivery.tier}"
-    response.headers["server-timing"] = ", ".join(f"{stage};dur={1000 * seconds:.1f}" for stage, seconds in delivery.seconds.items())
-    request.state.outcome = delivery.tier
-    request.state.key = delivery.entry.origin.key
+    tier, state = delivery.tier, request.scope.setdefault("state", {})
+    found = "fwd=miss" if tier == "built" else "hit"
+    timing = ", ".join(f"{stage};dur={1000 * seconds:.1f}" for stage, seconds in delivery.seconds.items())
+    response.raw_headers += [(b"cache-status", f"neumeta; {found}; detail={tier}".encode()), (b"server-timing", timing.encode())]
+    state["outcome"], state["key"] = tier, delivery.entry.origin.key
     return response
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from neumeta_service.blob import parse_range
+from neumeta_service.blob import PIECE_BYTES, parse_range, whole_response
 from neumeta_service.errors import RangeNotSatisfiable
+from starlette.types import Message
 
+from tests.service.cache.entries import entry
 from tests.service.serving import JSON, POST, live, tiny_app
 
 
@@ -155,6 +157,33 @@ def test_several_if_none_match_fields(blob: Blob) -> None:
 def test_a_post_is_never_answered_with_304_or_206(blob: Blob) -> None:
     response = blob.client.post(POST, json={"compression": 0.5}, headers={"if-none-match": blob.etag, "range": "bytes=0-1"})
     assert (response.status_code, response.content) == (200, blob.data)
+
+
+async def sent(size: int) -> tuple[list[Message], bytes]:
+    """What the answer with an artifact of ``size`` bytes hands to the server, and the artifact."""
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    artifact = entry(7, size)
+    await whole_response(artifact)({"type": "http"}, never, send)
+    return messages, artifact.data
+
+
+async def never() -> Message:
+    raise AssertionError("a response reads nothing")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("size", [1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 2 * PIECE_BYTES, 3 * PIECE_BYTES + 5])
+async def test_a_body_goes_out_in_views_of_itself(size: int) -> None:
+    (start, *pieces), data = await sent(size)
+    assert dict(start["headers"])[b"content-length"] == str(size).encode()
+    assert b"".join(piece["body"] for piece in pieces) == data
+    assert all(0 < len(piece["body"]) <= PIECE_BYTES for piece in pieces)
+    assert all(memoryview(piece["body"]).obj is data for piece in pieces), "a copy"
+    assert [piece.get("more_body", False) for piece in pieces] == [True] * (len(pieces) - 1) + [False]
 
 
 def test_every_range_against_a_model() -> None:

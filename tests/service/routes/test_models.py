@@ -74,6 +74,13 @@ async def test_equal_specs_share_an_artifact_and_keep_what_was_requested(client:
     assert len({answer.json()["digest"] for answer in answers}) == 1
 
 
+async def test_what_is_allowed_once_does_not_allow_what_is_equal_to_it(client: httpx.AsyncClient) -> None:
+    for selector, allowed in (({"compression": 0}, 200), ({"compression": False}, 422), ({"compression": 0.0}, 200)):
+        assert (await client.post(POST, json=selector)).status_code == allowed
+    for width, allowed in ((8, 200), (8.0, 422), (True, 422)):
+        assert (await client.post(POST, json={"widths": {"conv1": width, "conv2": 12}})).status_code == allowed
+
+
 async def test_says_where_it_came_from(client: httpx.AsyncClient) -> None:
     answers = [await client.post(POST, json={"compression": 0.5}) for _ in range(2)]
     assert [answer.headers["cache-status"] for answer in answers] == ["neumeta; fwd=miss; detail=built", "neumeta; hit; detail=memory"]
