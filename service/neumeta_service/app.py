@@ -42,9 +42,10 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.engine = engine
-    for router in (models.router, models.bodies, artifacts.router, health.router):
+    for part in (artifacts, models, problems):
+        part.install(app)
+    for router in (models.router, health.router):
         app.include_router(router)
-    problems.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestContext, metrics=engine.metrics)
     return app

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
+from starlette.routing import Route, request_response
 
 from neumeta_service import blob
 from neumeta_service.engine import Engine
@@ -17,34 +19,58 @@ JSON = "application/json"
 
 
 async def _engine(request: Request) -> Engine:
-    engine: Engine = request.app.state.engine
-    return engine
-
-
-async def _answer_type(request: Request) -> str:
-    accept = ", ".join(request.headers.getlist("accept"))
-    answer_type = preferred(accept, [blob.MEDIA_TYPE, JSON])
-    if answer_type is None:
-        raise NotAcceptable(f"Accept: {accept[:100]!r} allows neither {blob.MEDIA_TYPE} nor {JSON}.")
-    return answer_type
+    return engine_of(request)
 
 
 EngineDep = Annotated[Engine, Depends(_engine)]
-AnswerType = Annotated[str, Depends(_answer_type)]
-"""Media type of the answer to materialize."""
 
 
-class JsonRoute(APIRoute):
-    """A route whose body has to be declared as JSON."""
+def engine_of(request: Request) -> Engine:
+    """The engine of the app that serves this request, without the cost of a dependency."""
+    engine: Engine = request.scope["app"].state.engine
+    return engine
+
+
+def answer_type(request: Request) -> str:
+    """Media type of the answer to materialize; raises NotAcceptable."""
+    return _answer_type(", ".join(request.headers.getlist("accept")))
+
+
+@lru_cache(maxsize=64)
+def _answer_type(accept: str) -> str:
+    chosen = preferred(accept, [blob.MEDIA_TYPE, JSON])
+    if chosen is None:
+        raise NotAcceptable(f"Accept: {accept[:100]!r} allows neither {blob.MEDIA_TYPE} nor {JSON}.")
+    return chosen
+
+
+class NegotiatedRoute(APIRoute):
+    """A route whose body has to be declared as JSON, and whose answer is bytes or JSON."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Check the content type before the body is parsed."""
+        """Check what the headers say before the body is parsed."""
         handle = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
             declared = request.headers.get("content-type", "")
             if declared.partition(";")[0].strip().lower() != JSON:
                 raise UnsupportedMediaType(f"Content-Type: {declared[:100]!r} is not supported; send {JSON}.")
+            answer_type(request)
             return await handle(request)
 
         return checked
+
+
+class PlainRoute(APIRoute):
+    """A route that FastAPI describes and Starlette serves: the handler takes the request and the path's parameters as text, no more."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Coroutine[Any, Any, Response]], **description: Any) -> None:
+        super().__init__(path, endpoint, **description)
+
+        async def handle(request: Request) -> Response:
+            return await endpoint(request, **request.path_params)
+
+        self.app = request_response(handle)
+
+    matches = Route.matches
+    handle = Route.handle

@@ -60,6 +60,18 @@ async def test_precisions_are_listed(document: dict[str, Any]) -> None:
     assert document["components"]["schemas"]["MaterializeRequest"]["properties"]["precision"]["enum"] == list(PRECISIONS)
 
 
+async def test_an_artifact_is_described_in_full(document: dict[str, Any]) -> None:
+    operations = document["paths"]["/v1/artifacts/{digest}"]
+    assert operations.keys() == {"get", "head"}
+    for operation in operations.values():
+        assert operation["tags"] == ["artifacts"]
+        assert [(parameter["name"], parameter["in"], parameter["schema"]["type"]) for parameter in operation["parameters"]] == [
+            ("digest", "path", "string")
+        ]
+        assert operation["responses"].keys() >= {"200", "206", "304", "404", "416", "500", "default"}
+        assert list(operation["responses"]["206"]["content"]) == ["application/octet-stream"]
+
+
 async def test_materialize_answers_bytes_or_a_manifest(document: dict[str, Any]) -> None:
     operation = document["paths"]["/v1/models/{name}/materialize"]["post"]
     assert operation["responses"]["200"]["content"].keys() == {"application/json", "application/octet-stream"}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from neumeta_service import present
-from neumeta_service.deps import JSON, AnswerType, EngineDep, JsonRoute
+from neumeta_service.deps import JSON, EngineDep, NegotiatedRoute, answer_type, engine_of
 from neumeta_service.openapi import BYTES, answer, problems
 from neumeta_service.schemas import CurveDocument, ManifestDocument, MaterializeRequest, ModelDocument, ModelList
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
-bodies = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 
 
 @router.get("")
@@ -31,25 +30,33 @@ async def get_curve(name: str, engine: EngineDep) -> CurveDocument:
     return present.curve(engine.catalog.manifold(name))
 
 
-@bodies.post(
-    "/{name}/materialize",
-    response_class=Response,
-    responses=answer(BYTES, model=ManifestDocument)
-    | problems(
-        "malformed_body",
-        "invalid_request",
-        "model_not_found",
-        "not_acceptable",
-        "body_too_large",
-        "unsupported_media_type",
-        "build_failed",
-        "model_refused",
-    ),
-)
-async def materialize(name: str, wanted: MaterializeRequest, request: Request, engine: EngineDep, answer_type: AnswerType) -> Response:
+def install(app: FastAPI) -> None:
+    """Add materialize to the app itself: the routes of an included router cost several times as much to find."""
+    app.router.add_api_route(
+        "/v1/models/{name}/materialize",
+        materialize,
+        methods=["POST"],
+        tags=["models"],
+        response_class=Response,
+        responses=answer(BYTES, model=ManifestDocument)
+        | problems(
+            "malformed_body",
+            "invalid_request",
+            "model_not_found",
+            "not_acceptable",
+            "body_too_large",
+            "unsupported_media_type",
+            "build_failed",
+            "model_refused",
+        ),
+        route_class_override=NegotiatedRoute,
+    )
+
+
+async def materialize(name: str, wanted: MaterializeRequest, request: Request) -> Response:
     """A member of the family: its ONNX bytes, or with `Accept: application/json` its manifest."""
-    origin = await engine.resolve(name, wanted.wish())
-    delivery = await engine.deliver(origin)
-    if answer_type == JSON:
+    engine = engine_of(request)
+    delivery = await engine.deliver(await engine.resolve(name, wanted.wish()))
+    if answer_type(request) == JSON:
         return present.manifest(request, delivery, engine.manifest(delivery.entry, wanted.compression))
     return present.member(request, delivery)
