@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import cache
 from time import perf_counter
 
 import torch
@@ -21,6 +22,8 @@ class Metrics:
         self.requests = Counter(
             "neumeta_requests", "Requests by operation and outcome (cache tier, ok, problem code).", ["operation", "outcome"], registry=registry
         )
+        # Looking a series up takes longer than counting in it, so those of every request are looked up once.
+        self.requests_of = cache(self.requests.labels)
         self.cache_requests = Counter(
             "neumeta_cache_requests", "Cache look-ups by tier and result (hit, miss, error, skipped).", ["tier", "result"], registry=registry
         )
@@ -30,6 +33,7 @@ class Metrics:
         self.stages = Histogram(
             "neumeta_materialize_seconds", "Seconds of each stage of a request (inr, onnx, cache).", ["stage"], buckets=_SECONDS, registry=registry
         )
+        self._stage_of = cache(self.stages.labels)
         self.inflight = Gauge("neumeta_inflight", "Requests in progress.", registry=registry)
         self.queue_depth = Gauge("neumeta_queue_depth", "Builds that wait for the device or run on it.", registry=registry)
         self.artifact_bytes = Histogram("neumeta_artifact_bytes", "Sizes of the artifacts that were built.", buckets=_BYTES, registry=registry)
@@ -45,7 +49,7 @@ class Metrics:
             yield
         finally:
             elapsed = perf_counter() - started
-            self.stages.labels(name).observe(elapsed)
+            self._stage_of(name).observe(elapsed)
             seconds[name] = seconds.get(name, 0.0) + elapsed
 
     def render(self) -> bytes:

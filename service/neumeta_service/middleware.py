@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-import uuid
+import secrets
 from time import perf_counter
 from urllib.parse import quote
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from neumeta_service.errors import BodyTooLarge
@@ -18,7 +17,7 @@ from neumeta_service.problems import problem_of
 
 logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 16 * 1024
-_REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID = re.compile(b"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestContext:
@@ -33,35 +32,38 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        offered = Headers(scope=scope).get("x-request-id", "")
-        request_id.set(offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex)
+        offered = _field(scope, b"x-request-id")
+        identity = offered if _REQUEST_ID.fullmatch(offered) else secrets.token_hex(16).encode()
+        request_id.set(identity.decode())
         status = 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id.get()
+                message["headers"] = [*message["headers"], (b"x-request-id", identity)]
             await send(message)
 
         started = perf_counter()
-        with self._metrics.inflight.track_inprogress():
-            try:
-                await self._app(scope, receive, send_with_id)
-            except Exception as error:
-                if status:
-                    raise
-                logger.exception("request failed")
-                await problem_of(error, scope)(scope, receive, send_with_id)
-            finally:
-                self._record(scope, status, 1000 * (perf_counter() - started))
+        self._metrics.inflight.inc()
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            if status:
+                raise
+            logger.exception("request failed")
+            await problem_of(error, scope)(scope, receive, send_with_id)
+        finally:
+            self._metrics.inflight.dec()
+            self._record(scope, status, 1000 * (perf_counter() - started))
 
     def _record(self, scope: Scope, status: int, elapsed_ms: float) -> None:
-        endpoint, state = scope.get("endpoint"), scope.get("state", {})
+        state = scope.get("state", {})
         outcome = state.get("outcome", "ok")
-        self._metrics.requests.labels(getattr(endpoint, "__name__", "none"), outcome).inc()
-        path = quote(scope["path"], safe="/:@")
-        logger.info("%s %s %d %s key=%s %.1f ms", scope["method"], path, status, outcome, state.get("key", "-")[:16], elapsed_ms)
+        self._metrics.requests_of(getattr(scope.get("endpoint"), "__name__", "none"), outcome).inc()
+        if logger.isEnabledFor(logging.INFO):
+            path = quote(scope["path"], safe="/:@")
+            logger.info("%s %s %d %s key=%s %.1f ms", scope["method"], path, status, outcome, state.get("key", "-")[:16], elapsed_ms)
 
 
 class BodyLimit:
@@ -75,7 +77,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "0")
+        declared = _field(scope, b"content-length")
+        if not declared and not _field(scope, b"transfer-encoding"):  # No body (RFC 9112 section 6.3).
+            await self._app(scope, receive, send)
+            return
         body = None if _is_too_long(declared) else await _read(receive)
         if body is None:
             error = BodyTooLarge(f"The body is longer than {MAX_BODY_BYTES} bytes.")
@@ -89,8 +94,16 @@ class BodyLimit:
         await self._app(scope, replay, send)
 
 
-def _is_too_long(declared: str) -> bool:
-    return declared.isdecimal() and (len(declared) > 9 or int(declared) > MAX_BODY_BYTES)
+def _field(scope: Scope, wanted: bytes) -> bytes:
+    """The value of a request's first header field of this name (lower case); empty without one."""
+    for name, value in scope["headers"]:
+        if name == wanted:
+            return bytes(value)
+    return b""
+
+
+def _is_too_long(declared: bytes) -> bool:
+    return declared.isdigit() and (len(declared) > 9 or int(declared) > MAX_BODY_BYTES)
 
 
 async def _read(receive: Receive) -> Message | None:

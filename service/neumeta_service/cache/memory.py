@@ -19,12 +19,13 @@ class MemoryCache:
     def __init__(self, max_bytes: int, metrics: Metrics) -> None:
         self._entries: LRUCache[str, Entry] = LRUCache(max_bytes, getsizeof=lambda entry: len(entry.data))
         self._origins: LRUCache[str, Origin] = LRUCache(_MAX_ORIGINS)
-        self._requests = metrics.cache_requests
+        self._hits = metrics.cache_requests.labels(self.name, "hit")
+        self._misses = metrics.cache_requests.labels(self.name, "miss")
 
     async def get(self, origin: Origin) -> Entry | None:
         """The entry, or None."""
         entry: Entry | None = self._entries.get(origin.key)
-        self._requests.labels(self.name, "miss" if entry is None else "hit").inc()
+        (self._misses if entry is None else self._hits).inc()
         return entry
 
     async def put(self, entry: Entry) -> None:
