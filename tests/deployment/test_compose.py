@@ -11,7 +11,7 @@ import yaml
 from tests.deployment.files import COMPOSE_FILE, ROOT, compose, instructions, with_defaults
 
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
-LONG_RUNNING = ["service", "service-gpu", "redis"]
+LONG_RUNNING = ["service", "service-gpu", "proxy", "redis"]
 
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
@@ -37,6 +37,7 @@ def test_what_starts_by_itself_and_what_needs_a_profile() -> None:
     assert {name: service.get("profiles", []) for name, service in SERVICES.items()} == {
         "service": [],
         "service-gpu": ["gpu"],
+        "proxy": ["proxy"],
         "redis": [],
         "trainer": ["train"],
     }
@@ -100,9 +101,13 @@ def test_the_service_waits_for_a_healthy_redis(name: str) -> None:
     assert SERVICES[name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
-def test_both_variants_of_the_service_can_run_side_by_side() -> None:
+def test_the_proxy_waits_for_a_healthy_service() -> None:
+    assert SERVICES["proxy"]["depends_on"] == {"service": {"condition": "service_healthy"}}
+
+
+def test_both_variants_of_the_service_and_the_proxy_can_run_side_by_side() -> None:
     published = [with_defaults(port["published"]) for name in LONG_RUNNING for port in SERVICES[name].get("ports", [])]
-    assert len(published) == len(set(published)) == 2
+    assert len(published) == len(set(published)) == 3
 
 
 def test_only_the_gpu_variant_reserves_a_gpu() -> None:

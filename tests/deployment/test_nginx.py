@@ -1,0 +1,151 @@
+"""The shipped nginx configuration, by a real nginx before real services."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from neumeta_core.manifold import Manifold
+
+from tests.deployment.files import ROOT, compose
+from tests.service.redis_server import free_port
+from tests.service.serving import JSON, POST, live, tiny_app, wait_for
+from tests.tiny import save_tiny
+
+CONFIGURATION = ROOT / "docker" / "nginx" / "nginx.conf"
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or ""
+
+pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed (for example: apt-get install nginx)")
+
+
+def local(folder: Path, port: int, replicas: list[int]) -> list[str]:
+    """The container's command, for a copy of the configuration with addresses of this machine."""
+    text = CONFIGURATION.read_text()
+    [upstream] = [line for line in text.splitlines() if "server service:8080" in line]
+    servers = [upstream.replace("service:8080", f"127.0.0.1:{replica}") for replica in replicas]
+    text = text.replace(upstream, "\n".join(servers)).replace("listen 8080;", f"listen 127.0.0.1:{port};")
+    (folder / "nginx.conf").write_text(text)
+    service = compose()["services"]["proxy"]
+    words = [*service["entrypoint"][1:], *service["command"]]
+    # Started by root, nginx would work as another user, who may not enter the tests' folders.
+    stay = " user root;" if os.getuid() == 0 else ""
+    places = {"/tmp": str(folder), "/etc/nginx/nginx.conf": str(folder / "nginx.conf"), "daemon off;": f"daemon off;{stay}"}
+    return [NGINX, *(places.get(word, word) for word in words)]
+
+
+@dataclass
+class Proxied:
+    client: httpx.Client
+    app: FastAPI
+
+    def asked(self, operation: str, outcome: str = "memory") -> float:
+        """How often the service itself was asked."""
+        return self.app.state.engine.metrics.registry.get_sample_value("neumeta_requests_total", {"operation": operation, "outcome": outcome}) or 0
+
+    def artifact(self) -> tuple[str, bytes]:
+        """URL and bytes of an artifact, as the service answers a POST."""
+        made = self.client.post(POST, json={"compression": 0.5}).raise_for_status()
+        return made.headers["content-location"], made.content
+
+
+@contextmanager
+def proxy(folder: Path, replicas: list[int]) -> Iterator[httpx.Client]:
+    port = free_port()
+    with subprocess.Popen(local(folder, port, replicas), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            wait_for(lambda: process.poll() is not None or _accepts(port))
+            assert process.poll() is None, process.stderr.read() if process.stderr else ""
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+                yield client
+        finally:
+            process.terminate()
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> FastAPI:
+    return tiny_app(tmp_path, Manifold.load(save_tiny(tmp_path)))
+
+
+@pytest.fixture
+def proxied(tmp_path: Path, app: FastAPI) -> Iterator[Proxied]:
+    with ExitStack() as stack:
+        base = stack.enter_context(live(app))
+        yield Proxied(stack.enter_context(proxy(tmp_path, [httpx.URL(base).port or 0])), app)
+
+
+def test_nginx_accepts_the_configuration(tmp_path: Path) -> None:
+    checked = subprocess.run([*local(tmp_path, free_port(), [free_port()]), "-t"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert "warn" not in checked.stderr
+
+
+def test_an_artifact_is_asked_of_the_service_once(proxied: Proxied) -> None:
+    url, data = proxied.artifact()
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: proxied.client.get(url), range(24)))
+    assert all(answer.content == data for answer in answers)
+    again = proxied.client.get(f"{url}?whatever")
+    assert again.headers.get_list("cache-status", split_commas=True)[-1] == "nginx; hit"
+    assert again.headers["etag"] == f'"{url.rpartition("/")[2]}"'
+    assert "immutable" in again.headers["cache-control"]
+    wait_for(lambda: proxied.asked("get_artifact") >= 1)
+    assert proxied.asked("get_artifact") == 1
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_ranges_and_validators_are_those_of_the_service(proxied: Proxied, warm: bool) -> None:
+    url, data = proxied.artifact()
+    if warm:
+        proxied.client.get(url)
+    etag = f'"{url.rpartition("/")[2]}"'
+    part = proxied.client.get(url, headers={"range": "bytes=10-19"})
+    assert (part.status_code, part.content, part.headers["content-range"]) == (206, data[10:20], f"bytes 10-19/{len(data)}")
+    for validator, status in ((etag, 206), ('"other"', 200)):
+        assert proxied.client.get(url, headers={"range": "bytes=10-", "if-range": validator}).status_code == status
+    assert proxied.client.get(url, headers={"range": "bytes=0-1,3-4"}).content == data
+    assert proxied.client.get(url, headers={"if-none-match": etag}).status_code == 304
+    assert proxied.client.get(url, headers={"range": f"bytes={len(data)}-"}).status_code == 416
+    head = proxied.client.head(url)
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(data)))
+
+
+def test_an_answer_from_the_cache_carries_this_requests_id(proxied: Proxied) -> None:
+    url, _ = proxied.artifact()
+    assert [proxied.client.get(url, headers={"x-request-id": name}).headers.get_list("x-request-id") for name in "ab"] == [["a"], ["b"]]
+    own = [proxied.client.get(url, headers={"x-request-id": "not good"}).headers["x-request-id"] for _ in range(2)]
+    assert own[0] != own[1]
+
+
+def test_posts_and_errors_are_not_kept(proxied: Proxied) -> None:
+    for number in range(3):
+        proxied.artifact()
+        gone = proxied.client.get(f"/v1/artifacts/sha256:{'0' * 64}")
+        assert (gone.status_code, gone.json()["code"]) == (404, "artifact_gone")
+        wait_for(lambda number=number: proxied.asked("get_artifact", "artifact_gone") == number + 1)
+    wait_for(lambda: proxied.asked("materialize") == 2)
+    answer = proxied.client.post(POST, json={"compression": 0.5}, headers=JSON)
+    assert answer.json()["url"] == proxied.artifact()[0]
+    too_long = proxied.client.post(POST, content=b" " * 20_000, headers={"content-type": "application/json"})
+    assert (too_long.status_code, too_long.json()["code"]) == (413, "body_too_large")
+
+
+def test_another_replica_answers_for_one_that_is_down(tmp_path: Path, app: FastAPI) -> None:
+    with live(app) as base, proxy(tmp_path, [free_port(), httpx.URL(base).port or 0]) as client:
+        for _ in range(4):
+            assert client.post(POST, json={"compression": 0.5}).status_code == 200
+            assert client.get("/readyz").status_code == 200
