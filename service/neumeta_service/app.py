@@ -40,12 +40,15 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
         lifespan=lifespan,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
+        # Metrics are Prometheus': FastAPI would look for OpenTelemetry in every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.engine = engine
-    for part in (artifacts, models, problems):
-        part.install(app)
-    for router in (models.router, health.router):
+    models.install(app)
+    for router in (models.router, artifacts.router, health.router):
         app.include_router(router)
+    problems.install(app)
+    app.add_middleware(artifacts.ArtifactsFirst, engine=engine)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestContext, metrics=engine.metrics)
     return app

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
-from starlette.routing import Route, request_response
 
 from neumeta_service import blob
 from neumeta_service.engine import Engine
@@ -59,18 +58,3 @@ class NegotiatedRoute(APIRoute):
             return await handle(request)
 
         return checked
-
-
-class PlainRoute(APIRoute):
-    """A route that FastAPI describes and Starlette serves: the handler takes the request and the path's parameters as text, no more."""
-
-    def __init__(self, path: str, endpoint: Callable[..., Coroutine[Any, Any, Response]], **description: Any) -> None:
-        super().__init__(path, endpoint, **description)
-
-        async def handle(request: Request) -> Response:
-            return await endpoint(request, **request.path_params)
-
-        self.app = request_response(handle)
-
-    matches = Route.matches
-    handle = Route.handle

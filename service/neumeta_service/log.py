@@ -21,6 +21,9 @@ class RequestIdFilter(logging.Filter):
 
 def configure(level: str) -> None:
     """Configure logging of the whole process; only the command does this."""
+    # What no line shows is not collected (Python's Logging HOWTO, "Optimization"): the caller, thread and process.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     dictConfig(
         {
             "version": 1,

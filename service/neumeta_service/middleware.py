@@ -18,6 +18,7 @@ from neumeta_service.problems import problem_of
 logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 16 * 1024
 _REQUEST_ID = re.compile(b"[A-Za-z0-9._-]{1,64}")
+_PLAIN_PATH = re.compile("[A-Za-z0-9._~/:@-]*")
 
 
 class RequestContext:
@@ -62,7 +63,7 @@ class RequestContext:
         outcome = state.get("outcome", "ok")
         self._metrics.requests_of(getattr(scope.get("endpoint"), "__name__", "none"), outcome).inc()
         if logger.isEnabledFor(logging.INFO):
-            path = quote(scope["path"], safe="/:@")
+            path = scope["path"] if _PLAIN_PATH.fullmatch(scope["path"]) else quote(scope["path"], safe="/:@")
             logger.info("%s %s %d %s key=%s %.1f ms", scope["method"], path, status, outcome, state.get("key", "-")[:16], elapsed_ms)
 
 
