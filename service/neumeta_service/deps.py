@@ -30,13 +30,9 @@ def engine_of(request: Request) -> Engine:
     return engine
 
 
-def answer_type(request: Request) -> str:
-    """Media type of the answer to materialize; raises NotAcceptable."""
-    return _answer_type(", ".join(request.headers.getlist("accept")))
-
-
 @lru_cache(maxsize=64)
 def _answer_type(accept: str) -> str:
+    """Media type of the answer that an ``Accept`` chooses; raises NotAcceptable."""
     chosen = preferred(accept, [blob.MEDIA_TYPE, JSON])
     if chosen is None:
         raise NotAcceptable(f"Accept: {accept[:100]!r} allows neither {blob.MEDIA_TYPE} nor {JSON}.")
@@ -44,7 +40,7 @@ def _answer_type(accept: str) -> str:
 
 
 class NegotiatedRoute(APIRoute):
-    """A route whose body has to be declared as JSON, and whose answer is bytes or JSON."""
+    """A route whose body has to be declared as JSON, and whose answer is bytes or JSON: ``request.state.answer_type``."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Check what the headers say before the body is parsed."""
@@ -54,7 +50,7 @@ class NegotiatedRoute(APIRoute):
             declared = request.headers.get("content-type", "")
             if declared.partition(";")[0].strip().lower() != JSON:
                 raise UnsupportedMediaType(f"Content-Type: {declared[:100]!r} is not supported; send {JSON}.")
-            answer_type(request)
+            request.state.answer_type = _answer_type(", ".join(request.headers.getlist("accept")))
             return await handle(request)
 
         return checked

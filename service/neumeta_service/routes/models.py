@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from neumeta_service import present
-from neumeta_service.deps import JSON, EngineDep, NegotiatedRoute, answer_type, engine_of
+from neumeta_service.deps import JSON, EngineDep, NegotiatedRoute, engine_of
 from neumeta_service.openapi import BYTES, answer, problems
 from neumeta_service.schemas import CurveDocument, ManifestDocument, MaterializeRequest, ModelDocument, ModelList
 
@@ -57,6 +57,6 @@ async def materialize(name: str, wanted: MaterializeRequest, request: Request) -
     """A member of the family: its ONNX bytes, or with `Accept: application/json` its manifest."""
     engine = engine_of(request)
     delivery = await engine.deliver(await engine.resolve(name, wanted.wish()))
-    if answer_type(request) == JSON:
+    if request.state.answer_type == JSON:
         return present.manifest(request, delivery, engine.manifest(delivery.entry, wanted.compression))
     return present.member(request, delivery)
