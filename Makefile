@@ -9,7 +9,7 @@ TORCH_ARGS ?=
 ONCE ?=
 # Which onnxruntime: cpu or gpu.
 RUNTIME ?= cpu
-BENCHMARKS := materialize train_step cold cached herd
+BENCHMARKS := materialize train_step cold cached warm herd
 
 .PHONY: help run test test-gpu gpu-suite check bench report build clean
 
