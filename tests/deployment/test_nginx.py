@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import socketserver
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from neumeta_core.manifold import Manifold
 
 from tests.deployment.files import ROOT, compose
 from tests.service.redis_server import free_port
-from tests.service.serving import JSON, POST, live, tiny_app, wait_for
+from tests.service.serving import JSON, POST, CountedManifold, live, tiny_app, wait_for
 from tests.tiny import save_tiny
 
 CONFIGURATION = ROOT / "docker" / "nginx" / "nginx.conf"
@@ -96,15 +98,30 @@ def test_nginx_accepts_the_configuration(tmp_path: Path) -> None:
 
 def test_an_artifact_is_asked_of_the_service_once(proxied: Proxied) -> None:
     url, data = proxied.artifact()
-    with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: proxied.client.get(url), range(24)))
+    answers = [proxied.client.get(f"{url}{query}") for query in ("", "", "?whatever")]
     assert all(answer.content == data for answer in answers)
-    again = proxied.client.get(f"{url}?whatever")
-    assert again.headers.get_list("cache-status", split_commas=True)[-1] == "nginx; hit"
-    assert again.headers["etag"] == f'"{url.rpartition("/")[2]}"'
-    assert "immutable" in again.headers["cache-control"]
+    entries = [answer.headers.get_list("cache-status", split_commas=True)[-1] for answer in answers]
+    assert entries == ["nginx; fwd=uri-miss", "nginx; hit", "nginx; hit"]
+    assert answers[2].headers["etag"] == f'"{url.rpartition("/")[2]}"'
+    assert "immutable" in answers[2].headers["cache-control"]
     wait_for(lambda: proxied.asked("get_artifact") >= 1)
     assert proxied.asked("get_artifact") == 1
+
+
+def test_however_many_wait_the_service_is_asked_once(tmp_path: Path) -> None:
+    manifold = CountedManifold.load(save_tiny(tmp_path))
+    app = tiny_app(tmp_path, manifold, cache_bytes=0)
+    with live(app) as base, proxy(tmp_path, [httpx.URL(base).port or 0]) as client, ThreadPoolExecutor(8) as threads:
+        url, data = Proxied(client, app).artifact()
+        manifold.started.clear()
+        manifold.gate.clear()
+        answers = [threads.submit(client.get, url) for _ in range(8)]
+        assert manifold.started.wait(60)
+        for _ in range(16):
+            client.get("/livez")
+        manifold.gate.set()
+        assert all(answer.result().content == data for answer in answers)
+    assert Proxied(client, app).asked("get_artifact", "built") == 1
 
 
 @pytest.mark.parametrize("warm", [False, True])
@@ -144,8 +161,32 @@ def test_posts_and_errors_are_not_kept(proxied: Proxied) -> None:
     assert (too_long.status_code, too_long.json()["code"]) == (413, "body_too_large")
 
 
-def test_another_replica_answers_for_one_that_is_down(tmp_path: Path, app: FastAPI) -> None:
-    with live(app) as base, proxy(tmp_path, [free_port(), httpx.URL(base).port or 0]) as client:
+@contextmanager
+def hangs_up() -> Iterator[int]:
+    """A replica that takes a request and closes the connection; gives its port."""
+
+    class HangUp(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), HangUp) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def is_down() -> Iterator[int]:
+    yield free_port()
+
+
+@pytest.mark.parametrize("broken", [is_down, hangs_up])
+def test_another_replica_answers_for_one_that_does_not(tmp_path: Path, app: FastAPI, broken: Callable[[], AbstractContextManager[int]]) -> None:
+    with live(app) as base, broken() as bad, proxy(tmp_path, [bad, httpx.URL(base).port or 0]) as client:
         for _ in range(4):
             assert client.post(POST, json={"compression": 0.5}).status_code == 200
             assert client.get("/readyz").status_code == 200
