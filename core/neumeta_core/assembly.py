@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import onnx
 from torch import Tensor
 
+from neumeta_core import wire
 from neumeta_core.blueprint import Blueprint
 from neumeta_core.configuration import Configuration
 from neumeta_core.cost import cost_of
+from neumeta_core.precision.encoding import Encoding
 from neumeta_core.spec import BUILDER_VERSION, Spec
-from neumeta_core.template import fill, hollow
+from neumeta_core.template import check_arrays, hollow, sizes_of
 
 
 @dataclass(frozen=True)
@@ -33,32 +35,27 @@ def assemble(blueprint: Blueprint, configuration: Configuration, weights: Mappin
     that is not known.
     """
     encoding = blueprint.encoding_in(precision)
-    model = fill(encoding.template, encoding.architecture, configuration, encoding.encode(weights))
-    _describe(model, blueprint, configuration, precision)
-    data = model.SerializeToString(deterministic=True)
+    model, arrays = hollow(encoding.template, encoding.architecture, configuration), encoding.encode(weights)
+    check_arrays(model, encoding.architecture, arrays)
+    pieces, _ = _pieces(model, encoding, blueprint, configuration, precision)
+    data = wire.join(pieces, arrays)
     return Artifact(data, f"sha256:{hashlib.sha256(data).hexdigest()}")
 
 
 def artifact_size(blueprint: Blueprint, configuration: Configuration, precision: str = "fp32") -> int:
     """Length in bytes of the artifact that ``assemble`` would make, without making a tensor."""
-    encoding, model = blueprint.encoding_in(precision), onnx.ModelProto()
-    model.CopyFrom(encoding.template)
-    hollow(model, encoding.architecture, configuration)
+    encoding = blueprint.encoding_in(precision)
+    model = hollow(encoding.template, encoding.architecture, configuration)
+    return wire.length(*_pieces(model, encoding, blueprint, configuration, precision))
+
+
+def _pieces(
+    model: onnx.ModelProto, encoding: Encoding, blueprint: Blueprint, configuration: Configuration, precision: str
+) -> tuple[list[wire.Piece], dict[str, int]]:
+    """The file without the generated values, and the sizes of those in bytes."""
     _describe(model, blueprint, configuration, precision)
-    graph = model.graph.ByteSize()
-    for initializer in model.graph.initializer:
-        parameter = encoding.architecture.by_name.get(initializer.name)
-        if parameter is not None:
-            empty, itemsize = initializer.ByteSize(), onnx.helper.tensor_dtype_to_np_dtype(initializer.data_type).itemsize
-            filled = empty + _field(parameter.elements(configuration) * itemsize)
-            graph += _field(filled) - _field(empty)
-    without_graph: int = model.ByteSize() - _field(model.graph.ByteSize())
-    return without_graph + _field(graph)
-
-
-def _field(length: int) -> int:
-    """Size of a length-delimited protobuf field: a tag of one byte, the length as a varint, the content."""
-    return 1 + max(1, (length.bit_length() + 6) // 7) + length
+    sizes = sizes_of(model, encoding.architecture)
+    return wire.lay_out(model, sizes), sizes
 
 
 def _describe(model: onnx.ModelProto, blueprint: Blueprint, configuration: Configuration, precision: str) -> None:

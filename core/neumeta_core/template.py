@@ -7,42 +7,50 @@ target of a Reshape). So a member is template + patches + initializers, and no r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from math import prod
 
-import numpy as np
 import onnx
 
+from neumeta_core import wire
 from neumeta_core.architecture import Architecture, Patch, Widths, axis_size
 from neumeta_core.errors import AssemblyError
+from neumeta_core.precision.encoding import Array
 
 OPSET = 17
 IR_VERSION = 8
 
 
-def fill(template: onnx.ModelProto, architecture: Architecture, widths: Widths, tensors: Mapping[str, np.ndarray[Any, Any]]) -> onnx.ModelProto:
-    """A copy of the template at these widths, with the generated initializers set.
+def fill(template: onnx.ModelProto, architecture: Architecture, widths: Widths, tensors: Mapping[str, Array]) -> onnx.ModelProto:
+    """A copy of the template at these widths, with the generated initializers set; see ``check_arrays`` for its errors."""
+    model = hollow(template, architecture, widths)
+    check_arrays(model, architecture, tensors)
+    return onnx.load_from_string(wire.join(wire.lay_out(model, sizes_of(model, architecture)), tensors))
 
-    ``tensors`` holds an array for every generated parameter, of the shape that the architecture gives at ``widths`` and
-    of the element type that the template declares. Raises AssemblyError when one is missing or does not fit.
-    """
+
+def hollow(template: onnx.ModelProto, architecture: Architecture, widths: Widths) -> onnx.ModelProto:
+    """A copy of the template at these widths: the shapes of all generated initializers and all patched integers; values are missing."""
     model = onnx.ModelProto()
     model.CopyFrom(template)
-    hollow(model, architecture, widths)
-    generated = {parameter.name for parameter in architecture.parameters}
-    for initializer in model.graph.initializer:
-        if initializer.name in generated:
-            _set_values(initializer, tensors)
-    return model
-
-
-def hollow(model: onnx.ModelProto, architecture: Architecture, widths: Widths) -> None:
-    """Set the shapes of all generated initializers and all patched integers, in place; values stay empty."""
     for initializer in model.graph.initializer:
         shape = _shape(architecture, initializer.name, widths)
         if shape is not None:
             del initializer.dims[:]
             initializer.dims.extend(shape)
     _apply(model.graph.node, architecture.patches, widths)
+    return model
+
+
+def check_arrays(hollowed: onnx.ModelProto, architecture: Architecture, tensors: Mapping[str, Array]) -> None:
+    """AssemblyError unless there is an array of the right shape and element type for every generated initializer."""
+    for initializer in hollowed.graph.initializer:
+        if initializer.name in architecture.by_name:
+            _check_array(initializer, tensors.get(initializer.name))
+
+
+def sizes_of(hollowed: onnx.ModelProto, architecture: Architecture) -> dict[str, int]:
+    """Bytes of the values of every generated initializer, by name."""
+    generated = (initializer for initializer in hollowed.graph.initializer if initializer.name in architecture.by_name)
+    return {tensor.name: prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize for tensor in generated}
 
 
 def _shape(architecture: Architecture, name: str, widths: Widths) -> tuple[int, ...] | None:
@@ -50,14 +58,12 @@ def _shape(architecture: Architecture, name: str, widths: Widths) -> tuple[int, 
     return None if parameter is None else parameter.shape(widths)
 
 
-def _set_values(initializer: onnx.TensorProto, tensors: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    values = tensors.get(initializer.name)
+def _check_array(initializer: onnx.TensorProto, values: Array | None) -> None:
     if values is None:
         raise AssemblyError(f"no values were made for the parameter {initializer.name}.")
     dtype = onnx.helper.tensor_dtype_to_np_dtype(initializer.data_type)
     if values.shape != tuple(initializer.dims) or values.dtype != dtype:
         raise AssemblyError(f"{initializer.name}: {values.dtype} {values.shape} does not fit; expected {dtype} {tuple(initializer.dims)}.")
-    initializer.raw_data = values.tobytes()
 
 
 def _apply(nodes: Iterable[onnx.NodeProto], patches: Iterable[Patch], widths: Widths) -> None:

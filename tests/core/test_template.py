@@ -69,8 +69,7 @@ def test_the_template_itself_is_never_changed() -> None:
     ],
 )
 def test_integers_of_every_form_are_patched(patch: Patch, made: tuple[str, Any]) -> None:
-    model = odd_model()
-    hollow(model, patched.patched_architecture().model_copy(update={"patches": (patch,)}), WIDTHS)
+    model = hollow(odd_model(), patched.patched_architecture().model_copy(update={"patches": (patch,)}), WIDTHS)
     value = attribute(model, "node", made[0])
     assert (numpy_helper.to_array(value).tolist() if isinstance(value, TensorProto) else value) == made[1]
 
@@ -90,9 +89,8 @@ def test_integers_of_every_form_are_patched(patch: Patch, made: tuple[str, Any])
     ],
 )
 def test_a_patch_that_fits_nothing_is_an_error_that_names_the_node(patch: Patch) -> None:
-    model = odd_model()
     with pytest.raises(AssemblyError, match=f"{patch.attribute}.* node {patch.node}"):
-        hollow(model, patched.patched_architecture().model_copy(update={"patches": (patch,)}), WIDTHS)
+        hollow(odd_model(), patched.patched_architecture().model_copy(update={"patches": (patch,)}), WIDTHS)
 
 
 def odd_model() -> onnx.ModelProto:

@@ -34,7 +34,7 @@ class Encoding(ABC):
 def finite(name: str, values: Tensor, dtype: type[np.floating[Any]], precision: str) -> Array:
     """The values in this element type; AssemblyError when one is not finite there."""
     with np.errstate(over="ignore"):
-        array: Array = values.detach().cpu().numpy().astype(dtype)
+        array: Array = values.detach().cpu().numpy().astype(dtype, copy=False)
     if not np.isfinite(array).all():
         raise AssemblyError(f"{name} has values that are not finite in {precision}.")
     return array
