@@ -11,7 +11,7 @@ from neumeta_core.device import resolve_device
 from neumeta_service import problems
 from neumeta_service.cache import Cache, MemoryCache, RedisCache
 from neumeta_service.catalog import Catalog, load_catalog
-from neumeta_service.engine import Engine
+from neumeta_service.engine import Engine, device_worker
 from neumeta_service.metrics import Metrics
 from neumeta_service.middleware import BodyLimit, RequestContext
 from neumeta_service.openapi import ANY_PROBLEM, DescribedApp
@@ -56,8 +56,9 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
 
 def _build_engine(settings: Settings, catalog: Catalog | None, cache: Cache | None) -> Engine:
     metrics = Metrics()
+    worker = device_worker()
     if catalog is None:
-        catalog = load_catalog(settings.models, str(resolve_device(settings.device)), settings.dtype)
+        catalog = worker.submit(load_catalog, settings.models, str(resolve_device(settings.device)), settings.dtype).result()
     if cache is None and settings.redis_url is not None:
         cache = RedisCache(
             settings.redis_url.get_secret_value(),
@@ -69,4 +70,4 @@ def _build_engine(settings: Settings, catalog: Catalog | None, cache: Cache | No
     memory = MemoryCache(settings.cache_bytes, metrics)
     for manifold in catalog:
         metrics.model_info.labels(manifold.header.name, str(manifold.header.version)).set(1)
-    return Engine(catalog, [memory, cache] if cache else [memory], metrics)
+    return Engine(catalog, [memory, cache] if cache else [memory], metrics, worker)
