@@ -11,6 +11,7 @@ from neumeta_core.assembly import assemble
 from neumeta_core.budget import Budget
 from neumeta_core.configuration import Configuration
 from neumeta_core.errors import AssemblyError, InvalidField, ManifoldRefused
+from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 from neumeta_service.cache import Entry, MemoryCache, Origin
 from neumeta_service.catalog import Catalog, Refusal
@@ -60,6 +61,25 @@ async def test_fifty_equal_requests_are_one_build(manifold: CountedManifold) -> 
     assert len({delivery.entry.digest for delivery in deliveries}) == 1
     assert manifold.builds == 1
     await engine.aclose()
+
+
+async def test_fifty_different_requests_at_once_get_the_bytes_that_each_gets_alone(manifold: CountedManifold, models: Path) -> None:
+    members = [{"conv1": 2 + number % 7, "conv2": 3 + number // 7} for number in range(50)]
+    digests: dict[int, str] = {}
+    engine = engine_of(manifold)
+
+    async def ask(number: int) -> None:
+        digests[number] = (await engine.deliver(await engine.resolve("tiny", Wish(widths=members[number])))).entry.digest
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(50):
+            tasks.start_soon(ask, number)
+    await engine.aclose()
+    assert manifold.builds == len(set(digests.values())) == 50
+    for number, widths in enumerate(members):
+        alone = Manifold.load(models / "tiny" / "1" / "manifold.safetensors")
+        member = alone.configure(widths=widths)
+        assert assemble(alone, member, alone.materialize(member)).digest == digests[number]
 
 
 async def test_builds_run_in_one_worker_thread(manifold: CountedManifold) -> None:
