@@ -19,6 +19,8 @@ import torch
 from families import KINDS, NETWORKS, Family, find_family, manifold_of
 from measure import Timing, devices, matrix_rates, timed
 from memory import MEGABYTE, peak_of
+from neumeta_core.device import multiplies_bf16
+from neumeta_core.inr import MlpINR
 from neumeta_core.manifold import Manifold
 from report import Report, Row, arguments
 from work import coordinates, generated_values, multiply_adds, part_of
@@ -82,6 +84,8 @@ def found(name: str) -> tuple[Family, Row]:
 def arithmetics(manifold: Manifold) -> Iterator[Manifold]:
     """The manifold in every arithmetic that the core offers; each names its own (``Manifold.arithmetic``)."""
     yield manifold
+    if isinstance(manifold.inr, MlpINR) and multiplies_bf16(manifold.device):
+        yield manifold.to(str(manifold.device), "bf16")
 
 
 def dtype_of(arithmetic: str) -> torch.dtype:

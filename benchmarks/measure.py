@@ -11,7 +11,7 @@ import torch
 from neumeta_core.device import resolve_device
 
 MATRICES = {"[4096, 256] x [256, 256]": (4096, 256, 256), "1024^3": (1024, 1024, 1024)}
-"""Products ``[m, k] x [k, n]`` by name: that of a hidden layer on one tile of coordinates, and a large square one."""
+"""Products ``[m, k] x [k, n]`` by name: that of a hidden layer on many coordinates, and a large square one."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from neumeta_core.architecture import Architecture, GeneratedParameter
 from neumeta_core.blocks import parameter_blocks
-from neumeta_core.inr import InrSettings, build_inr
+from neumeta_core.inr import InrSettings, MlpINR, build_inr
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -24,13 +24,23 @@ def generated_values(architecture: Architecture) -> int:
 
 
 def multiply_adds(architecture: Architecture, settings: InrSettings) -> int:
-    """Of one pass of an INR at full width: all matrix products of its forward pass, counted by PyTorch from their shapes alone."""
+    """Of one pass of an INR at full width: all matrix products of its forward pass, counted by PyTorch from their shapes alone.
+
+    The plain pass of the ``mlp`` kind makes as many outputs for every block as the largest kernel has, and crops them; this work is not
+    needed and so not counted.
+    """
     with torch.device("meta"):
         inr = build_inr(architecture, settings)
     with FlopCounterMode(display=False) as counter:
         inr(architecture.full_widths)
     operations: int = counter.get_total_flops()
-    return operations // 2
+    return operations // 2 - (_cropped(inr) if isinstance(inr, MlpINR) else 0)
+
+
+def _cropped(inr: MlpINR) -> int:
+    blocks = zip(inr.layout, inr.full_shapes, strict=True)
+    outputs = (out * in_ * (block.out.repeat * block.in_.repeat * inr.side**2 - taps) for block, (out, in_, taps) in blocks)
+    return inr.settings.hidden * sum(outputs)
 
 
 def part_of(architecture: Architecture, share: float) -> Architecture:

@@ -72,8 +72,7 @@ def _describe(model: onnx.ModelProto, blueprint: Blueprint, configuration: Confi
         "precision": precision,
         "params": str(cost.params),
         "macs": str(cost.macs),
-        # Without its precision when that is fp32: artifacts that were made before stay the same bytes.
-        "quality": quality.model_dump_json(exclude_defaults=True),
+        "quality": quality.model_dump_json(),
         "input": header.input.model_dump_json(),
         "labels": json.dumps(header.labels),
     }

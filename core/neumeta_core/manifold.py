@@ -98,8 +98,9 @@ class Manifold(Blueprint):
     def to(self, device: str, dtype: str = "fp32") -> Self:
         """The same manifold with its INR on another device (``resolve_device`` names), computing in another type (``resolve_dtype``)."""
         self.inr.to(resolve_device(device))
-        # Only coordinate MLPs have matrix products that are large enough to gain.
-        self._dtype = resolve_dtype(dtype, self.device) if isinstance(self.inr, MlpINR) else torch.float32
+        # Only coordinate MLPs have matrix products that are large enough to gain, and averages over samples go the plain way.
+        gains = isinstance(self.inr, MlpINR) and not self.header.sampling.is_averaged
+        self._dtype = resolve_dtype(dtype, self.device) if gains else torch.float32
         self._materializer = None
         return self
 

@@ -2,7 +2,7 @@
 
 A model with its weights inside, serialized by the library, is held three times: as arrays, in the message and in the file. So the file
 is joined from the serialization of the model without these weights and from the arrays themselves. What comes out is, byte for byte,
-what the library would write.
+what the library would write, as long as initializers have no doc strings, which templates have not.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def lay_out(model: onnx.ModelProto, sizes: Mapping[str, int]) -> list[Piece]:
 
     ``model`` is taken apart: its initializers are gone afterwards.
     """
+    model.DiscardUnknownFields()  # They would stay on both sides of a cut.
     tensors = [(tensor.name, tensor.SerializeToString(deterministic=True)) for tensor in model.graph.initializer]
     del model.graph.initializer[:]
     graph_before, graph_after = _cut(model.graph, _INITIALIZER)

@@ -35,8 +35,9 @@ class Settings(BaseSettings):
     """Folder with `NAME/VERSION/manifold.safetensors`, read at start."""
     device: str = "auto"
     """Where weights are generated: `auto` (CUDA when there is one), `cpu`, `cuda` or `cuda:N`."""
-    dtype: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number type of large matrix products while weights are generated: `auto` is bf16 where the device multiplies it natively, fp32 elsewhere."""
+    dtype: Literal["auto", "fp32", "bf16"] = "fp32"
+    """Number type of large matrix products while weights are generated, which only kind `mlp` has: `fp32`, `bf16`, or `auto`, which is bf16 where
+    the device multiplies it natively. Qualities are measured with weights made in fp32."""
     cache_bytes: NonNegativeInt = 256 * 1024 * 1024
     """Size of the artifact cache in memory, in bytes; 0 keeps nothing."""
     redis_url: SecretStr | None = None

@@ -134,7 +134,7 @@ def test_a_device_can_read_what_it_has(tiny_manifold: Manifold, precision: str) 
     assert json.loads(facts["neumeta.widths"]) == {"conv1": 4, "conv2": 6}
     assert facts["neumeta.precision"] == precision
     assert (int(facts["neumeta.params"]), int(facts["neumeta.macs"])) == (cost.params, cost.macs)
-    assert json.loads(facts["neumeta.quality"]) == {"metric": "accuracy", "value": 0.8, "kind": "measured"}
+    assert json.loads(facts["neumeta.quality"]) == {"metric": "accuracy", "value": 0.8, "kind": "measured", "precision": "fp32"}
     assert json.loads(facts["neumeta.input"])["shape"] == [1, 8, 8]
     assert json.loads(facts["neumeta.labels"]) == ["zero", "one", "two"]
     assert [value.name for value in session.get_inputs()] == ["input"]

@@ -56,6 +56,11 @@ class Sampling(Record):
     integrated: bool = False
     """The mean over the noise in closed form at the encoding, in one pass instead of K."""
 
+    @property
+    def is_averaged(self) -> bool:
+        """True when several passes are made."""
+        return self.count > 1 and self.noise > 0
+
     @model_validator(mode="after")
     def _one_way_of_averaging(self) -> Sampling:
         if self.integrated and self.count > 1:

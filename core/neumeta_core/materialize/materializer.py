@@ -26,12 +26,12 @@ class Materializer(Protocol):
 
 
 def prepare(inr: INR, sampling: Sampling, dtype: torch.dtype = torch.float32) -> Materializer:
-    """The fastest materializer for an INR that is not trained any more; later changes of its parameters are not seen.
+    """The fastest materializer for an INR whose parameters do not change any more: some are copied, some are not.
 
     ``dtype`` is that of large matrix products; encodings, small networks and results are fp32 always. Averages over
     samples (``sampling.count``) go the plain way, for their noise is drawn anew for every channel.
     """
-    if sampling.count > 1 and sampling.noise > 0:
+    if sampling.is_averaged:
         return lambda configuration: materialize(inr, configuration, sampling)
     blur = Blur(sampling.noise) if sampling.integrated else None
     blocks: ChannelProducts | CoordinateTiles

@@ -19,7 +19,7 @@ def materialize(inr: INR, configuration: Configuration, sampling: Sampling) -> d
     neither read nor changed.
     """
     total = inr(configuration, Blur(sampling.noise) if sampling.integrated else None)
-    if sampling.count == 1 or sampling.noise == 0:
+    if not sampling.is_averaged:
         return {name: values.contiguous() for name, values in total.items()}
     noise = Noise(sampling.noise, torch.Generator().manual_seed(sampling.seed))
     for _ in range(sampling.count - 1):

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_benchmark_that_make_runs_is_there_and_documented() -> None:
+    found = re.search("^BENCHMARKS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert found is not None
+    run = found[1].split()
+    assert all((ROOT / "benchmarks" / f"{name}.py").exists() for name in run)
+    documented = re.findall(r"^\| \[(\w+)\.py\]\(\.\./benchmarks/\1\.py\) \|", (ROOT / "docs" / "performance.md").read_text(), re.MULTILINE)
+    assert documented == run
