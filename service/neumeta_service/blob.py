@@ -16,7 +16,7 @@ from neumeta_service.cache import Entry
 from neumeta_service.errors import RangeNotSatisfiable
 
 MEDIA_TYPE = "application/octet-stream"
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 4 * 1024 * 1024
 """Most of a body that waits at once for a client that reads slowly."""
 _IMMUTABLE = "public, max-age=31536000, immutable, no-transform"
 _CONDITIONS = {b"if-none-match", b"if-range", b"range"}
