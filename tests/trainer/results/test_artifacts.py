@@ -46,7 +46,7 @@ def test_all_but_the_measurements_stays(splits):
 
 
 def test_a_precision_that_cannot_hold_the_weights_is_left_out(splits):
-    manifold = tiny_manifold()
-    manifold.inr.start_from({name: 1e6 * values for name, values in manifold.materialize(manifold.configure(0)).items()})
+    manifold, other = tiny_manifold(), tiny_manifold()
+    manifold.inr.start_from({name: 1e6 * values for name, values in other.materialize(other.configure(0)).items()})
     data = labelled_by(tiny_manifold(), "fp32", splits)
     assert [list(point.quality_in) for point in with_all_precisions(manifold, data, splits).header.curve.points] == [["int8"]] * 3
