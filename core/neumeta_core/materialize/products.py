@@ -28,10 +28,10 @@ class ChannelProducts:
     @torch.no_grad()
     def __init__(self, inr: AnchoredINR | FactorisedINR, blur: Blur | None) -> None:
         self._inr = inr
+        blocks = cast("Sequence[AnchoredBlock]", inr.blocks)  # or all factorised
         alike: dict[object, list[int]] = defaultdict(list)
-        for index, module in enumerate(inr.blocks):
-            alike[_form(cast("AnchoredBlock | FactorisedBlock", module))].append(index)
-        blocks = cast("Sequence[AnchoredBlock]", inr.blocks)
+        for index, block in enumerate(blocks):
+            alike[_form(block)].append(index)
         self._stacks = [(members, _stack([blocks[index] for index in members], blur)) for members in alike.values()]
         self._like = torch.empty(0, device=next(inr.parameters()).device)
 
