@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,12 @@ async def test_an_engine_brings_everything(models: Path, manifold: CountedManifo
         assert (await client.post(POST, json={"compression": 0.5})).status_code == 200
         assert 'outcome="built"' in (await client.get("/metrics")).text
     assert manifold.builds == 1
+
+
+async def test_manifolds_are_loaded_by_the_thread_that_computes(
+    models: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "logThreads", True)
+    with caplog.at_level(logging.INFO, "neumeta_service.catalog"):
+        create_app(Settings(models=models, device="cpu"))
+    assert [(record.threadName, record.getMessage()) for record in caplog.records] == [("neumeta-device_0", "tiny version 1 is served")]
