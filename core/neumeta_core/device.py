@@ -39,3 +39,13 @@ def multiplies_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def kernels(device: torch.device) -> str:
+    """Names what chooses the kernels of matrix products there, and so their last bits: PyTorch's version and the processor.
+
+    On a CPU its vector instructions and the number of threads, on CUDA the model of the device.
+    """
+    if device.type == "cuda":
+        return f"torch{torch.__version__}-{torch.cuda.get_device_name(device)}"
+    return f"torch{torch.__version__}-{torch.backends.cpu.get_cpu_capability()}-{torch.get_num_threads()}"

@@ -28,7 +28,7 @@ from neumeta_core.budget import Budget, solve
 from neumeta_core.configuration import Configuration
 from neumeta_core.consistency import check_canary, check_inr, check_template
 from neumeta_core.cost import Cost, cost_of
-from neumeta_core.device import DTYPE_NAMES, resolve_device, resolve_dtype
+from neumeta_core.device import DTYPE_NAMES, kernels, resolve_device, resolve_dtype
 from neumeta_core.errors import InvalidField, ManifoldRefused, NetworkUnsupported
 from neumeta_core.header import FORMAT_VERSION, Header
 from neumeta_core.inr import INR, MlpINR, build_inr
@@ -54,6 +54,7 @@ class Manifold(Blueprint):
         self.canary = canary
         self.size = size
         self._dtype = torch.float32
+        self._kernels = kernels(self.device)
         self._materializer: Materializer | None = None
 
     @property
@@ -63,8 +64,13 @@ class Manifold(Blueprint):
 
     @property
     def arithmetic(self) -> str:
-        """What, beside file and spec, the bits of an artifact depend on: device kind, dtype and number of samples."""
+        """How numbers are computed: device kind, dtype and number of samples."""
         return f"{self.device.type}-{DTYPE_NAMES[self._dtype]}-k{self.header.sampling.count}"
+
+    @property
+    def fingerprint(self) -> str:
+        """What, beside file and spec, the bits of an artifact depend on: the arithmetic and the kernels that do it."""
+        return f"{self.arithmetic}-{self._kernels}"
 
     def configure(
         self,
@@ -101,6 +107,8 @@ class Manifold(Blueprint):
         # Only coordinate MLPs have matrix products that are large enough to gain, and averages over samples go the plain way.
         gains = isinstance(self.inr, MlpINR) and not self.header.sampling.is_averaged
         self._dtype = resolve_dtype(dtype, self.device) if gains else torch.float32
+        # Remembered: the number of threads is that of the thread which asks.
+        self._kernels = kernels(self.device)
         self._materializer = None
         return self
 

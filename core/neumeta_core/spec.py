@@ -46,9 +46,9 @@ class Spec:
         """``sha256:…`` of the canonical form."""
         return f"sha256:{hashlib.sha256(self.canonical()).hexdigest()}"
 
-    def cache_key(self, arithmetic: str) -> str:
-        """Hexadecimal key for caches: the spec, the builder and how numbers are computed (``Manifold.arithmetic``).
+    def cache_key(self, fingerprint: str) -> str:
+        """Hexadecimal key for caches: the spec, the builder and how numbers are computed (``Manifold.fingerprint``).
 
         Replicas that compute differently never share an entry, and a new builder never finds old bytes.
         """
-        return hashlib.sha256(b"\0".join([self.canonical(), BUILDER_VERSION.encode(), arithmetic.encode()])).hexdigest()
+        return hashlib.sha256(b"\0".join([self.canonical(), BUILDER_VERSION.encode(), fingerprint.encode()])).hexdigest()

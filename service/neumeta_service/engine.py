@@ -176,7 +176,7 @@ class Engine:
             artifact = assemble(manifold, member, weights, spec.precision)
         made = Spec.of(manifold, member, spec.precision)
         filename = str(manifest_of(manifold, made, artifact.digest, len(artifact.data))["filename"])
-        return Entry(Origin(made.cache_key(manifold.arithmetic), made), artifact.digest, filename, artifact.data)
+        return Entry(Origin(made.cache_key(manifold.fingerprint), made), artifact.digest, filename, artifact.data)
 
 
 def device_worker() -> ThreadPoolExecutor:
@@ -191,4 +191,4 @@ def device_worker() -> ThreadPoolExecutor:
 def _origin(manifold: Manifold, wish: Wish) -> Origin:
     member = manifold.configure(wish.compression, wish.widths, wish.budget, precision=wish.precision)
     spec = Spec.of(manifold, member, wish.precision)
-    return Origin(spec.cache_key(manifold.arithmetic), spec)
+    return Origin(spec.cache_key(manifold.fingerprint), spec)

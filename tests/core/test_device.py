@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from neumeta_core.device import multiplies_bf16, resolve_device, resolve_dtype
+from neumeta_core.device import kernels, multiplies_bf16, resolve_device, resolve_dtype
 from neumeta_core.errors import DeviceUnavailable
 
 
@@ -28,3 +28,16 @@ def test_number_types_by_name() -> None:
     assert resolve_dtype("auto", cpu) == (torch.bfloat16 if multiplies_bf16(cpu) else torch.float32)
     with pytest.raises(DeviceUnavailable, match="dtype: 'fp8' is not known; expected auto, fp32 or bf16"):
         resolve_dtype("fp8", cpu)
+
+
+def test_kernels_tell_apart_what_computes_other_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    known = {kernels(cpu)}
+    for owner, name, value in [
+        (torch, "__version__", "2.99"),
+        (torch, "get_num_threads", lambda: 1000),
+        (torch.backends.cpu, "get_cpu_capability", lambda: "OTHER"),
+    ]:
+        monkeypatch.setattr(owner, name, value)
+        known.add(kernels(cpu))
+    assert len(known) == 4

@@ -63,6 +63,7 @@ def test_everything_of_the_header_comes_back(tmp_path: Path) -> None:
     assert loaded.header == manifold.header
     assert loaded.header.training == training
     assert loaded.arithmetic == "cpu-fp32-k3"
+    assert loaded.fingerprint.startswith("cpu-fp32-k3-torch")
 
 
 def test_the_canary_comes_back_and_may_be_missing(tiny_manifold: Manifold, patched_manifold: Manifold) -> None:

@@ -186,7 +186,7 @@ async def test_a_method_that_is_not_allowed_names_those_that_are(client: httpx.A
 
 class Exploding(CountedManifold):
     @property
-    def arithmetic(self) -> str:
+    def fingerprint(self) -> str:
         raise RuntimeError("a secret of the machine")
 
 
