@@ -1,4 +1,4 @@
-"""The manifest: what a client is told about an artifact, as JSON (docs/http-api.md)."""
+"""The plan of a member and the manifest of its artifact: what a client is told, as JSON (docs/http-api.md)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ from neumeta_core.spec import BUILDER_VERSION, Spec
 JsonObject = dict[str, object]
 
 
-def manifest_of(blueprint: Blueprint, spec: Spec, digest: str, size: int) -> JsonObject:
-    """The manifest of the artifact ``digest`` (``sha256:…``) of ``size`` bytes; ``compression.requested`` is left None."""
-    header, effective = blueprint.header, effective_compression(blueprint.architecture, spec.widths)
+def plan_of(blueprint: Blueprint, spec: Spec, size: int) -> JsonObject:
+    """What is known of a member before it is made; its artifact has ``size`` bytes. ``compression.requested`` is left None."""
     return {
         "model": spec.model,
         "version": spec.version,
+        "spec": spec.as_dict(),
+        "spec_digest": spec.digest,
+        "compression": {"requested": None, "effective": effective_compression(blueprint.architecture, spec.widths)},
+        "cost": cost_of(blueprint.architecture, spec.widths, size).as_dict(),
+        "quality": blueprint.quality(spec.widths, spec.precision).model_dump(),
+    }
+
+
+def manifest_of(blueprint: Blueprint, spec: Spec, digest: str, size: int) -> JsonObject:
+    """The manifest of the artifact ``digest`` (``sha256:…``) of ``size`` bytes; ``compression.requested`` is left None."""
+    header, effective = blueprint.header, effective_compression(blueprint.architecture, spec.widths)
+    return plan_of(blueprint, spec, size) | {
         "digest": digest,
         "size": size,
         "url": f"/v1/artifacts/{digest}",
         "filename": f"{spec.model}-{spec.version}-c{effective:.3f}-{spec.precision}-{digest[7:19]}.onnx",
-        "spec": spec.as_dict(),
-        "spec_digest": spec.digest,
-        "compression": {"requested": None, "effective": effective},
-        "cost": cost_of(blueprint.architecture, spec.widths, size).as_dict(),
-        "quality": blueprint.quality(spec.widths, spec.precision).model_dump(),
         "input": header.input.model_dump(mode="json"),
         "output": header.output.model_dump(mode="json"),
         "labels": list(header.labels),

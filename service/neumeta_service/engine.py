@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from cachetools import LRUCache
-from neumeta_core.assembly import assemble
+from neumeta_core.assembly import artifact_size, assemble
 from neumeta_core.budget import Budget
 from neumeta_core.errors import AssemblyError, RequestError
-from neumeta_core.manifest import manifest_of
+from neumeta_core.manifest import JsonObject, manifest_of, plan_of
 from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 
@@ -80,6 +80,12 @@ class Engine:
             origin = _origin(manifold, wish) if wish.budget is None else await asyncio.to_thread(_origin, manifold, wish)
             self._resolved[key] = origin
         return origin
+
+    def plan(self, origin: Origin) -> JsonObject:
+        """What is known of a member without making it."""
+        spec = origin.spec
+        manifold = self.catalog.by_digest(spec.manifold)
+        return plan_of(manifold, spec, artifact_size(manifold, spec.widths, spec.precision))
 
     async def deliver(self, origin: Origin) -> Delivery:
         """The artifact of a spec, from the fastest cache that has it or built. Raises AssemblyError when building fails."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neumeta_core.configuration import uniform
+from neumeta_core.manifest import JsonObject
 from neumeta_core.manifold import Manifold
 from neumeta_core.precision import PRECISIONS
 from starlette.requests import Request
@@ -21,7 +22,11 @@ from neumeta_service.schemas import (
     ModelList,
     ModelSummary,
     OutputDocument,
+    PlanDocument,
+    SamplesDocument,
 )
+
+_MAX_SAMPLES = 16
 
 
 def member(request: Request, delivery: Delivery) -> Response:
@@ -91,6 +96,21 @@ def model(manifold: Manifold) -> ModelDocument:
             "curve_url": f"/v1/models/{header.name}/curve",
         }
     )
+
+
+def plan(facts: JsonObject, requested: float | None) -> PlanDocument:
+    """What a member would be; ``requested`` is the compression that was asked for, if it was one."""
+    compression = {"requested": requested, "effective": facts["compression"]["effective"]}  # type: ignore[index]
+    return PlanDocument.model_validate(facts | {"compression": compression})
+
+
+def samples(manifold: Manifold) -> SamplesDocument:
+    """The first of the canary's inputs."""
+    canary = manifold.canary
+    if canary is None:
+        return SamplesDocument(inputs=[], labels=[])
+    inputs, labels = canary.inputs[:_MAX_SAMPLES], canary.labels[:_MAX_SAMPLES]
+    return SamplesDocument(inputs=inputs.flatten(1).double().tolist(), labels=labels.tolist())
 
 
 def curve(manifold: Manifold) -> CurveDocument:

@@ -122,20 +122,25 @@ class OutputDocument(Wire):
     name: str
 
 
-class ManifestDocument(Wire):
-    """An artifact described."""
+class PlanDocument(Wire):
+    """A member described; nothing was made for it."""
 
     model: str
     version: int
-    digest: str
-    size: int
-    url: str
-    filename: str
     spec: SpecDocument
     spec_digest: str
     compression: CompressionDocument
     cost: CostDocument
     quality: QualityDocument
+
+
+class ManifestDocument(PlanDocument):
+    """An artifact described."""
+
+    digest: str
+    size: int
+    url: str
+    filename: str
     input: InputDocument
     output: OutputDocument
     labels: list[str]
@@ -221,6 +226,15 @@ class CurveDocument(Wire):
     split: str | None = None
     samples: int | None = None
     points: list[CurvePointDocument] = []
+
+
+class SamplesDocument(Wire):
+    """Real inputs that the manifold file carries, at most 16; empty when it carries none."""
+
+    inputs: list[list[float]]
+    """Raw values of one sample each, flattened in the layout of the model's input."""
+    labels: list[int]
+    """Index into the model's labels, for each sample."""
 
 
 class FieldError(Wire):

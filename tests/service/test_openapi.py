@@ -32,6 +32,8 @@ async def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
         "GET /v1/models": "list_models",
         "GET /v1/models/{name}": "get_model",
         "GET /v1/models/{name}/curve": "get_curve",
+        "GET /v1/models/{name}/samples": "get_samples",
+        "POST /v1/models/{name}/plan": "plan",
         "POST /v1/models/{name}/materialize": "materialize",
         "GET /v1/artifacts/{digest}": "get_artifact",
         "HEAD /v1/artifacts/{digest}": "head_artifact",

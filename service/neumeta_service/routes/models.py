@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from neumeta_service import present
 from neumeta_service.deps import JSON, EngineDep, NegotiatedRoute, engine_of
 from neumeta_service.openapi import BYTES, answer, problems
-from neumeta_service.schemas import CurveDocument, ManifestDocument, MaterializeRequest, ModelDocument, ModelList
+from neumeta_service.schemas import CurveDocument, ManifestDocument, MaterializeRequest, ModelDocument, ModelList, PlanDocument, SamplesDocument
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -28,6 +28,19 @@ async def get_model(name: str, engine: EngineDep) -> ModelDocument:
 async def get_curve(name: str, engine: EngineDep) -> CurveDocument:
     """Measured quality against compression, parameters and multiply-adds."""
     return present.curve(engine.catalog.manifold(name))
+
+
+@router.get("/{name}/samples", responses=problems("model_not_found", "model_refused"))
+async def get_samples(name: str, engine: EngineDep) -> SamplesDocument:
+    """A few real inputs, to try a member with."""
+    return present.samples(engine.catalog.manifold(name))
+
+
+@router.post("/{name}/plan", responses=problems("malformed_body", "invalid_request", "model_not_found", "body_too_large", "model_refused"))
+async def plan(name: str, wanted: MaterializeRequest, engine: EngineDep) -> PlanDocument:
+    """What a member would be, cost and be worth; nothing is made for it."""
+    origin = await engine.resolve(name, wanted.wish())
+    return present.plan(engine.plan(origin), wanted.compression)
 
 
 def install(app: FastAPI) -> None:

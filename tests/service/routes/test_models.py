@@ -8,9 +8,9 @@ import onnx
 import onnxruntime
 import pytest
 from neumeta_core.manifold import Manifold
-from neumeta_service.schemas import ManifestDocument
+from neumeta_service.schemas import ManifestDocument, PlanDocument
 
-from tests.service.serving import JSON, POST, in_process, tier, tiny_app
+from tests.service.serving import JSON, POST, CountedManifold, in_process, tier, tiny_app
 from tests.tiny import save_tiny, tiny_manifold, with_quality_in
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +40,34 @@ async def test_bytes_and_manifest_agree(client: httpx.AsyncClient) -> None:
     assert (await client.get(manifest["url"])).content == answer.content
     onnx.checker.check_model(onnx.load_from_string(answer.content), full_check=True)
     assert onnxruntime.InferenceSession(answer.content).get_outputs()[0].name == manifest["output"]["name"]
+
+
+@pytest.mark.parametrize(
+    "selection", [{"compression": 0.4}, {"budget": {"bytes": 6000}, "precision": "fp16"}, {"compression": 0.75, "precision": "int8"}]
+)
+async def test_a_plan_says_what_the_manifest_will_and_builds_nothing(models: Path, selection: dict[str, object]) -> None:
+    manifold = CountedManifold.load(models / "tiny" / "1" / "manifold.safetensors")
+    async with in_process(tiny_app(models, manifold)) as client:
+        plan = (await client.post("/v1/models/tiny/plan", json=selection)).json()
+        assert manifold.builds == 0
+        manifest = (await client.post(POST, json=selection, headers=JSON)).json()
+    PlanDocument.model_validate(plan)
+    assert plan == {name: manifest[name] for name in plan}
+    assert plan["cost"]["bytes"] == manifest["size"]
+
+
+async def test_samples_are_the_first_canary_inputs(client: httpx.AsyncClient, manifold: Manifold) -> None:
+    samples = (await client.get("/v1/models/tiny/samples")).json()
+    assert manifold.canary is not None
+    assert len(samples["inputs"]) == len(samples["labels"]) == min(16, len(manifold.canary.labels))
+    assert samples["inputs"][0] == manifold.canary.inputs[0].flatten().tolist()
+    assert samples["labels"] == manifold.canary.labels[:16].tolist()
+
+
+async def test_a_manifold_without_canary_has_no_samples(models: Path, manifold: Manifold) -> None:
+    bare = Manifold(manifold.header, manifold.inr, manifold.template, digest=manifold.digest, size=manifold.size)
+    async with in_process(tiny_app(models, bare)) as client:
+        assert (await client.get("/v1/models/tiny/samples")).json() == {"inputs": [], "labels": []}
 
 
 async def test_the_manifest(client: httpx.AsyncClient, manifold: Manifold) -> None:
