@@ -11,7 +11,10 @@ ONCE ?=
 RUNTIME ?= cpu
 BENCHMARKS := materialize train_step cold cached warm herd
 
-.PHONY: help run test test-gpu gpu-suite check bench report build clean
+WEB := clients/web
+EXPLORER := service/neumeta_service/explorer/index.html
+
+.PHONY: help run test test-gpu gpu-suite check bench report explorer build clean
 
 help:  ## Show the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,9 +23,11 @@ run: $(VENV)/.run-$(RUNTIME)  ## Serve the manifold that ships, pull five sizes,
 	@$(BIN)/python examples/serve_and_pull.py $(if $(ONCE),--once)
 
 test: $(VENV)/.dev-$(RUNTIME)  ## Run all tests
-	@scripts/need-redis.sh
+	@scripts/need.sh redis node chromium
+	$(MAKE) explorer
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest clients/python/tests
+	cd $(WEB) && NEUMETA_PYTHON=$(abspath $(BIN)/python) npm test
 
 test-gpu:  ## Run the tests that need a CUDA device, in .venv-gpu (onnxruntime-gpu and onnxruntime exclude each other)
 	$(MAKE) VENV=.venv-gpu RUNTIME=gpu gpu-suite
@@ -35,22 +40,37 @@ check: $(VENV)/.dev-$(RUNTIME)  ## Lint, format and type checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@scripts/need.sh node
+	$(MAKE) $(WEB)/node_modules/.package-lock.json
+	cd $(WEB) && npm run check
 
 bench: $(VENV)/.dev-$(RUNTIME)  ## Run all benchmarks (docs/performance.md); the machine should have nothing else to do (JSON=FOLDER: keep the figures)
-	@scripts/need-redis.sh
+	@scripts/need.sh redis
 	@$(if $(JSON),mkdir -p '$(JSON)')
 	@set -e; for each in $(BENCHMARKS); do echo "== benchmarks/$$each.py"; $(BIN)/python benchmarks/$$each.py $(if $(JSON),--json '$(JSON)'/$$each.json); done
 
 report: $(VENV)/.dev-$(RUNTIME)  ## Fill docs/results.md with the tables and pictures of all recorded results
 	$(BIN)/neumeta report results --into docs/results.md
 
-build: $(VENV)/.dev-$(RUNTIME)  ## Build both distributions into dist/
+explorer:  ## Build the explorer page into the service's package (needs Node.js)
+	@scripts/need.sh node
+	@$(MAKE) --no-print-directory $(EXPLORER)
+
+build: $(VENV)/.dev-$(RUNTIME) explorer  ## Build the distributions into dist/
 	$(PIP) build
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/python -m build --outdir dist clients/python
 
 clean:  ## Remove the environment and everything built
-	rm -rf $(VENV) .venv-gpu build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-gpu build dist $(WEB)/node_modules $(WEB)/dist $(dir $(EXPLORER)) .mypy_cache .pytest_cache .ruff_cache
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package.json $(WEB)/package-lock.json
+	@echo "About to download the packages of $(WEB) (70 MB)."
+	cd $(WEB) && npm ci --no-progress --loglevel=error
+	@touch $@
+
+$(EXPLORER): $(WEB)/node_modules/.package-lock.json $(WEB)/index.html $(WEB)/vite.config.ts $(shell find $(WEB)/src -type f)
+	cd $(WEB) && npm run explorer -- --logLevel warn
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; give it as: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }

@@ -15,7 +15,7 @@ from neumeta_service.engine import Engine, device_worker
 from neumeta_service.metrics import Metrics
 from neumeta_service.middleware import BodyLimit, RequestContext
 from neumeta_service.openapi import ANY_PROBLEM, DescribedApp
-from neumeta_service.routes import artifacts, health, models
+from neumeta_service.routes import artifacts, explorer, health, models
 from neumeta_service.settings import Settings
 
 
@@ -47,6 +47,7 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
     models.install(app)
     for router in (models.router, artifacts.router, health.router):
         app.include_router(router)
+    explorer.install(app)
     problems.install(app)
     app.add_middleware(artifacts.ArtifactsFirst, engine=engine)
     app.add_middleware(BodyLimit)

@@ -9,7 +9,8 @@ NeuMetaError
     ├── BodyTooLarge            the body is longer than allowed
     ├── UnsupportedMediaType    the body is not declared as JSON
     ├── NotAcceptable           Accept allows nothing that can be sent
-    └── RangeNotSatisfiable     the range lies outside the artifact
+    ├── RangeNotSatisfiable     the range lies outside the artifact
+    └── ExplorerMissing         the explorer page was not built
 """
 
 from __future__ import annotations
@@ -77,3 +78,12 @@ class RangeNotSatisfiable(RefusedRequest):
     def __init__(self, asked: str, size: int) -> None:
         super().__init__(f"Range: {asked!r} lies outside the artifact; it has {size} bytes.")
         self.size = size
+
+
+class ExplorerMissing(RefusedRequest):
+    """The explorer page was not built."""
+
+    code = "explorer_missing"
+
+    def __init__(self) -> None:
+        super().__init__("The explorer page was not built; run `make explorer` (it needs Node.js) and start the service again. The API is under /v1.")

@@ -33,6 +33,7 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     "body_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"),
     "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not declared as JSON"),
     "range_not_satisfiable": (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The range lies outside the artifact"),
+    "explorer_missing": (HTTPStatus.NOT_FOUND, "The explorer page is not here"),
     "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, "No model is loaded"),
     "build_failed": (HTTPStatus.INTERNAL_SERVER_ERROR, "The artifact could not be built"),
     "internal_error": (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong"),

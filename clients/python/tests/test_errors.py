@@ -36,6 +36,7 @@ CODES = [
     ("body_too_large", 413, InvalidRequest),
     ("unsupported_media_type", 415, ServiceError),
     ("range_not_satisfiable", 416, ServiceError),
+    ("explorer_missing", 404, ServiceError),
     ("not_ready", 503, ServiceUnavailable),
     ("build_failed", 500, ServiceError),
     ("internal_error", 500, ServiceError),

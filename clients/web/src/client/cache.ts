@@ -1,0 +1,39 @@
+/** Where artifacts are kept between visits. */
+
+/** Bytes by digest. A cache may forget anything at any time; what it gives back is verified by the client. */
+export interface ArtifactCache {
+  get(digest: string): Promise<ArrayBuffer | undefined>;
+  put(digest: string, data: ArrayBuffer): Promise<void>;
+  remove(digest: string): Promise<void>;
+}
+
+const NAME = "neumeta-artifacts-v1";
+
+/** The browser's Cache Storage; looks empty where there is none (outside of HTTPS and localhost) or where it is full. */
+export class StorageCache implements ArtifactCache {
+  async get(digest: string): Promise<ArrayBuffer | undefined> {
+    return this.#attempt(async (cache) => (await cache.match(keyOf(digest)))?.arrayBuffer());
+  }
+
+  async put(digest: string, data: ArrayBuffer): Promise<void> {
+    await this.#attempt((cache) => cache.put(keyOf(digest), new Response(data)));
+  }
+
+  async remove(digest: string): Promise<void> {
+    await this.#attempt((cache) => cache.delete(keyOf(digest)));
+  }
+
+  async #attempt<T>(operation: (cache: Cache) => Promise<T>): Promise<T | undefined> {
+    try {
+      return typeof caches === "undefined" ? undefined : await operation(await caches.open(NAME));
+    } catch {
+      // A full or forbidden storage makes the next visit slower, not this one fail.
+      return undefined;
+    }
+  }
+}
+
+/** Cache Storage wants a URL; the digest names the bytes wherever they came from. */
+function keyOf(digest: string): string {
+  return `https://artifacts.invalid/${digest}`;
+}

@@ -1,0 +1,88 @@
+/** Every error of this package. `NeuMetaClientError` is their root; the class says what to do, `code` is the service's stable name. */
+
+/** A problem document (RFC 9457) of the service. */
+export interface Problem {
+  readonly code?: string;
+  readonly status?: number;
+  readonly detail?: string;
+  readonly request_id?: string;
+  readonly errors?: readonly { readonly field: string; readonly value: unknown; readonly expected: string }[];
+  readonly smallest?: { readonly params: number; readonly macs: number; readonly bytes: number };
+}
+
+/** Root of all errors; `problem` is empty when there was no answer. */
+export class NeuMetaClientError extends Error {
+  readonly problem: Problem;
+
+  constructor(message: string, options: { problem?: Problem; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.name = new.target.name;
+    this.problem = options.problem ?? {};
+  }
+
+  get code(): string | undefined {
+    return this.problem.code;
+  }
+
+  get requestId(): string | undefined {
+    return this.problem.request_id;
+  }
+}
+
+/** What was asked for cannot be had; ask for something else. */
+export class RequestError extends NeuMetaClientError {}
+/** An argument is missing, unknown or out of range: `problem.errors` names each. */
+export class InvalidRequest extends RequestError {}
+/** No member of the family is small enough: `problem.smallest` is what the smallest costs. */
+export class BudgetImpossible extends RequestError {}
+/** The service has no model of that name. */
+export class ModelNotFound extends RequestError {}
+/** The service answered with an error. */
+export class ServiceError extends NeuMetaClientError {}
+/** It is starting, overloaded or behind a proxy that cannot reach it; ask again later. */
+export class ServiceUnavailable extends ServiceError {}
+/** The service found a fault in the model's file and does not serve it. */
+export class ModelRefused extends ServiceError {}
+/** The artifact was evicted, and a repeated request did not bring it back. */
+export class ArtifactGone extends ServiceError {}
+/** The answer is not what the HTTP API promises. */
+export class UnexpectedAnswer extends ServiceError {}
+/** No answer, or not all of it. */
+export class ConnectionFailed extends NeuMetaClientError {}
+/** The bytes are not those that the manifest names; nothing was kept. */
+export class IntegrityError extends NeuMetaClientError {}
+/** The page cannot do this here: no WebCrypto outside of HTTPS and localhost, or onnxruntime-web is not installed. */
+export class Unsupported extends NeuMetaClientError {}
+
+const CLASS_OF_CODE: Readonly<Record<string, typeof NeuMetaClientError>> = {
+  invalid_request: InvalidRequest,
+  budget_impossible: BudgetImpossible,
+  model_not_found: ModelNotFound,
+  model_refused: ModelRefused,
+  artifact_gone: ArtifactGone,
+  not_ready: ServiceUnavailable,
+};
+const CLASS_OF_STATUS: Readonly<Record<number, typeof NeuMetaClientError>> = {
+  429: ServiceUnavailable,
+  502: ServiceUnavailable,
+  503: ServiceUnavailable,
+  504: ServiceUnavailable,
+};
+
+/** The error that an answer with a status of 400 or more means. */
+export async function errorOf(response: Response): Promise<NeuMetaClientError> {
+  const problem = await problemOf(response);
+  const Class = CLASS_OF_CODE[problem.code ?? ""] ?? CLASS_OF_STATUS[response.status] ?? ServiceError;
+  return new Class(problem.detail ?? `The service answered with status ${response.status}.`, { problem });
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  const declared = response.headers.get("content-type") ?? "";
+  if (!declared.startsWith("application/problem+json")) return { status: response.status };
+  try {
+    const document: unknown = await response.json();
+    return typeof document === "object" && document !== null ? document : { status: response.status };
+  } catch {
+    return { status: response.status };
+  }
+}

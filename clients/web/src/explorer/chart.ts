@@ -1,0 +1,125 @@
+/** The curve as an interactive chart (uPlot), and as a table for those who cannot see it. */
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import type { Curve, Plan } from "../client/index.js";
+import * as format from "./format.js";
+import { byId, make } from "./page.js";
+
+const HEIGHT = 280;
+
+type Point = { readonly params: number; readonly quality: number; readonly held_out: boolean; readonly compression: number };
+
+export class Chart {
+  readonly #place = byId("chart");
+  #plot: uPlot | undefined;
+  #curve: Curve | undefined;
+  #points: readonly Point[] = [];
+  #current: Plan | undefined;
+
+  /** `onPick` is called with the compression of a point that was clicked. */
+  constructor(private readonly onPick: (compression: number) => void) {
+    new ResizeObserver(() => this.#plot?.setSize(this.#size)).observe(this.#place);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
+  }
+
+  show(curve: Curve): void {
+    this.#curve = curve;
+    this.#points = [...curve.points].sort((a, b) => a.params - b.params);
+    this.#current = undefined;
+    this.#draw();
+    showTable(curve);
+  }
+
+  mark(plan: Plan): void {
+    this.#current = plan;
+    this.#plot?.setData(this.#data);
+    const where = plan.quality.value === null ? "" : `, expected ${format.quality(plan.quality.value, plan.quality.metric)} (${plan.quality.kind})`;
+    this.#place.setAttribute("aria-label", `The chosen size: ${format.count(plan.cost.params)} parameters${where}.`);
+  }
+
+  #draw(): void {
+    this.#plot?.destroy();
+    this.#plot = undefined;
+    const curve = this.#curve;
+    if (curve === undefined || curve.points.length === 0) {
+      byId("curve-text").textContent = "This model carries no measurements.";
+      return;
+    }
+    byId("curve-text").textContent =
+      `Filled points were measured on ${count(curve)}; hollow ones too, at widths that training never saw. ` +
+      "The line between them is interpolated. The ring is the chosen size. Click a point to choose it.";
+    this.#plot = new uPlot(this.#options(curve), this.#data, this.#place);
+  }
+
+  get #size(): { width: number; height: number } {
+    return { width: this.#place.clientWidth, height: HEIGHT };
+  }
+
+  /** Abscissas in rising order, as uPlot wants them: the curve's points and the chosen size among them. */
+  get #data(): uPlot.AlignedData {
+    const current = this.#current;
+    const value = current?.quality.value ?? null;
+    const chosen = current === undefined || value === null ? [] : [{ params: current.cost.params, quality: value, held_out: false, chosen: true }];
+    const all = [...this.#points.map((point) => ({ ...point, chosen: false })), ...chosen].sort((a, b) => a.params - b.params);
+    const column = (wanted: (point: (typeof all)[number]) => boolean) => all.map((point) => (wanted(point) ? point.quality : null));
+    return [
+      all.map((point) => point.params),
+      column((point) => !point.chosen),
+      column((point) => !point.chosen && !point.held_out),
+      column((point) => point.held_out),
+      column((point) => point.chosen),
+    ] as uPlot.AlignedData;
+  }
+
+  #options(curve: Curve): uPlot.Options {
+    const style = getComputedStyle(document.documentElement);
+    const [ink, accent, faint, strong] = ["--ink", "--accent", "--line", "--strong"].map((name) => style.getPropertyValue(name).trim());
+    const axis = { stroke: ink as string, grid: { stroke: faint as string, width: 1 }, ticks: { stroke: faint as string, width: 1 } };
+    const dots = (fill: string) => ({ show: true, size: 9, width: 2, stroke: accent as string, fill });
+    return {
+      ...this.#size,
+      legend: { show: false },
+      cursor: { drag: { x: false, y: false }, bind: { click: (plot, _, handle) => this.#onClick(plot, handle) } },
+      scales: { x: { time: false } },
+      axes: [
+        { ...axis, label: "parameters", values: (_, ticks) => ticks.map(format.count) },
+        { ...axis, label: curve.metric ?? "quality", size: 70, values: (_, ticks) => ticks.map((tick) => format.quality(tick, curve.metric)) },
+      ],
+      series: [
+        {},
+        { stroke: accent as string, width: 1.5, spanGaps: true, points: { show: false } },
+        { width: 0, paths: () => null, points: dots(accent as string) },
+        { width: 0, paths: () => null, points: dots(style.getPropertyValue("--paper").trim()) },
+        { width: 0, paths: () => null, points: { show: true, size: 17, width: 3, stroke: strong as string, fill: "transparent" } },
+      ],
+    };
+  }
+
+  #onClick(plot: uPlot, handle: (event: MouseEvent) => null): (event: MouseEvent) => null {
+    return (event) => {
+      const wanted = plot.posToVal(plot.cursor.left ?? 0, "x");
+      const nearest = [...this.#points].sort((a, b) => Math.abs(a.params - wanted) - Math.abs(b.params - wanted))[0];
+      if (nearest !== undefined) this.onPick(nearest.compression);
+      return handle(event);
+    };
+  }
+}
+
+function count(curve: Curve): string {
+  return `${(curve.samples ?? 0).toLocaleString("en")} ${curve.split ?? ""} samples`;
+}
+
+function showTable(curve: Curve): void {
+  const head = ["Compression", "Parameters", "Multiply-adds", curve.metric ?? "Quality", "Widths seen in training"];
+  const rows = curve.points.map((point) => [
+    `${Math.round(100 * point.compression)} %`,
+    format.count(point.params),
+    format.count(point.macs),
+    format.quality(point.quality, curve.metric),
+    point.held_out ? "no" : "yes",
+  ]);
+  byId("points").replaceChildren(
+    make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))),
+    make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((text) => make("td", {}, text))))),
+  );
+}

@@ -1,0 +1,98 @@
+/** The form that says a size. */
+import type { Model, Precision, Selection } from "../client/index.js";
+import { byId, make } from "./page.js";
+
+type Mode = "compression" | "budget" | "widths";
+const BYTES_PER_KB = 1000;
+
+export class Controls {
+  readonly #compression = byId<HTMLInputElement>("compression");
+  readonly #budget = byId<HTMLInputElement>("budget");
+  readonly #unit = byId<HTMLSelectElement>("unit");
+  readonly #precision = byId<HTMLSelectElement>("precision");
+  readonly #widths = byId("by-widths");
+
+  /** `onChange` is called whenever the form says another size. */
+  constructor(onChange: () => void) {
+    byId("choice").addEventListener("input", () => {
+      this.#show();
+      onChange();
+    });
+  }
+
+  /** Offer what a model allows, starting at its middle. */
+  offer(model: Model): void {
+    this.#compression.max = String(model.max_compression);
+    this.#compression.value = String(Math.round(50 * model.max_compression) / 100);
+    this.#budget.value = String(Math.ceil(model.costs.full.bytes / BYTES_PER_KB / 2));
+    this.#unit.value = "bytes";
+    this.#precision.replaceChildren(...model.precisions.map((precision) => make("option", { value: precision }, precision)));
+    this.#widths.replaceChildren(
+      ...model.groups.map((group, index) => {
+        const id = `width-${index}`;
+        const slider = make("input", {
+          id,
+          name: group.name,
+          type: "range",
+          min: String(group.minimum),
+          max: String(group.full),
+          step: String(group.granularity),
+          value: String(group.full),
+        });
+        const text = make("output");
+        text.setAttribute("for", id);
+        return make("div", { className: "slider" }, make("label", { htmlFor: id }, group.name), slider, text);
+      }),
+    );
+    this.#show();
+  }
+
+  /** Move the sliders of the groups to the widths of a size that was chosen otherwise. */
+  follow(widths: Readonly<Record<string, number>>): void {
+    if (this.#mode === "widths") return;
+    for (const slider of this.#sliders) slider.value = String(widths[slider.name] ?? slider.value);
+    this.#show();
+  }
+
+  /** Say a compression. */
+  choose(compression: number): void {
+    this.#radio("compression").checked = true;
+    this.#compression.value = String(compression);
+    this.#show();
+  }
+
+  get selection(): Selection {
+    const precision = this.#precision.value as Precision;
+    switch (this.#mode) {
+      case "budget": {
+        const unit = this.#unit.value;
+        return { budget: { [unit]: Math.floor(this.#budget.valueAsNumber * (unit === "bytes" ? BYTES_PER_KB : 1)) }, precision };
+      }
+      case "widths":
+        return { widths: Object.fromEntries(this.#sliders.map((slider) => [slider.name, slider.valueAsNumber])), precision };
+      default:
+        return { compression: this.#compression.valueAsNumber, precision };
+    }
+  }
+
+  get #mode(): Mode {
+    return (document.querySelector<HTMLInputElement>("input[name=mode]:checked")?.value ?? "compression") as Mode;
+  }
+
+  get #sliders(): HTMLInputElement[] {
+    return [...this.#widths.querySelectorAll("input")];
+  }
+
+  #radio(mode: Mode): HTMLInputElement {
+    return document.querySelector<HTMLInputElement>(`input[name=mode][value=${mode}]`) as HTMLInputElement;
+  }
+
+  #show(): void {
+    for (const mode of ["compression", "budget", "widths"]) byId(`by-${mode}`).hidden = mode !== this.#mode;
+    byId("compression-text").textContent = `${Math.round(100 * this.#compression.valueAsNumber)} %`;
+    for (const slider of this.#sliders) {
+      const text = slider.nextElementSibling;
+      if (text !== null) text.textContent = `${slider.value} of ${slider.max}`;
+    }
+  }
+}

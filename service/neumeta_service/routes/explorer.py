@@ -1,0 +1,46 @@
+"""The explorer page, built by ``make explorer`` from clients/web into this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from neumeta_service.errors import ExplorerMissing
+
+FOLDER = Path(__file__).parents[1] / "explorer"
+# Nothing from elsewhere, no inline script or style; WebAssembly is what runs networks in the page.
+_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class _Assets(StaticFiles):
+    """Files whose names hold a digest of their content."""
+
+    async def check_config(self) -> None:
+        """A folder that is not there has no files; that is no fault of a request."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def install(app: FastAPI, folder: Path = FOLDER) -> None:
+    """Add ``/`` and ``/assets``; without a built page ``/`` says how to build one."""
+    page = StaticFiles(directory=folder, check_dir=False)
+
+    @app.get("/", include_in_schema=False)
+    async def get_explorer(request: Request) -> Response:
+        if not (folder / "index.html").is_file():
+            raise ExplorerMissing
+        response = await page.get_response("index.html", request.scope)
+        response.headers["content-security-policy"] = _POLICY
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+    app.mount("/assets", _Assets(directory=folder / "assets", check_dir=False), name="explorer_assets")

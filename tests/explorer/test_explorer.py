@@ -1,0 +1,136 @@
+"""What people do on the page."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.explorer.conftest import Explorer
+
+MODEL = "lenet-mnist"
+
+
+def choose(explorer: Explorer, compression: float) -> None:
+    before = explorer.text("params")
+    explorer.page.locator("#compression").fill(str(compression))
+    explorer.page.wait_for_function("before => document.querySelector('#params').textContent !== before", arg=before)
+
+
+def plan(explorer: Explorer, **selection: object) -> dict:
+    answer = explorer.api.post(f"/v1/models/{MODEL}/plan", json=selection).raise_for_status()
+    return answer.json()
+
+
+def test_the_slider_shows_what_the_service_says(explorer: Explorer) -> None:
+    explorer.open()
+    for compression in (0.75, 0.1, 0.5):
+        choose(explorer, compression)
+        said = plan(explorer, compression=compression)
+        assert explorer.text("params") == f"{said['cost']['params']:,}"
+        assert explorer.text("quality").startswith(f"{100 * said['quality']['value']:.2f} % ({said['quality']['kind']})")
+        assert f"{said['cost']['params']:,} parameters" in (explorer.page.locator("#chart").get_attribute("aria-label") or "")
+    assert explorer.complaints == []
+
+
+def test_a_budget_is_kept(explorer: Explorer) -> None:
+    explorer.open()
+    explorer.page.get_by_label("budget", exact=True).check()
+    explorer.page.get_by_label("At most").fill("90")
+    explorer.page.wait_for_function("() => parseFloat(document.querySelector('#bytes').textContent) <= 90")
+    assert explorer.text("params") == f"{plan(explorer, budget={'bytes': 90_000})['cost']['params']:,}"
+
+
+def test_a_budget_that_nothing_fits_is_said_and_over_when_it_fits_again(explorer: Explorer) -> None:
+    explorer.open()
+    explorer.page.get_by_label("budget", exact=True).check()
+    explorer.page.get_by_label("At most").fill("1")
+    explorer.page.wait_for_function("() => document.querySelector('#notice').textContent.includes('no member of the family')")
+    explorer.page.get_by_label("At most").fill("200")
+    explorer.page.locator("#notice").wait_for(state="hidden")
+
+
+def test_each_channel_group_has_a_slider(explorer: Explorer) -> None:
+    explorer.open()
+    explorer.page.get_by_label("channel groups (advanced)").check()
+    widths = {name: int(explorer.page.get_by_label(name, exact=True).input_value()) for name in ("conv1", "conv2", "conv3")}
+    before = explorer.text("params")
+    explorer.page.get_by_label("conv2", exact=True).fill("20")
+    explorer.page.wait_for_function("before => document.querySelector('#params').textContent !== before", arg=before)
+    assert explorer.text("params") == f"{plan(explorer, widths=widths | {'conv2': 20})['cost']['params']:,}"
+
+
+def test_a_drawn_one_is_a_one_at_two_sizes(explorer: Explorer) -> None:
+    explorer.open()
+    explorer.page.locator("#clear").click()
+    explorer.results(0)
+    box = explorer.page.locator("#pad").bounding_box()
+    assert box is not None
+    explorer.page.mouse.move(box["x"] + 150, box["y"] + 50)
+    explorer.page.mouse.down()
+    explorer.page.mouse.move(box["x"] + 130, box["y"] + 230, steps=10)
+    explorer.page.mouse.up()
+    explorer.expect_classes("1", "1")
+
+
+def test_sample_images_are_recognized_at_both_sizes_and_compared_with_a_kept_one(explorer: Explorer) -> None:
+    explorer.open()
+    samples = explorer.api.get(f"/v1/models/{MODEL}/samples").json()
+    agreed = 0
+    for label in samples["labels"][1:6]:
+        before = explorer.page.locator("#results").inner_html()
+        explorer.page.locator("#next-sample").click()
+        explorer.page.wait_for_function("before => document.querySelector('#results').innerHTML !== before", arg=before)
+        agreed += explorer.results() == [str(label)] * 2
+    assert agreed >= 4
+    explorer.page.locator("#keep").click()
+    explorer.page.wait_for_function("() => document.querySelector('#results').textContent.includes('Kept: ')")
+
+
+def test_the_download_has_the_bytes_of_the_api(explorer: Explorer, tmp_path: Path) -> None:
+    explorer.open()
+    choose(explorer, 0.62)
+    with explorer.page.expect_download() as download:
+        explorer.page.locator("#download").click()
+    download.value.save_as(tmp_path / "member.onnx")
+    wanted = explorer.api.post(f"/v1/models/{MODEL}/materialize", json={"compression": 0.62})
+    assert (tmp_path / "member.onnx").read_bytes() == wanted.content
+    assert download.value.suggested_filename in wanted.headers["content-disposition"]
+
+
+def test_the_snippet_for_the_shell_fetches_the_chosen_size(explorer: Explorer, tmp_path: Path) -> None:
+    explorer.open()
+    choose(explorer, 0.7)
+    command = explorer.page.get_by_role("region", name="curl").inner_text()
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    [file] = tmp_path.iterdir()
+    wanted = explorer.api.post(f"/v1/models/{MODEL}/materialize", json={"compression": 0.7})
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == hashlib.sha256(wanted.content).hexdigest()
+
+
+@pytest.mark.parametrize("step", ["ArrowRight", "ArrowLeft"])
+def test_everything_works_with_the_keyboard_alone(explorer: Explorer, step: str) -> None:
+    explorer.open()
+    press = explorer.page.keyboard.press
+    focused = "document.activeElement.id || document.activeElement.name || document.activeElement.tagName"
+    reached = []
+    for _ in range(60):
+        press("Tab")
+        reached.append(explorer.page.evaluate(focused))
+        if reached[-1] == "compression":
+            before = explorer.text("compression-text")
+            press(step)
+            assert explorer.text("compression-text") != before
+        if reached[-1] == "clear":
+            press("Enter")
+            explorer.results(0)
+            press("Shift+Tab")
+            explorer.page.keyboard.down(" ")
+            for _ in range(18):
+                press("ArrowDown")
+            explorer.page.keyboard.up(" ")
+            explorer.expect_classes("1", "1")
+            press("Tab")
+    assert {"model", "precision", "mode", "compression", "download", "pad", "clear", "next-sample", "keep"} <= set(reached)
