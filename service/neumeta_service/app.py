@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from neumeta_core.device import resolve_device
+from neumeta_core.manifold import Manifold
 
 from neumeta_service import problems
+from neumeta_service.admission import admit
 from neumeta_service.cache import Cache, MemoryCache, RedisCache
-from neumeta_service.catalog import Catalog, load_catalog
+from neumeta_service.catalog import Catalog
 from neumeta_service.engine import Engine, device_worker
 from neumeta_service.metrics import Metrics
 from neumeta_service.middleware import BodyLimit, RequestContext
 from neumeta_service.openapi import ANY_PROBLEM, DescribedApp
+from neumeta_service.repository import Repository
 from neumeta_service.routes import artifacts, explorer, health, models
 from neumeta_service.settings import Settings
+from neumeta_service.store import Store
 
 
 def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: Engine | None = None, cache: Cache | None = None) -> FastAPI:
     """An app that is ready to serve; what is not given is made from the settings.
 
-    ``cache`` is the tier behind memory. Closing the app closes the engine and its caches. Raises DeviceUnavailable.
+    ``cache`` is the tier behind memory. Closing the app closes the engine and
+    its caches. Raises DeviceUnavailable and StoreUnavailable.
     """
-    engine = engine or _build_engine(settings, catalog, cache)
+    worker = device_worker()
+    repository = _open_repository(settings, worker) if catalog is None and engine is None else None
+    if repository is not None:
+        catalog = repository.renew(Catalog())
+    engine = engine or _build_engine(settings, catalog or Catalog(), cache, worker)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -55,11 +65,18 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
     return app
 
 
-def _build_engine(settings: Settings, catalog: Catalog | None, cache: Cache | None) -> Engine:
+def _open_repository(settings: Settings, worker: ThreadPoolExecutor) -> Repository:
+    """Manifolds are loaded by the thread that computes: with a second one that does, every product of matrices takes longer."""
+    device = str(resolve_device(settings.device))
+
+    def admit_there(name: str, version: int, data: bytes) -> Manifold:
+        return worker.submit(admit, name, version, data, device=device, dtype=settings.dtype).result()
+
+    return Repository(Store(settings.models), admit_there)
+
+
+def _build_engine(settings: Settings, catalog: Catalog, cache: Cache | None, worker: ThreadPoolExecutor) -> Engine:
     metrics = Metrics()
-    worker = device_worker()
-    if catalog is None:
-        catalog = worker.submit(load_catalog, settings.models, str(resolve_device(settings.device)), settings.dtype).result()
     if cache is None and settings.redis_url is not None:
         cache = RedisCache(
             settings.redis_url.get_secret_value(),
@@ -69,6 +86,5 @@ def _build_engine(settings: Settings, catalog: Catalog | None, cache: Cache | No
             max_value_bytes=settings.redis_max_value_bytes,
         )
     memory = MemoryCache(settings.cache_bytes, metrics)
-    for manifold in catalog:
-        metrics.model_info.labels(manifold.header.name, str(manifold.header.version)).set(1)
+    metrics.show_models(catalog.releases)
     return Engine(catalog, [memory, cache] if cache else [memory], metrics, worker)

@@ -1,102 +1,91 @@
-"""The manifolds that are served: ``FOLDER/NAME/VERSION/manifold.safetensors``, read once at start."""
+"""What is served at one moment; look-ups and nothing else."""
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from neumeta_core.assembly import assemble
-from neumeta_core.errors import ManifoldRefused, NeuMetaError
+from neumeta_core.errors import ManifoldRefused
 from neumeta_core.manifold import Manifold
 
-from neumeta_service.errors import ModelNotFound
+from neumeta_service.aliases import LATEST
+from neumeta_service.errors import ModelNotFound, VersionNotFound
+from neumeta_service.store import ALIASES, Release
 
-logger = logging.getLogger(__name__)
-FILE_NAME = "manifold.safetensors"
+Selector = int | str
+"""What a client says to choose a version: its number (as text too), an alias or ``latest``."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A version that is not served, and why."""
+    """A version, or with None as version a file of aliases, that was found and is not used, and why."""
 
     name: str
-    version: int
+    version: int | None
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {ALIASES if self.version is None else f'version {self.version}'}"
 
 
 class Catalog:
-    """One manifold for each name, and what was refused."""
+    """Any number of versions of each name, their aliases, and what was refused. Never changes: a reload makes another one.
 
-    def __init__(self, manifolds: Iterable[Manifold] = (), refusals: Iterable[Refusal] = ()) -> None:
-        self._by_name = {manifold.header.name: manifold for manifold in manifolds}
-        self._by_digest = {manifold.digest: manifold for manifold in self._by_name.values()}
+    ``aliases`` lead to versions that are among the manifolds: name -> alias -> version.
+    """
+
+    def __init__(
+        self, manifolds: Iterable[Manifold] = (), refusals: Iterable[Refusal] = (), aliases: Mapping[str, Mapping[str, int]] | None = None
+    ) -> None:
+        ordered = sorted(manifolds, key=lambda manifold: (manifold.header.name, manifold.header.version))
+        self._by_release = {(manifold.header.name, manifold.header.version): manifold for manifold in ordered}
+        self._by_digest = {manifold.digest: manifold for manifold in ordered}
+        newest = {name: {LATEST: version} for name, version in self._by_release}
+        self._aliases = {name: newest[name] | dict((aliases or {}).get(name, {})) for name in newest}
+        self._by_selector: dict[str, dict[Selector, Manifold]] = {name: {} for name in newest}
+        for (name, version), manifold in self._by_release.items():
+            self._by_selector[name] |= {version: manifold, str(version): manifold}
+        for name, named in self._aliases.items():
+            self._by_selector[name] |= {alias: self._by_release[name, version] for alias, version in named.items()}
         self.refusals = tuple(refusals)
 
     def __iter__(self) -> Iterator[Manifold]:
-        return iter(self._by_name.values())
+        """Every manifold, by name and version."""
+        return iter(self._by_release.values())
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        return len(self._by_release)
 
-    def manifold(self, name: str) -> Manifold:
-        """The manifold that is served under a name; ManifoldRefused when only refused ones have it, else ModelNotFound."""
-        if name in self._by_name:
-            return self._by_name[name]
-        for refusal in self.refusals:
-            if refusal.name == name:
-                raise ManifoldRefused(f"{name} version {refusal.version} was refused at start: {refusal.reason}")
-        raise ModelNotFound(name)
+    @property
+    def releases(self) -> frozenset[Release]:
+        """What is served."""
+        return frozenset(self._by_release)
 
-    def by_digest(self, digest: str) -> Manifold:
-        """The manifold of this file digest; ModelNotFound when it is not served."""
-        if digest not in self._by_digest:
-            raise ModelNotFound(digest)
-        return self._by_digest[digest]
+    def aliases(self, name: str) -> Mapping[str, int]:
+        """Alias -> version, with ``latest``; empty when no version of this name is served."""
+        return self._aliases.get(name, {})
 
+    def release(self, release: Release) -> Manifold | None:
+        """The manifold of a name and version."""
+        return self._by_release.get(release)
 
-def load_catalog(folder: Path, device: str, dtype: str = "fp32") -> Catalog:
-    """Of each name the newest version that can be loaded; newer ones that cannot are refused and logged."""
-    manifolds: list[Manifold] = []
-    refusals: list[Refusal] = []
-    for model in sorted(path for path in folder.iterdir() if path.is_dir()):
-        for version in sorted(_versions(model), reverse=True):
-            try:
-                manifolds.append(_load(model.name, version, model / str(version) / FILE_NAME, device, dtype))
-            except ManifoldRefused as error:
-                logger.error("%s version %d is refused: %s", model.name, version, error)
-                refusals.append(Refusal(model.name, version, str(error)))
-            else:
-                logger.info("%s version %d is served", model.name, version)
-                break
-    return Catalog(manifolds, refusals)
+    def manifold(self, name: str, version: Selector = LATEST) -> Manifold:
+        """The manifold that is served under a name and a version.
 
+        Raises ManifoldRefused when that version, or every version, was refused; else ModelNotFound or VersionNotFound.
+        """
+        found = self._by_selector.get(name, {}).get(version)
+        if found is None:
+            raise self._missing(name, version)
+        return found
 
-def _versions(model: Path) -> list[int]:
-    return [int(path.name) for path in model.iterdir() if path.is_dir() and re.fullmatch("[1-9][0-9]{0,8}", path.name)]
+    def by_digest(self, digest: str) -> Manifold | None:
+        """The manifold of this file digest, if it is served."""
+        return self._by_digest.get(digest)
 
-
-def _load(name: str, version: int, path: Path, device: str, dtype: str) -> Manifold:
-    try:
-        manifold = Manifold.load(path, device, dtype)
-    except ManifoldRefused:
-        raise
-    except Exception as error:  # One bad file must not stop the others, whatever it does to the reader.
-        logger.exception("reading %s failed", path)
-        raise ManifoldRefused(f"the file cannot be read: {type(error).__name__}.") from error
-    if (manifold.header.name, manifold.header.version) != (name, version):
-        found = f"{manifold.header.name} version {manifold.header.version}"
-        raise ManifoldRefused(f"the folder says {name} version {version}; the file says {found}.")
-    _build_full(manifold)
-    return manifold
-
-
-def _build_full(manifold: Manifold) -> None:
-    """Refuse a file whose full network cannot be built; it also spares the first request what libraries set up once."""
-    full = manifold.configure(compression=0.0)
-    try:
-        assemble(manifold, full, manifold.materialize(full))
-    except NeuMetaError as error:
-        raise ManifoldRefused(f"its full network cannot be built: {error}") from error
+    def _missing(self, name: str, version: Selector) -> Exception:
+        refused = [refusal for refusal in self.refusals if refusal.name == name and refusal.version is not None]
+        for refusal in reversed(refused):
+            if version == LATEST or str(version) == str(refusal.version):
+                return ManifoldRefused(f"{refusal} was refused: {refusal.reason}")
+        return VersionNotFound(name, version) if refused or name in self._by_selector else ModelNotFound(name)

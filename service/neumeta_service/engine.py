@@ -21,9 +21,10 @@ from neumeta_core.manifest import JsonObject, manifest_of, plan_of
 from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 
+from neumeta_service.aliases import LATEST
 from neumeta_service.cache import Cache, Entry, Origin
-from neumeta_service.catalog import Catalog
-from neumeta_service.errors import ArtifactGone, ModelNotFound
+from neumeta_service.catalog import Catalog, Selector
+from neumeta_service.errors import ArtifactGone, VersionNotFound
 from neumeta_service.flight import SingleFlight
 from neumeta_service.metrics import Metrics
 
@@ -35,12 +36,21 @@ _MAX_REMEMBERED = 1024
 
 @dataclass(frozen=True)
 class Wish:
-    """What a client asks for: exactly one of the first three, and a precision."""
+    """What a client asks of a model: exactly one of the first three, a precision and a version."""
 
     compression: float | None = None
     widths: Mapping[str, int] | None = None
     budget: Budget | None = None
     precision: str = "fp32"
+    version: Selector = LATEST
+
+
+@dataclass(frozen=True)
+class Order(Origin):
+    """An artifact that is to be delivered, with the manifold that makes it: a reload may withdraw that while a request is under way."""
+
+    manifold: Manifold | None
+    """None when it is not served any more; then only caches have the artifact."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,7 @@ class Delivery:
 class Engine:
     """Delivers artifacts of the catalog's manifolds; one for each event loop and device.
 
+    ``catalog`` may be replaced by another one at any time; requests go on with the manifold that they found.
     ``caches`` are at least one, fastest first; the first is this process's memory, which never waits.
     """
 
@@ -69,9 +80,12 @@ class Engine:
         self._flights: SingleFlight[Delivery] = SingleFlight()
         self._worker = worker or device_worker()
 
-    async def resolve(self, name: str, wish: Wish) -> Origin:
-        """The one spec that a wish comes to. Raises ModelNotFound, ManifoldRefused, InvalidField or BudgetImpossible."""
-        manifold = self.catalog.manifold(name)
+    async def resolve(self, name: str, wish: Wish) -> Order:
+        """The one spec that a wish comes to.
+
+        Raises ModelNotFound, VersionNotFound, ManifoldRefused, InvalidField or BudgetImpossible.
+        """
+        manifold = self.catalog.manifold(name, wish.version)
         # By its text: 1, 1.0 and true are equal, but not equally allowed.
         key = manifold.digest, repr(wish)
         origin: Origin | None = self._resolved.get(key)
@@ -79,23 +93,24 @@ class Engine:
             # The budget's solver sizes several members: milliseconds on large networks.
             origin = _origin(manifold, wish) if wish.budget is None else await asyncio.to_thread(_origin, manifold, wish)
             self._resolved[key] = origin
-        return origin
+        return Order(origin.key, origin.spec, manifold)
 
-    def plan(self, origin: Origin) -> JsonObject:
+    def plan(self, order: Order) -> JsonObject:
         """What is known of a member without making it."""
-        spec = origin.spec
-        manifold = self.catalog.by_digest(spec.manifold)
-        return plan_of(manifold, spec, artifact_size(manifold, spec.widths, spec.precision))
+        assert order.manifold is not None  # It was resolved.
+        return plan_of(order.manifold, order.spec, artifact_size(order.manifold, order.spec.widths, order.spec.precision))
 
-    async def deliver(self, origin: Origin) -> Delivery:
+    async def deliver(self, order: Order) -> Delivery:
         """The artifact of a spec, from the fastest cache that has it or built. Raises AssemblyError when building fails."""
         seconds: dict[str, float] = {}
         memory = self._caches[0]
         with self.metrics.stage("cache", seconds):
-            entry = await memory.get(origin)
+            entry = await memory.get(order)
         if entry is not None:
             return Delivery(entry, memory.name, seconds)
-        return await self._flights.run(origin.key, lambda: self._fetch(origin))
+        if order.manifold is None:  # Nothing to build, so nothing that others should wait for, and fail with.
+            return await self._fetch(order)
+        return await self._flights.run(order.key, lambda: self._fetch(order))
 
     async def find(self, digest: str) -> Delivery:
         """The artifact of this digest, made again if need be. Raises ArtifactGone when it is unknown or came out different."""
@@ -103,19 +118,19 @@ class Engine:
         if origin is None:
             raise ArtifactGone(digest)
         try:
-            delivery = await self.deliver(origin)
-        except (RequestError, ModelNotFound) as error:
+            delivery = await self.deliver(Order(origin.key, origin.spec, self.catalog.by_digest(origin.spec.manifold)))
+        except (RequestError, VersionNotFound) as error:
             raise ArtifactGone(digest) from error
         if delivery.entry.digest != digest:
             raise ArtifactGone(digest, origin.spec.model)
         return delivery
 
-    def manifest(self, entry: Entry, requested: float | None) -> bytes:
-        """The manifest of an artifact as JSON; ``requested`` is the compression that was asked for, if it was one."""
+    def manifest(self, entry: Entry, manifold: Manifold, requested: float | None) -> bytes:
+        """The manifest of a manifold's artifact as JSON; ``requested`` is the compression that was asked for, if it was one."""
         key = entry.origin.key, entry.digest
         around: tuple[bytes, bytes] | None = self._manifests.get(key)
         if around is None:
-            around = self._manifests[key] = self._manifest_around_requested(entry)
+            around = self._manifests[key] = self._manifest_around_requested(entry, manifold)
         return json.dumps(requested).encode().join(around)
 
     async def aclose(self) -> None:
@@ -132,25 +147,24 @@ class Engine:
                 return origin
         return None
 
-    def _manifest_around_requested(self, entry: Entry) -> tuple[bytes, bytes]:
+    def _manifest_around_requested(self, entry: Entry, manifold: Manifold) -> tuple[bytes, bytes]:
         """What comes before and after the value of ``compression.requested``, all that differs between equal specs."""
-        spec = entry.origin.spec
-        manifest = manifest_of(self.catalog.by_digest(spec.manifold), spec, entry.digest, len(entry.data))
+        manifest = manifest_of(manifold, entry.origin.spec, entry.digest, len(entry.data))
         text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         # No string can hold this: the quotes in it would be escaped. And no other member of this name is an object.
         before, name, rest = text.partition(b'"compression":{"requested":')
         return before + name, rest.removeprefix(b"null")
 
-    async def _fetch(self, origin: Origin) -> Delivery:
+    async def _fetch(self, order: Order) -> Delivery:
         """From what is behind memory, or built."""
         seconds: dict[str, float] = {}
         with self.metrics.stage("cache", seconds):
             for position, cache in enumerate(self._caches[1:], 1):
-                entry = await cache.get(origin)
+                entry = await cache.get(order)
                 if entry is not None:
                     await self._keep(entry, self._caches[:position])
                     return Delivery(entry, cache.name, seconds)
-        entry = await self._build(origin, seconds)
+        entry = await self._build(order, seconds)
         with self.metrics.stage("cache", seconds):
             await self._keep(entry, self._caches)
         return Delivery(entry, "built", seconds)
@@ -159,21 +173,23 @@ class Engine:
         for cache in caches:
             await cache.put(entry)
 
-    async def _build(self, origin: Origin, seconds: dict[str, float]) -> Entry:
+    async def _build(self, order: Order, seconds: dict[str, float]) -> Entry:
         with self.metrics.queue_depth.track_inprogress():
             try:
-                entry = await asyncio.get_running_loop().run_in_executor(self._worker, self._make, origin.spec, seconds)
-            except (RequestError, ModelNotFound):
+                entry = await asyncio.get_running_loop().run_in_executor(self._worker, self._make, order, seconds)
+            except (RequestError, VersionNotFound):
                 raise
             except Exception as error:
-                logger.exception("building %s failed", origin.spec)
+                logger.exception("building %s failed", order.spec)
                 raise AssemblyError(str(error)) from error
         self.metrics.artifact_bytes.observe(len(entry.data))
         return entry
 
-    def _make(self, spec: Spec, seconds: dict[str, float]) -> Entry:
+    def _make(self, order: Order, seconds: dict[str, float]) -> Entry:
         """Runs in the worker thread."""
-        manifold = self.catalog.by_digest(spec.manifold)
+        spec, manifold = order.spec, order.manifold
+        if manifold is None:
+            raise VersionNotFound(spec.model, spec.version)
         member = manifold.configure(widths=spec.widths)
         with self.metrics.stage("inr", seconds):
             # Copying waits for the device, so the time lands in the right stage.

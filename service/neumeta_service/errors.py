@@ -1,16 +1,19 @@
 """Errors that belong to the service; those of the core are in ``neumeta_core.errors``.
 
 NeuMetaError
-└── RefusedRequest
-    ├── ModelNotFound           no model of that name
-    ├── ArtifactGone            the artifact is unknown or cannot be made again
-    ├── NotReady                no model is loaded
-    ├── MalformedBody           the body is not JSON
-    ├── BodyTooLarge            the body is longer than allowed
-    ├── UnsupportedMediaType    the body is not declared as JSON
-    ├── NotAcceptable           Accept allows nothing that can be sent
-    ├── RangeNotSatisfiable     the range lies outside the artifact
-    └── ExplorerMissing         the explorer page was not built
+├── RefusedRequest
+│   ├── ModelNotFound           no model of that name
+│   ├── VersionNotFound         no version of that number or alias
+│   ├── ArtifactGone            the artifact is unknown or cannot be made again
+│   ├── NotReady                no model is loaded
+│   ├── StoreUnavailable        the place where manifold files lie cannot be read
+│   ├── MalformedBody           the body is not JSON
+│   ├── BodyTooLarge            the body is longer than allowed
+│   ├── UnsupportedMediaType    the body is not declared as JSON
+│   ├── NotAcceptable           Accept allows nothing that can be sent
+│   ├── RangeNotSatisfiable     the range lies outside the artifact
+│   └── ExplorerMissing         the explorer page was not built
+└── AliasesRefused              a file of aliases is not valid
 """
 
 from __future__ import annotations
@@ -31,6 +34,15 @@ class ModelNotFound(RefusedRequest):
         super().__init__(f"There is no model {name!r}; GET /v1/models lists those that there are.")
 
 
+class VersionNotFound(RefusedRequest):
+    """A model has no version of that number or alias."""
+
+    code = "version_not_found"
+
+    def __init__(self, name: str, version: int | str) -> None:
+        super().__init__(f"There is no version {str(version)[:100]!r} of {name!r}; GET /v1/models/{name}/versions lists those that there are.")
+
+
 class ArtifactGone(RefusedRequest):
     """An artifact is unknown, or cannot be made again with the same bytes."""
 
@@ -44,6 +56,12 @@ class NotReady(RefusedRequest):
     """No model is loaded."""
 
     code = "not_ready"
+
+
+class StoreUnavailable(RefusedRequest):
+    """The place where manifold files lie, or a file there, cannot be read."""
+
+    code = "store_unavailable"
 
 
 class MalformedBody(RefusedRequest):
@@ -87,3 +105,9 @@ class ExplorerMissing(RefusedRequest):
 
     def __init__(self) -> None:
         super().__init__("The explorer page was not built; run `make explorer` (it needs Node.js) and start the service again. The API is under /v1.")
+
+
+class AliasesRefused(NeuMetaError):
+    """A file of aliases is not valid."""
+
+    code = "aliases_refused"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import cache
 from time import perf_counter
@@ -37,7 +37,7 @@ class Metrics:
         self.inflight = Gauge("neumeta_inflight", "Requests in progress.", registry=registry)
         self.queue_depth = Gauge("neumeta_queue_depth", "Builds that wait for the device or run on it.", registry=registry)
         self.artifact_bytes = Histogram("neumeta_artifact_bytes", "Sizes of the artifacts that were built.", buckets=_BYTES, registry=registry)
-        self.model_info = Gauge("neumeta_model_info", "Models that are served; the value is 1.", ["name", "version"], registry=registry)
+        self.model_info = Gauge("neumeta_model_info", "Versions of models that are served; the value is 1.", ["name", "version"], registry=registry)
         gpu_memory = Gauge("neumeta_gpu_memory_bytes", "CUDA memory that tensors of this process take; 0 without CUDA.", registry=registry)
         gpu_memory.set_function(_gpu_memory_bytes)
 
@@ -51,6 +51,13 @@ class Metrics:
             elapsed = perf_counter() - started
             self._stage_of(name).observe(elapsed)
             seconds[name] = seconds.get(name, 0.0) + elapsed
+
+    def show_models(self, added: Iterable[tuple[str, int]], withdrawn: Iterable[tuple[str, int]] = ()) -> None:
+        """Say in ``neumeta_model_info`` which versions are served from now on, and which no longer are."""
+        for name, version in withdrawn:
+            self.model_info.remove(name, str(version))
+        for name, version in added:
+            self.model_info.labels(name, str(version)).set(1)
 
     def render(self) -> bytes:
         """The text exposition format, version 0.0.4."""

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from neumeta_service.blob import blob_response, whole_response
 from neumeta_service.catalog import Catalog
 from neumeta_service.engine import Delivery
+from neumeta_service.errors import ModelNotFound
 from neumeta_service.schemas import (
     CostDocument,
     CurveDocument,
@@ -24,7 +25,9 @@ from neumeta_service.schemas import (
     OutputDocument,
     PlanDocument,
     SamplesDocument,
+    VersionList,
 )
+from neumeta_service.store import Release
 
 _MAX_SAMPLES = 16
 
@@ -56,21 +59,46 @@ def _traced(request: Request, response: Response, delivery: Delivery) -> Respons
 
 def model_list(catalog: Catalog) -> ModelList:
     """Ready and refused versions, by name."""
-    ready = [
-        ModelSummary(
-            name=manifold.header.name,
-            version=manifold.header.version,
-            state="ready",
-            task=manifold.header.task,
-            digest=manifold.digest,
-            size=manifold.size,
-            max_compression=manifold.architecture.max_compression,
-            url=f"/v1/models/{manifold.header.name}",
-        )
-        for manifold in catalog
-    ]
-    refused = [ModelSummary(name=refusal.name, version=refusal.version, state="refused", reason=refusal.reason) for refusal in catalog.refusals]
-    return ModelList(models=sorted([*ready, *refused], key=lambda summary: (summary.name, summary.version)))
+    return ModelList(models=_summaries(catalog))
+
+
+def version_list(catalog: Catalog, name: str) -> VersionList:
+    """Ready and refused versions of one model. Raises ModelNotFound when none was found."""
+    versions = [summary for summary in _summaries(catalog) if summary.name == name]
+    if not versions:
+        raise ModelNotFound(name)
+    refused = {refusal.name: refusal.reason for refusal in catalog.refusals if refusal.version is None}
+    return VersionList(name=name, aliases=dict(catalog.aliases(name)), aliases_refused=refused.get(name), versions=versions)
+
+
+def _summaries(catalog: Catalog) -> list[ModelSummary]:
+    """One for each version, whether it is served, refused, or served in place of what was refused."""
+    reasons = {(refusal.name, refusal.version): refusal.reason for refusal in catalog.refusals if refusal.version is not None}
+    ready = {_release(manifold): _summary(catalog, manifold, reasons.get(_release(manifold))) for manifold in catalog}
+    refused = {
+        (name, version): ModelSummary(name=name, version=version, state="refused", reason=reason) for (name, version), reason in reasons.items()
+    }
+    return [summary for _, summary in sorted((refused | ready).items())]
+
+
+def _release(manifold: Manifold) -> Release:
+    return manifold.header.name, manifold.header.version
+
+
+def _summary(catalog: Catalog, manifold: Manifold, reason: str | None) -> ModelSummary:
+    name, version = _release(manifold)
+    return ModelSummary(
+        name=name,
+        version=version,
+        state="ready",
+        reason=reason,
+        task=manifold.header.task,
+        digest=manifold.digest,
+        size=manifold.size,
+        max_compression=manifold.architecture.max_compression,
+        url=f"/v1/models/{name}?version={version}",
+        aliases=[alias for alias, target in catalog.aliases(name).items() if target == version],
+    )
 
 
 def model(manifold: Manifold) -> ModelDocument:
@@ -93,7 +121,7 @@ def model(manifold: Manifold) -> ModelDocument:
             "costs": {name: CostDocument(**manifold.cost(member).as_dict()) for name, member in members.items()},
             "inr": header.inr.model_dump(mode="json"),
             "training": header.training,
-            "curve_url": f"/v1/models/{header.name}/curve",
+            "curve_url": f"/v1/models/{header.name}/curve?version={header.version}",
         }
     )
 

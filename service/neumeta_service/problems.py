@@ -25,6 +25,7 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     "invalid_request": (HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid"),
     "budget_impossible": (HTTPStatus.UNPROCESSABLE_ENTITY, "No member fits the budget"),
     "model_not_found": (HTTPStatus.NOT_FOUND, "There is no such model"),
+    "version_not_found": (HTTPStatus.NOT_FOUND, "There is no such version of the model"),
     "model_refused": (HTTPStatus.SERVICE_UNAVAILABLE, "The model's file was refused"),
     "artifact_gone": (HTTPStatus.NOT_FOUND, "The artifact is gone"),
     "not_found": (HTTPStatus.NOT_FOUND, "There is no such route"),
@@ -35,6 +36,7 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     "range_not_satisfiable": (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The range lies outside the artifact"),
     "explorer_missing": (HTTPStatus.NOT_FOUND, "The explorer page is not here"),
     "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, "No model is loaded"),
+    "store_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The models cannot be read"),
     "build_failed": (HTTPStatus.INTERNAL_SERVER_ERROR, "The artifact could not be built"),
     "internal_error": (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong"),
 }

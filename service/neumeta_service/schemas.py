@@ -9,6 +9,7 @@ from neumeta_core.budget import Budget
 from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from neumeta_service.aliases import LATEST
 from neumeta_service.engine import Wish
 
 SELECTORS = ("compression", "widths", "budget")
@@ -25,8 +26,15 @@ def _scalar(expected: str) -> Callable[[object], object]:
     return check
 
 
+def _selector(value: object) -> object:
+    if type(value) not in (int, str):
+        raise PydanticCustomError("selector_expected", "a version's number or an alias")
+    return value
+
+
 Number = Annotated[Any, AfterValidator(_scalar("a number")), WithJsonSchema({"type": "number", "minimum": 0})]
 Integer = Annotated[Any, AfterValidator(_scalar("an integer")), WithJsonSchema({"type": "integer", "minimum": 1})]
+Version = Annotated[Any, AfterValidator(_selector), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]})]
 
 
 class Wire(BaseModel):
@@ -56,6 +64,8 @@ class MaterializeRequest(Wire):
     """The largest uniform member whose cost stays within all maxima."""
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     """Number format: fp32, fp16 or int8 kernels with fp32 arithmetic; input and output stay fp32."""
+    version: Version = LATEST
+    """A version's number, an alias, or `latest`: the newest version that is served."""
 
     @model_validator(mode="after")
     def _check_one_selector(self) -> Self:
@@ -66,7 +76,7 @@ class MaterializeRequest(Wire):
     def wish(self) -> Wish:
         """The same for the engine."""
         budget = None if self.budget is None else Budget(**self.budget.model_dump())
-        return Wish(self.compression, self.widths, budget, self.precision)
+        return Wish(self.compression, self.widths, budget, self.precision, self.version)
 
 
 class SpecDocument(Wire):
@@ -148,13 +158,13 @@ class ManifestDocument(PlanDocument):
 
 
 class ModelSummary(Wire):
-    """One version of a model that was found at start."""
+    """One version of a model that was found."""
 
     name: str
     version: int
     state: Literal["ready", "refused"]
     reason: str | None = None
-    """Why it was refused; null when it is ready."""
+    """Why it was refused. When it is ready: why the file that lies there now is not the one that is served; null when it is."""
     task: str | None = None
     digest: str | None = None
     """`sha256:…` of the manifold file."""
@@ -162,12 +172,25 @@ class ModelSummary(Wire):
     """Bytes of the manifold file."""
     max_compression: float | None = None
     url: str | None = None
+    aliases: list[str] = []
+    """Names that lead to this version; the newest that is ready has `latest`."""
 
 
 class ModelList(Wire):
-    """Every model that was found at start."""
+    """Every version of every model that was found."""
 
     models: list[ModelSummary]
+
+
+class VersionList(Wire):
+    """Every version of one model that was found."""
+
+    name: str
+    aliases: dict[str, int]
+    """Alias -> version, with `latest`; empty when no version is ready."""
+    aliases_refused: str | None
+    """Why `aliases.json` is not used as it is now; null when it is, or when there is none."""
+    versions: list[ModelSummary]
 
 
 class GroupDocument(Wire):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import DirectoryPath, Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from neumeta_service.store import check_location
 
 PREFIX = "NEUMETA_"
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
@@ -31,8 +32,8 @@ class Settings(BaseSettings):
     """Address to listen on. There is no authentication: choose another than loopback only behind something that has it."""
     port: int = Field(default=8080, ge=0, le=65535)
     """TCP port to listen on; 0 takes a free one."""
-    models: DirectoryPath = Path("models")
-    """Folder with `NAME/VERSION/manifold.safetensors`, read at start."""
+    models: str = "models"
+    """Folder with `NAME/VERSION/manifold.safetensors`, or its fsspec URL, such as `s3://bucket/models` where the backend is installed."""
     device: str = "auto"
     """Where weights are generated: `auto` (CUDA when there is one), `cpu`, `cuda` or `cuda:N`."""
     dtype: Literal["auto", "fp32", "bf16"] = "fp32"
@@ -50,6 +51,11 @@ class Settings(BaseSettings):
     """Larger artifacts are not stored in Redis, in bytes."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _check_location(cls, location: object) -> object:
+        return check_location(location) if isinstance(location, str | os.PathLike) else location
 
     @field_validator("redis_url")
     @classmethod

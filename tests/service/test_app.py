@@ -63,6 +63,6 @@ async def test_manifolds_are_loaded_by_the_thread_that_computes(
     models: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging, "logThreads", True)
-    with caplog.at_level(logging.INFO, "neumeta_service.catalog"):
+    with caplog.at_level(logging.INFO, "neumeta_service.admission"):
         create_app(Settings(models=models, device="cpu"))
     assert [(record.threadName, record.getMessage()) for record in caplog.records] == [("neumeta-device_0", "tiny version 1 is served")]

@@ -1,94 +1,77 @@
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
-import torch
 from neumeta_core.errors import ManifoldRefused
-from neumeta_service.catalog import Catalog, load_catalog
-from neumeta_service.errors import ModelNotFound
+from neumeta_core.manifold import Manifold
+from neumeta_service.catalog import Catalog, Refusal, Selector
+from neumeta_service.errors import ModelNotFound, VersionNotFound
 
-from tests.tiny import save_tiny, tiny_manifold
-
-
-def served(catalog: Catalog) -> list[tuple[str, int]]:
-    return [(manifold.header.name, manifold.header.version) for manifold in catalog]
+from tests.tiny import tiny_manifold
 
 
-def test_the_newest_version_is_served(tmp_path: Path) -> None:
-    for version in (1, 2, 10):
-        save_tiny(tmp_path, version=version)
-    catalog = load_catalog(tmp_path, "cpu")
-    assert served(catalog) == [("tiny", 10)]
-    assert catalog.refusals == ()
+def made(name: str, version: int) -> Manifold:
+    manifold = tiny_manifold(name=name, version=version)
+    manifold.digest = f"sha256:{name}-{version}"
+    return manifold
 
 
-def test_a_corrupt_file_is_refused_and_the_others_are_served(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    save_tiny(tmp_path, name="fine")
-    save_tiny(tmp_path, version=1)
-    newest = save_tiny(tmp_path, version=2)
-    newest.write_bytes(newest.read_bytes()[:-100])
-    save_tiny(tmp_path, name="rubbish").write_bytes(b"rubbish")
-    catalog = load_catalog(tmp_path, "cpu")
-    assert served(catalog) == [("fine", 1), ("tiny", 1)]
-    assert [(refusal.name, refusal.version) for refusal in catalog.refusals] == [("rubbish", 1), ("tiny", 2)]
-    for refusal in catalog.refusals:
-        assert f"{refusal.name} version {refusal.version} is refused: {refusal.reason}" in caplog.text
-    with pytest.raises(ManifoldRefused, match="rubbish version 1 was refused at start"):
-        catalog.manifold("rubbish")
-    assert catalog.manifold("tiny").header.version == 1
-
-
-def test_a_manifold_that_cannot_be_built_is_refused(tmp_path: Path) -> None:
-    manifold = tiny_manifold()
-    with torch.no_grad():
-        for tensor in manifold.inr.parameters():
-            tensor.fill_(1e30)
-    manifold.save(tmp_path / "tiny" / "1" / "manifold.safetensors", half=False)
-    save_tiny(tmp_path, name="fine")
-    catalog = load_catalog(tmp_path, "cpu")
-    assert served(catalog) == [("fine", 1)]
-    assert "cannot be built" in catalog.refusals[0].reason
-
-
-def test_the_folder_must_agree_with_the_header(tmp_path: Path) -> None:
-    source = save_tiny(tmp_path / "source")
-    for name, version in (("other", "1"), ("tiny", "2")):
-        target = tmp_path / "models" / name / version
-        target.mkdir(parents=True)
-        shutil.copy(source, target)
-    catalog = load_catalog(tmp_path / "models", "cpu")
-    assert len(catalog) == 0
-    assert [refusal.reason for refusal in catalog.refusals] == [
-        "the folder says other version 1; the file says tiny version 1.",
-        "the folder says tiny version 2; the file says tiny version 1.",
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    manifolds = [made("tiny", 10), made("other", 1), made("tiny", 2)]
+    refusals = [
+        Refusal("tiny", 11, "it is truncated."),
+        Refusal("broken", 1, "old."),
+        Refusal("broken", 2, "new."),
+        Refusal("tiny", None, "no JSON."),
     ]
+    return Catalog(manifolds, refusals, {"tiny": {"stable": 2, "1.x": 10}})
 
 
-def test_a_version_without_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "tiny" / "1").mkdir(parents=True)
-    (refusal,) = load_catalog(tmp_path, "cpu").refusals
-    assert "manifold.safetensors cannot be read" in refusal.reason
+def test_every_version_is_there_by_name_and_number(catalog: Catalog) -> None:
+    assert [(manifold.header.name, manifold.header.version) for manifold in catalog] == [("other", 1), ("tiny", 2), ("tiny", 10)]
+    assert catalog.releases == {("other", 1), ("tiny", 2), ("tiny", 10)}
+    assert len(catalog) == 3
 
 
-def test_what_is_no_version_is_passed_over(tmp_path: Path) -> None:
-    save_tiny(tmp_path)
-    (tmp_path / "README.md").write_text("about the models")
-    (tmp_path / "tiny" / "card.md").write_text("about this one")
-    for folder in ("latest", "0", "01", "-1", ".hidden"):
-        (tmp_path / "tiny" / folder).mkdir()
-    (tmp_path / "empty").mkdir()
-    catalog = load_catalog(tmp_path, "cpu")
-    assert served(catalog) == [("tiny", 1)]
-    assert catalog.refusals == ()
+@pytest.mark.parametrize(("selector", "version"), [("latest", 10), (2, 2), ("2", 2), (10, 10), ("stable", 2), ("1.x", 10)])
+def test_a_version_is_chosen_by_number_alias_or_as_the_latest(catalog: Catalog, selector: Selector, version: int) -> None:
+    assert catalog.manifold("tiny", selector).header.version == version
 
 
-def test_look_ups(tmp_path: Path) -> None:
-    save_tiny(tmp_path)
-    catalog = load_catalog(tmp_path, "cpu")
-    manifold = catalog.manifold("tiny")
-    assert catalog.by_digest(manifold.digest) is manifold
-    for look_up in (catalog.manifold, catalog.by_digest):
-        with pytest.raises(ModelNotFound):
-            look_up("nobody")
+def test_without_a_choice_it_is_the_latest(catalog: Catalog) -> None:
+    assert catalog.manifold("tiny").header.version == 10
+    assert catalog.aliases("tiny") == {"latest": 10, "stable": 2, "1.x": 10}
+    assert catalog.aliases("other") == {"latest": 1}
+    assert catalog.aliases("broken") == catalog.aliases("nobody") == {}
+
+
+@pytest.mark.parametrize("selector", [3, "3", "beta", "", "x" * 16_000])
+def test_a_version_that_is_not_there(catalog: Catalog, selector: Selector) -> None:
+    with pytest.raises(VersionNotFound, match="GET /v1/models/tiny/versions") as caught:
+        catalog.manifold("tiny", selector)
+    assert len(str(caught.value)) < 250
+
+
+def test_a_name_that_is_not_there(catalog: Catalog) -> None:
+    with pytest.raises(ModelNotFound, match="'nobody'"):
+        catalog.manifold("nobody")
+
+
+@pytest.mark.parametrize(
+    ("name", "selector", "reason"),
+    [
+        ("tiny", 11, "tiny version 11 was refused: it is truncated."),
+        ("tiny", "11", "tiny version 11 was refused: it is truncated."),
+        ("broken", "latest", "broken version 2 was refused: new."),
+        ("broken", 1, "broken version 1 was refused: old."),
+    ],
+)
+def test_what_was_refused_says_why(catalog: Catalog, name: str, selector: Selector, reason: str) -> None:
+    with pytest.raises(ManifoldRefused) as caught:
+        catalog.manifold(name, selector)
+    assert str(caught.value) == reason
+
+
+def test_by_digest(catalog: Catalog) -> None:
+    assert catalog.by_digest("sha256:tiny-2") is catalog.manifold("tiny", 2)
+    assert catalog.by_digest("sha256:nobody") is None

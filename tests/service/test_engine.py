@@ -16,7 +16,7 @@ from neumeta_core.spec import Spec
 from neumeta_service.cache import Entry, MemoryCache, Origin
 from neumeta_service.catalog import Catalog, Refusal
 from neumeta_service.engine import Delivery, Engine, Wish
-from neumeta_service.errors import ArtifactGone, ModelNotFound
+from neumeta_service.errors import ArtifactGone, ModelNotFound, VersionNotFound
 from neumeta_service.metrics import Metrics
 from torch import Tensor
 
@@ -220,6 +220,9 @@ async def test_wishes_that_cannot_be(manifold: CountedManifold) -> None:
     engine = engine_of(manifold)
     with pytest.raises(ModelNotFound, match="'nobody'"):
         await engine.resolve("nobody", Wish(compression=0.5))
+    for version in (2, "2", "stable"):
+        with pytest.raises(VersionNotFound, match=f"no version '{version}' of 'tiny'"):
+            await engine.resolve("tiny", Wish(compression=0.5, version=version))
     with pytest.raises(ManifoldRefused, match=r"broken version 2 .* truncated"):
         await engine.resolve("broken", Wish(compression=0.5))
     with pytest.raises(InvalidField, match=r"compression: 0\.8 .* 0\.75"):

@@ -31,6 +31,7 @@ async def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
     assert ids == {
         "GET /v1/models": "list_models",
         "GET /v1/models/{name}": "get_model",
+        "GET /v1/models/{name}/versions": "list_versions",
         "GET /v1/models/{name}/curve": "get_curve",
         "GET /v1/models/{name}/samples": "get_samples",
         "POST /v1/models/{name}/plan": "plan",

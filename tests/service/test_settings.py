@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import anyio
+import fsspec
 import pytest
 from neumeta_core.errors import DeviceUnavailable
 from neumeta_core.inr import MlpSettings
 from neumeta_service.app import create_app
+from neumeta_service.errors import StoreUnavailable
 from neumeta_service.settings import Settings, SettingsError, load_settings, variable
 from pydantic import ValidationError
 
@@ -25,6 +27,18 @@ DOCUMENTATION = Path(__file__).parents[2] / "docs" / "settings.md"
 async def test_setting_models(models: Path) -> None:
     async with in_process(create_app(Settings(models=models))) as client:
         assert [model["name"] for model in (await client.get("/v1/models")).json()["models"]] == ["tiny"]
+
+
+async def test_setting_models_may_be_a_url(models: Path) -> None:
+    async with in_process(create_app(Settings(models=f"file://{models}"))) as client:
+        assert (await client.post(POST, json={"compression": 0.5})).status_code == 200
+    memory = fsspec.filesystem("memory")
+    memory.put(str(models), "/settings", recursive=True)
+    async with in_process(create_app(Settings(models="memory://settings"))) as client:
+        assert (await client.post(POST, json={"compression": 0.5})).status_code == 200
+    memory.rm("/settings", recursive=True)
+    with pytest.raises(StoreUnavailable, match="NEUMETA_MODELS cannot be read: there is nothing of that name"):
+        create_app(Settings(models="memory://settings"))
 
 
 async def test_setting_device(models: Path) -> None:
@@ -122,6 +136,9 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, mod
         ("NEUMETA_PORT", "eighty", "NEUMETA_PORT: .*valid integer"),
         ("NEUMETA_PORT", "65536", "NEUMETA_PORT: .*65535"),
         ("NEUMETA_MODELS", "/nowhere/at/all", "NEUMETA_MODELS: .*director"),
+        ("NEUMETA_MODELS", "file:///nowhere/at/all", "NEUMETA_MODELS: .*director"),
+        ("NEUMETA_MODELS", "nope://bucket", "NEUMETA_MODELS: .*Protocol not known: nope"),
+        ("NEUMETA_MODELS", "dask://bucket", "NEUMETA_MODELS: .*[Ii]nstall"),
         ("NEUMETA_CACHE_BYTES", "-1", "NEUMETA_CACHE_BYTES: "),
         ("NEUMETA_REDIS_TIMEOUT_S", "0", "NEUMETA_REDIS_TIMEOUT_S: "),
         ("NEUMETA_REDIS_TTL_S", "0", "NEUMETA_REDIS_TTL_S: "),

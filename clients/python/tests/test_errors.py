@@ -20,6 +20,7 @@ from neumeta_client import (
     ServiceError,
     ServiceUnavailable,
     UnexpectedAnswer,
+    VersionNotFound,
     _errors,
 )
 
@@ -28,6 +29,7 @@ CODES = [
     ("invalid_request", 422, InvalidRequest),
     ("budget_impossible", 422, BudgetImpossible),
     ("model_not_found", 404, ModelNotFound),
+    ("version_not_found", 404, VersionNotFound),
     ("model_refused", 503, ModelRefused),
     ("artifact_gone", 404, ArtifactGone),
     ("not_found", 404, ServiceError),
@@ -38,6 +40,7 @@ CODES = [
     ("range_not_satisfiable", 416, ServiceError),
     ("explorer_missing", 404, ServiceError),
     ("not_ready", 503, ServiceUnavailable),
+    ("store_unavailable", 503, ServiceUnavailable),
     ("build_failed", 500, ServiceError),
     ("internal_error", 500, ServiceError),
     ("a_code_of_tomorrow", 418, ServiceError),

@@ -5,42 +5,60 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from neumeta_service import present
+from neumeta_service.aliases import LATEST
 from neumeta_service.deps import JSON, EngineDep, NegotiatedRoute, engine_of
 from neumeta_service.openapi import BYTES, answer, problems
-from neumeta_service.schemas import CurveDocument, ManifestDocument, MaterializeRequest, ModelDocument, ModelList, PlanDocument, SamplesDocument
+from neumeta_service.schemas import (
+    CurveDocument,
+    ManifestDocument,
+    MaterializeRequest,
+    ModelDocument,
+    ModelList,
+    PlanDocument,
+    SamplesDocument,
+    VersionList,
+)
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
 @router.get("")
 async def list_models(engine: EngineDep) -> ModelList:
-    """Every model found at start, ready or refused with the reason."""
+    """Every version of every model that was found, ready or refused with the reason."""
     return present.model_list(engine.catalog)
 
 
-@router.get("/{name}", responses=problems("model_not_found", "model_refused"))
-async def get_model(name: str, engine: EngineDep) -> ModelDocument:
+@router.get("/{name}", responses=problems("model_not_found", "version_not_found", "model_refused"))
+async def get_model(name: str, engine: EngineDep, version: str = LATEST) -> ModelDocument:
     """Channel groups, limits, costs, input and output, provenance."""
-    return present.model(engine.catalog.manifold(name))
+    return present.model(engine.catalog.manifold(name, version))
 
 
-@router.get("/{name}/curve", responses=problems("model_not_found", "model_refused"))
-async def get_curve(name: str, engine: EngineDep) -> CurveDocument:
+@router.get("/{name}/versions", responses=problems("model_not_found"))
+async def list_versions(name: str, engine: EngineDep) -> VersionList:
+    """Every version of a model that was found, ready or refused with the reason, and the aliases."""
+    return present.version_list(engine.catalog, name)
+
+
+@router.get("/{name}/curve", responses=problems("model_not_found", "version_not_found", "model_refused"))
+async def get_curve(name: str, engine: EngineDep, version: str = LATEST) -> CurveDocument:
     """Measured quality against compression, parameters and multiply-adds."""
-    return present.curve(engine.catalog.manifold(name))
+    return present.curve(engine.catalog.manifold(name, version))
 
 
-@router.get("/{name}/samples", responses=problems("model_not_found", "model_refused"))
-async def get_samples(name: str, engine: EngineDep) -> SamplesDocument:
+@router.get("/{name}/samples", responses=problems("model_not_found", "version_not_found", "model_refused"))
+async def get_samples(name: str, engine: EngineDep, version: str = LATEST) -> SamplesDocument:
     """A few real inputs, to try a member with."""
-    return present.samples(engine.catalog.manifold(name))
+    return present.samples(engine.catalog.manifold(name, version))
 
 
-@router.post("/{name}/plan", responses=problems("malformed_body", "invalid_request", "model_not_found", "body_too_large", "model_refused"))
+@router.post(
+    "/{name}/plan",
+    responses=problems("malformed_body", "invalid_request", "model_not_found", "version_not_found", "body_too_large", "model_refused"),
+)
 async def plan(name: str, wanted: MaterializeRequest, engine: EngineDep) -> PlanDocument:
     """What a member would be, cost and be worth; nothing is made for it."""
-    origin = await engine.resolve(name, wanted.wish())
-    return present.plan(engine.plan(origin), wanted.compression)
+    return present.plan(engine.plan(await engine.resolve(name, wanted.wish())), wanted.compression)
 
 
 def install(app: FastAPI) -> None:
@@ -56,6 +74,7 @@ def install(app: FastAPI) -> None:
             "malformed_body",
             "invalid_request",
             "model_not_found",
+            "version_not_found",
             "not_acceptable",
             "body_too_large",
             "unsupported_media_type",
@@ -69,7 +88,9 @@ def install(app: FastAPI) -> None:
 async def materialize(name: str, wanted: MaterializeRequest, request: Request) -> Response:
     """A member of the family: its ONNX bytes, or with `Accept: application/json` its manifest."""
     engine = engine_of(request)
-    delivery = await engine.deliver(await engine.resolve(name, wanted.wish()))
+    order = await engine.resolve(name, wanted.wish())
+    delivery = await engine.deliver(order)
     if request.state.answer_type == JSON:
-        return present.manifest(request, delivery, engine.manifest(delivery.entry, wanted.compression))
+        assert order.manifold is not None
+        return present.manifest(request, delivery, engine.manifest(delivery.entry, order.manifold, wanted.compression))
     return present.member(request, delivery)

@@ -126,7 +126,7 @@ async def test_list_of_models(tmp_path: Path) -> None:
             ("tiny", 1, "ready"),
             ("tiny", 2, "refused"),
         ]
-        assert models[1]["url"] == "/v1/models/tiny"
+        assert models[1]["url"] == "/v1/models/tiny?version=1"
         assert models[1]["reason"] is None
         assert models[0]["reason"]
         refused = await client.post("/v1/models/broken/materialize", json={"compression": 0.5})

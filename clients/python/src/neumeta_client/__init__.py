@@ -25,6 +25,7 @@ from neumeta_client._errors import (
     ServiceError,
     ServiceUnavailable,
     UnexpectedAnswer,
+    VersionNotFound,
 )
 from neumeta_client._types import ChannelGroup, Compression, Cost, Curve, CurvePoint, Input, Manifest, Model, ModelSummary, Output, Quality, Spec
 from neumeta_client._version import __version__
@@ -60,5 +61,6 @@ __all__ = [
     "ServiceUnavailable",
     "Spec",
     "UnexpectedAnswer",
+    "VersionNotFound",
     "__version__",
 ]

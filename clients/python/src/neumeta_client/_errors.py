@@ -4,7 +4,8 @@ NeuMetaClientError
 ├── RequestError             what was asked for cannot be had; ask for something else
 │   ├── InvalidRequest       an argument is missing, unknown or out of range
 │   ├── BudgetImpossible     no member of the family is small enough
-│   └── ModelNotFound        the service has no model of that name
+│   ├── ModelNotFound        the service has no model of that name
+│   └── VersionNotFound      the model has no version of that number or alias
 ├── ServiceError             the service answered with an error
 │   ├── ServiceUnavailable   it is starting, overloaded or behind a proxy that cannot reach it; ask again later
 │   ├── ModelRefused         the service found a fault in the model's file and does not serve it
@@ -81,6 +82,10 @@ class BudgetImpossible(RequestError):
 
 class ModelNotFound(RequestError):
     """The service has no model of that name."""
+
+
+class VersionNotFound(RequestError):
+    """The model has no version of that number or alias."""
 
 
 class ServiceError(NeuMetaClientError):

@@ -21,6 +21,7 @@ from neumeta_client._errors import (
     ServiceError,
     ServiceUnavailable,
     UnexpectedAnswer,
+    VersionNotFound,
 )
 from neumeta_client._part import Part
 from neumeta_client._types import MODEL_NAME, Manifest
@@ -35,6 +36,8 @@ ERRORS_BY_CODE: Mapping[str, type[NeuMetaClientError]] = {
     "model_not_found": ModelNotFound,
     "model_refused": ModelRefused,
     "not_ready": ServiceUnavailable,
+    "store_unavailable": ServiceUnavailable,
+    "version_not_found": VersionNotFound,
 }
 _TEMPORARY = (429, 502, 503, 504)
 

@@ -1,0 +1,93 @@
+"""From files to catalogs: each is made from the one before, and only what changed since is read."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+
+from neumeta_core.errors import ManifoldRefused
+from neumeta_core.manifold import Manifold
+
+from neumeta_service.aliases import LATEST, parse_aliases
+from neumeta_service.catalog import Catalog, Refusal
+from neumeta_service.errors import AliasesRefused, StoreUnavailable
+from neumeta_service.store import ALIASES, FILE_NAME, Listing, Mark, Release, Store
+
+logger = logging.getLogger(__name__)
+Admit = Callable[[str, int, bytes], Manifold]
+
+
+class Repository:
+    """The models of a store. ``admit`` makes a manifold of a name, a version and a file's bytes, or raises ManifoldRefused.
+
+    A version is immutable: as long as this object lives, another file in the place of one that was served is refused.
+    For one thread at a time.
+    """
+
+    def __init__(self, store: Store, admit: Admit) -> None:
+        self._store = store
+        self._admit = admit
+        self._digests: dict[Release, str] = {}
+        self._marks: dict[Release, Mark | None] = {}
+        self._alias_marks: dict[str, Mark] = {}
+
+    def has_changed(self) -> bool:
+        """True when the store lists something else than what was read last. Raises StoreUnavailable."""
+        return self._store.listing() != Listing(self._marks, self._alias_marks)
+
+    def renew(self, current: Catalog) -> Catalog:
+        """What is to be served now. Raises StoreUnavailable when the store cannot be listed; what it lists and cannot give is refused.
+
+        A version whose folder has gone is withdrawn. One that is refused now and was served goes on being served.
+        """
+        listing = self._store.listing()
+        self._marks = {release: mark for release, mark in self._marks.items() if release in listing.versions}
+        refusals: list[Refusal] = []
+        manifolds = [self._version(current, release, mark, refusals) for release, mark in sorted(listing.versions.items())]
+        served = [manifold for manifold in manifolds if manifold is not None]
+        aliases = self._aliases(current, listing.aliases, Catalog(served), refusals)
+        for refusal in refusals:
+            if refusal not in current.refusals:
+                logger.error("%s is refused: %s", refusal, refusal.reason)
+        return Catalog(served, refusals, aliases)
+
+    def _version(self, current: Catalog, release: Release, mark: Mark | None, refusals: list[Refusal]) -> Manifold | None:
+        loaded = current.release(release)
+        is_refused = any((refusal.name, refusal.version) == release for refusal in current.refusals)
+        if loaded is not None and not is_refused and self._marks.get(release) == mark:
+            return loaded
+        try:
+            return self._load(loaded, release, mark)
+        except (ManifoldRefused, StoreUnavailable) as error:
+            refusals.append(Refusal(*release, str(error)))
+            return loaded
+
+    def _load(self, loaded: Manifold | None, release: Release, mark: Mark | None) -> Manifold:
+        name, version = release
+        if mark is None:
+            self._marks[release] = None
+            raise ManifoldRefused(f"its folder holds no {FILE_NAME}.")
+        data = self._store.read(name, str(version), FILE_NAME)
+        self._marks[release] = mark
+        known = self._digests.get(release)
+        if known is not None and known != f"sha256:{hashlib.sha256(data).hexdigest()}":
+            raise ManifoldRefused(f"the file is another than {known}, which was served; versions are immutable: publish it as a new version.")
+        if loaded is None:
+            loaded = self._admit(name, version, data)
+            self._digests[release] = loaded.digest
+        return loaded
+
+    def _aliases(self, current: Catalog, marks: Mapping[str, Mark], served: Catalog, refusals: list[Refusal]) -> dict[str, Mapping[str, int]]:
+        self._alias_marks = {}
+        aliases: dict[str, Mapping[str, int]] = {}
+        for name, mark in marks.items():
+            versions = {version for model, version in served.releases if model == name}
+            try:
+                data = self._store.read(name, ALIASES)
+                self._alias_marks[name] = mark
+                aliases[name] = parse_aliases(data, versions)
+            except (AliasesRefused, StoreUnavailable) as error:
+                refusals.append(Refusal(name, None, str(error)))
+                aliases[name] = {alias: version for alias, version in current.aliases(name).items() if alias != LATEST and version in versions}
+        return aliases

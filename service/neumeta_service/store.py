@@ -1,0 +1,110 @@
+"""Where manifold files lie: ``NAME/VERSION/manifold.safetensors`` in a folder, or in whatever else fsspec opens."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from fsspec.core import get_filesystem_class, url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import get_protocol
+from neumeta_core.header import NAME_PATTERN
+
+from neumeta_service.errors import StoreUnavailable
+
+FILE_NAME = "manifold.safetensors"
+ALIASES = "aliases.json"
+_NAME = re.compile(NAME_PATTERN)
+_VERSION = re.compile("[1-9][0-9]{0,8}")
+
+Release = tuple[str, int]
+"""Name and version of a model."""
+Mark = str
+"""All that a store says about a file (size, times, ETag, inode): when it changes, the file is read again."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a store holds at one moment."""
+
+    versions: Mapping[Release, Mark | None] = field(default_factory=dict)
+    """None for a folder without a manifold file."""
+    aliases: Mapping[str, Mark] = field(default_factory=dict)
+
+
+def check_location(location: str | os.PathLike[str]) -> str:
+    """A location that a Store can be opened at; ValueError when its backend is not installed or it is no folder. Looks at nothing remote."""
+    path = os.fspath(location)
+    try:
+        backend = get_filesystem_class(get_protocol(path))
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"{path!r} needs a backend of fsspec that is not there: {error}") from None
+    if issubclass(backend, LocalFileSystem) and not backend().isdir(path):
+        raise ValueError(f"{path!r} is no directory; expected a folder's path or the URL of an object store")
+    return path
+
+
+class Store:
+    """A folder's path or an fsspec URL. What backends raise becomes StoreUnavailable, without the location, which clients may see."""
+
+    def __init__(self, location: str) -> None:
+        with _translated("NEUMETA_MODELS"):
+            self._backend, root = url_to_fs(location)
+        self._root = root.rstrip("/")
+
+    def listing(self) -> Listing:
+        """Every version's folder and every file of aliases; other names are passed over. One request to list each folder."""
+        versions: dict[Release, Mark | None] = {}
+        aliases: dict[str, Mark] = {}
+        with _translated("NEUMETA_MODELS"):
+            self._backend.invalidate_cache()
+            for name in self._folders(self._entries(self._root), _NAME):
+                with suppress(FileNotFoundError):  # It has gone since.
+                    entries = self._entries(f"{self._root}/{name}")
+                    versions |= {(name, int(version)): self._mark(name, version) for version in self._folders(entries, _VERSION)}
+                    if ALIASES in entries:
+                        aliases[name] = repr(entries[ALIASES])
+        return Listing(versions, aliases)
+
+    def read(self, *path: str) -> bytes:
+        """A file's bytes; ``path`` is relative, part by part."""
+        with _translated("/".join(path)):
+            return bytes(self._backend.cat_file("/".join([self._root, *path])))
+
+    def _mark(self, name: str, version: str) -> Mark | None:
+        entry = self._entries(f"{self._root}/{name}/{version}").get(FILE_NAME)
+        return None if entry is None else repr(entry)
+
+    def _folders(self, entries: Mapping[str, Mapping[str, Any]], pattern: re.Pattern[str]) -> list[str]:
+        return [name for name, entry in entries.items() if entry["type"] == "directory" and pattern.fullmatch(name)]
+
+    def _entries(self, folder: str) -> dict[str, dict[str, Any]]:
+        """What lies in a folder, by name; links are followed, and those that lead nowhere left out."""
+        found = {}
+        for entry in self._backend.ls(folder, detail=True):
+            with suppress(FileNotFoundError):
+                found[_last_part(entry["name"])] = self._backend.info(entry["name"]) if entry.get("islink") else entry
+        return found
+
+
+def _last_part(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """The one place where what backends raise becomes ours: each raises what its libraries raise."""
+    try:
+        yield
+    except Exception as error:
+        raise StoreUnavailable(f"{what} cannot be read: {_reason(error)}.") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is nothing of that name"
+    return getattr(error, "strerror", None) or type(error).__name__
