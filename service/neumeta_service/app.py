@@ -18,8 +18,9 @@ from neumeta_service.engine import Engine, device_worker
 from neumeta_service.metrics import Metrics
 from neumeta_service.middleware import BodyLimit, RequestContext
 from neumeta_service.openapi import ANY_PROBLEM, DescribedApp
+from neumeta_service.reloads import Reloads, watching
 from neumeta_service.repository import Repository
-from neumeta_service.routes import artifacts, explorer, health, models
+from neumeta_service.routes import admin, artifacts, explorer, health, models
 from neumeta_service.settings import Settings
 from neumeta_service.store import Store
 
@@ -27,7 +28,7 @@ from neumeta_service.store import Store
 def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: Engine | None = None, cache: Cache | None = None) -> FastAPI:
     """An app that is ready to serve; what is not given is made from the settings.
 
-    ``cache`` is the tier behind memory. Closing the app closes the engine and
+    ``cache`` is the tier behind memory. An app whose catalog or engine is given has no reload. Closing the app closes the engine and
     its caches. Raises DeviceUnavailable and StoreUnavailable.
     """
     worker = device_worker()
@@ -35,11 +36,13 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
     if repository is not None:
         catalog = repository.renew(Catalog())
     engine = engine or _build_engine(settings, catalog or Catalog(), cache, worker)
+    reloads = None if repository is None else Reloads(repository, engine)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
-            yield
+            async with watching(reloads, settings.reload_interval_s):
+                yield
         finally:
             await engine.aclose()
 
@@ -58,6 +61,9 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
     for router in (models.router, artifacts.router, health.router):
         app.include_router(router)
     explorer.install(app)
+    if reloads is not None:
+        app.state.reloads = reloads
+        app.include_router(admin.router)
     problems.install(app)
     app.add_middleware(artifacts.ArtifactsFirst, engine=engine)
     app.add_middleware(BodyLimit)

@@ -38,6 +38,12 @@ class Metrics:
         self.queue_depth = Gauge("neumeta_queue_depth", "Builds that wait for the device or run on it.", registry=registry)
         self.artifact_bytes = Histogram("neumeta_artifact_bytes", "Sizes of the artifacts that were built.", buckets=_BYTES, registry=registry)
         self.model_info = Gauge("neumeta_model_info", "Versions of models that are served; the value is 1.", ["name", "version"], registry=registry)
+        self.reloads = Counter(
+            "neumeta_reloads",
+            "Reloads by result (ok, refused: something that was found is not used, failed).",
+            ["result"],
+            registry=registry,
+        )
         gpu_memory = Gauge("neumeta_gpu_memory_bytes", "CUDA memory that tensors of this process take; 0 without CUDA.", registry=registry)
         gpu_memory.set_function(_gpu_memory_bytes)
 

@@ -13,6 +13,7 @@ from neumeta_service.blob import blob_response, whole_response
 from neumeta_service.catalog import Catalog
 from neumeta_service.engine import Delivery
 from neumeta_service.errors import ModelNotFound
+from neumeta_service.reloads import Changes
 from neumeta_service.schemas import (
     CostDocument,
     CurveDocument,
@@ -24,6 +25,9 @@ from neumeta_service.schemas import (
     ModelSummary,
     OutputDocument,
     PlanDocument,
+    RefusalDocument,
+    ReleaseDocument,
+    ReloadDocument,
     SamplesDocument,
     VersionList,
 )
@@ -98,6 +102,15 @@ def _summary(catalog: Catalog, manifold: Manifold, reason: str | None) -> ModelS
         max_compression=manifold.architecture.max_compression,
         url=f"/v1/models/{name}?version={version}",
         aliases=[alias for alias, target in catalog.aliases(name).items() if target == version],
+    )
+
+
+def changes(made: Changes) -> ReloadDocument:
+    """What a reload came to."""
+    return ReloadDocument(
+        added=[ReleaseDocument(name=name, version=version) for name, version in made.added],
+        withdrawn=[ReleaseDocument(name=name, version=version) for name, version in made.withdrawn],
+        refused=[RefusalDocument(name=refusal.name, version=refusal.version, reason=refusal.reason) for refusal in made.refused],
     )
 
 

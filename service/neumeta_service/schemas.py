@@ -193,6 +193,30 @@ class VersionList(Wire):
     versions: list[ModelSummary]
 
 
+class ReleaseDocument(Wire):
+    """A version of a model."""
+
+    name: str
+    version: int
+
+
+class RefusalDocument(Wire):
+    """What was found and is not used."""
+
+    name: str
+    version: int | None
+    """Null for the model's `aliases.json`."""
+    reason: str
+
+
+class ReloadDocument(Wire):
+    """What a reload changed, and all that is refused now."""
+
+    added: list[ReleaseDocument]
+    withdrawn: list[ReleaseDocument]
+    refused: list[RefusalDocument]
+
+
 class GroupDocument(Wire):
     """A channel group and the widths it can have."""
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from neumeta_service.store import check_location
@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     """TCP port to listen on; 0 takes a free one."""
     models: str = "models"
     """Folder with `NAME/VERSION/manifold.safetensors`, or its fsspec URL, such as `s3://bucket/models` where the backend is installed."""
+    reload_interval_s: NonNegativeFloat = 0
+    """Seconds between two looks for new, changed and withdrawn versions; 0 never looks, and `POST /v1/admin/reload` does."""
     device: str = "auto"
     """Where weights are generated: `auto` (CUDA when there is one), `cpu`, `cuda` or `cuda:N`."""
     dtype: Literal["auto", "fp32", "bf16"] = "fp32"

@@ -38,6 +38,7 @@ async def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
         "POST /v1/models/{name}/materialize": "materialize",
         "GET /v1/artifacts/{digest}": "get_artifact",
         "HEAD /v1/artifacts/{digest}": "head_artifact",
+        "POST /v1/admin/reload": "reload_models",
         "GET /livez": "get_livez",
         "GET /readyz": "get_readyz",
         "GET /metrics": "get_metrics",

@@ -41,6 +41,20 @@ async def test_setting_models_may_be_a_url(models: Path) -> None:
         create_app(Settings(models="memory://settings"))
 
 
+async def test_setting_reload_interval_s(tmp_path: Path) -> None:
+    save_tiny(tmp_path, version=1)
+    async with in_process(tiny_app(tmp_path, reload_interval_s=0.01)) as client:
+        save_tiny(tmp_path, version=2)
+        with anyio.fail_after(300):
+            while (await client.get("/v1/models/tiny")).json()["version"] != 2:
+                await anyio.sleep(0.01)
+    async with in_process(tiny_app(tmp_path, reload_interval_s=0)) as client:
+        save_tiny(tmp_path, version=3)
+        for _ in range(50):
+            await client.get("/livez")
+        assert (await client.post("/v1/admin/reload")).json()["added"] == [{"name": "tiny", "version": 3}], "nobody had looked"
+
+
 async def test_setting_device(models: Path) -> None:
     with pytest.raises(DeviceUnavailable, match="cuda:99"):
         create_app(Settings(models=models, device="cuda:99"))
@@ -139,6 +153,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, mod
         ("NEUMETA_MODELS", "file:///nowhere/at/all", "NEUMETA_MODELS: .*director"),
         ("NEUMETA_MODELS", "nope://bucket", "NEUMETA_MODELS: .*Protocol not known: nope"),
         ("NEUMETA_MODELS", "dask://bucket", "NEUMETA_MODELS: .*[Ii]nstall"),
+        ("NEUMETA_RELOAD_INTERVAL_S", "-1", "NEUMETA_RELOAD_INTERVAL_S: "),
         ("NEUMETA_CACHE_BYTES", "-1", "NEUMETA_CACHE_BYTES: "),
         ("NEUMETA_REDIS_TIMEOUT_S", "0", "NEUMETA_REDIS_TIMEOUT_S: "),
         ("NEUMETA_REDIS_TTL_S", "0", "NEUMETA_REDIS_TTL_S: "),

@@ -1,7 +1,8 @@
-"""Versions and aliases over HTTP."""
+"""Versions, aliases and reloads over HTTP."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from neumeta_core.manifold import Manifold
+from neumeta_service.log import RequestIdFilter
 
 from tests.service.serving import JSON, POST, in_process, tiny_app
 from tests.tiny import save_tiny
@@ -89,3 +91,47 @@ async def test_list_of_versions(client: httpx.AsyncClient, folder: Path) -> None
     assert (await client.get(listed["versions"][0]["url"])).json()["version"] == 1
     unknown = await client.get("/v1/models/nobody/versions")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "model_not_found")
+
+
+async def test_a_reload_says_what_it_did(client: httpx.AsyncClient, folder: Path) -> None:
+    save_tiny(folder, version=3, seed=3)
+    save_tiny(folder, version=2, seed=9)
+    shutil.rmtree(folder / "tiny" / "1")
+    answer = (await client.post("/v1/admin/reload")).raise_for_status().json()
+    assert (answer["added"], answer["withdrawn"]) == ([{"name": "tiny", "version": 3}], [{"name": "tiny", "version": 1}])
+    version, aliases = answer["refused"]
+    assert (version["version"], aliases["version"]) == (2, None)
+    assert "immutable" in version["reason"]
+    assert aliases["reason"] == "stable: 1 is not a version that is served; those are: 2, 3."
+    listed = (await client.get("/v1/models/tiny/versions")).json()
+    assert (listed["aliases"], listed["aliases_refused"]) == ({"latest": 3}, aliases["reason"])
+    assert [(row["version"], row["state"], row["reason"]) for row in listed["versions"]] == [(2, "ready", version["reason"]), (3, "ready", None)]
+    assert (await client.post(POST, json={"compression": 0.5, "version": 2})).status_code == 200, "the loaded one goes on"
+
+
+async def test_a_reload_that_cannot_look_changes_nothing(client: httpx.AsyncClient, folder: Path) -> None:
+    folder.rename(folder.with_name("away"))
+    answer = await client.post("/v1/admin/reload")
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert str(folder) not in answer.text
+    assert (await client.post(POST, json={"compression": 0.5})).status_code == 200
+
+
+async def test_the_first_model_makes_it_ready(tmp_path: Path) -> None:
+    async with in_process(tiny_app(tmp_path)) as client:
+        assert (await client.get("/readyz")).status_code == 503
+        save_tiny(tmp_path)
+        await client.post("/v1/admin/reload")
+        assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_what_a_reload_logs_has_the_id_of_its_request(client: httpx.AsyncClient, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.rmtree(folder / "tiny" / "2")
+    with_id = RequestIdFilter()
+    caplog.handler.addFilter(with_id)
+    try:
+        with caplog.at_level("INFO"):
+            await client.post("/v1/admin/reload", headers={"x-request-id": "one"})
+    finally:
+        caplog.handler.removeFilter(with_id)
+    assert [vars(record)["request_id"] for record in caplog.records if record.getMessage() == "tiny version 2 is withdrawn"] == ["one"]
