@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from neumeta_client import ArtifactGone, AsyncClient, BudgetImpossible, Client, InvalidRequest, ModelNotFound, ModelRefused
+from neumeta_client import ArtifactGone, AsyncClient, BudgetImpossible, Client, InvalidRequest, ModelNotFound, ModelRefused, VersionNotFound
 from neumeta_core.manifold import Manifold
 
 from tests.service.serving import live, tiny_app
@@ -122,6 +122,21 @@ def test_models_and_curve(client, manifold):
 def test_errors_keep_their_type_and_their_sentence(client, name, selector, error, names):
     with pytest.raises(error, match=names):
         client.pull(name, **selector)
+
+
+def test_a_version_is_pulled_by_number_and_by_alias(tmp_path):
+    folder = tmp_path / "models"
+    for version in (1, 2):
+        save_tiny(folder, version=version, seed=version)
+    (folder / "tiny" / "aliases.json").write_text('{"stable": 1}')
+    with live(tiny_app(folder)) as address, Client(address, cache=tmp_path / "cache") as client:
+        pulled = {version: client.pull("tiny", compression=0.5, version=version) for version in (None, "latest", 2, 1, "1", "stable")}
+        assert [artifact.manifest.version for artifact in pulled.values()] == [2, 2, 2, 1, 1, 1]
+        assert len({artifact.digest for artifact in pulled.values()}) == 2
+        assert [(model.version, model.aliases) for model in client.models()] == [(1, ("stable",)), (2, ("latest",))]
+        assert (client.model("tiny", version="stable").version, client.curve("tiny", version=1).version) == (1, 1)
+        with pytest.raises(VersionNotFound, match="GET /v1/models/tiny/versions"):
+            client.pull("tiny", compression=0.5, version=3)
 
 
 def test_an_impossible_budget_says_what_the_smallest_member_costs(client, manifold):

@@ -141,7 +141,8 @@ def route_of(method: str, path: str) -> str:
         return "materialize"
     if path.startswith("/v1/artifacts/"):
         return "artifact"
-    return {"/v1/models": "models", f"/v1/models/{MODEL}": "model", f"/v1/models/{MODEL}/curve": "curve"}.get(path, "unknown")
+    routes = {"/v1/models": "models", f"/v1/models/{MODEL}": "model", f"/v1/models/{MODEL}/curve": "curve"}
+    return routes.get(path.partition("?")[0], "unknown")
 
 
 def manifest(service: FakeService, path: str, body: bytes) -> bytes:
@@ -173,7 +174,8 @@ def manifest(service: FakeService, path: str, body: bytes) -> bytes:
 def models(_: FakeService, __: str, ___: bytes) -> bytes:
     ready = {"state": "ready", "reason": None, "task": "classification", "digest": "sha256:…", "size": 123456, "max_compression": 0.75}
     refused = {"state": "refused", "reason": "The file ends after 10 bytes.", "task": None, "digest": None, "size": None, "max_compression": None}
-    listed = [{"name": MODEL, "version": 1, **ready, "url": f"/v1/models/{MODEL}"}, {"name": MODEL, "version": 2, **refused, "url": None}]
+    ready |= {"url": f"/v1/models/{MODEL}?version=1", "aliases": ["latest", "stable"]}
+    listed = [{"name": MODEL, "version": 1, **ready}, {"name": MODEL, "version": 2, **refused, "url": None, "aliases": []}]
     return json.dumps({"models": listed}).encode()
 
 

@@ -9,7 +9,7 @@ from neumeta_client import ChannelGroup, Compression, Cost, CurvePoint, Input, M
 
 def test_models(client):
     ready, refused = client.models()
-    assert ready == ModelSummary("lenet-mnist", 1, "ready", None, "classification", 0.75)
+    assert ready == ModelSummary("lenet-mnist", 1, "ready", None, "classification", 0.75, ("latest", "stable"))
     assert refused == ModelSummary("lenet-mnist", 2, "refused", "The file ends after 10 bytes.")
 
 

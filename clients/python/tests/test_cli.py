@@ -57,6 +57,8 @@ def test_pull_says_which_precision_was_measured(run):
     [
         (["--compression", "0.5", "--precision", "fp16"], {"compression": 0.5, "precision": "fp16"}),
         (["--compression", "0.5", "--precision", "int8"], {"compression": 0.5, "precision": "int8"}),
+        (["--compression", "0.5", "--model-version", "stable"], {"compression": 0.5, "precision": "fp32", "version": "stable"}),
+        (["--compression", "0.5", "--model-version", "1"], {"compression": 0.5, "precision": "fp32", "version": "1"}),
         (["--width", "conv1=8", "--width", "conv2=16"], {"widths": {"conv1": 8, "conv2": 16}, "precision": "fp32"}),
         (["--budget", "params=9000", "--budget", "bytes=90000"], {"budget": {"params": 9000, "bytes": 90000}, "precision": "fp32"}),
     ],

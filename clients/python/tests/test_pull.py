@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from neumeta_client import InvalidRequest
+from neumeta_client import InvalidRequest, UnexpectedAnswer
 
 
 def test_pull_gives_the_bytes_that_the_manifest_names(client, service, cache, files):
@@ -43,6 +43,34 @@ def test_each_selector_goes_over_the_wire(client, service, selector, precision):
     )
     assert json.loads(body) == {**selector, "precision": precision}
     assert headers["user-agent"].startswith("neumeta-client/")
+
+
+@pytest.mark.parametrize("version", [1, "1", "stable"])
+def test_a_version_goes_over_the_wire(client, service, version):
+    client.pull("lenet-mnist", compression=0.5, version=version)
+    assert json.loads(service.requests[0][3])["version"] == version
+    client.model("lenet-mnist", version=version)
+    client.curve("lenet-mnist", version=version)
+    assert [path for method, path, _, _ in service.requests if "?" in path] == [
+        f"/v1/models/lenet-mnist?version={version}",
+        f"/v1/models/lenet-mnist/curve?version={version}",
+    ]
+
+
+@pytest.mark.parametrize("version", [2, "2"])
+def test_another_version_than_the_one_asked_for_is_not_taken(client, version, files):
+    with pytest.raises(UnexpectedAnswer, match="version 1 of lenet-mnist; version 2 was asked for"):
+        client.pull("lenet-mnist", compression=0.5, version=version)
+    assert files() == []
+
+
+@pytest.mark.parametrize("version", [0, -1, True, 1.0, "", "Stable", "../1", "1&x=2", "x" * 65])
+def test_a_version_that_cannot_be_asked_for_is_not_sent(client, service, version):
+    selector = {"compression": 0.5}
+    for ask, arguments in ((client.model, {}), (client.curve, {}), (client.manifest, selector), (client.pull, selector)):
+        with pytest.raises(InvalidRequest, match=r"version: .* is not allowed; expected a positive integer or an alias"):
+            ask("lenet-mnist", version=version, **arguments)
+    assert service.requests == []
 
 
 def test_a_cached_artifact_is_not_downloaded_again(client, service):

@@ -57,13 +57,13 @@ class AsyncClient:
         """Every model of the service, ready or refused with the reason."""
         return await self._run(_flows.models())
 
-    async def model(self, name: str) -> Model:
+    async def model(self, name: str, *, version: int | str | None = None) -> Model:
         """What can be asked of one model: channel groups, limits, costs, input, labels."""
-        return await self._run(_flows.model(name))
+        return await self._run(_flows.model(name, version))
 
-    async def curve(self, name: str) -> Curve:
+    async def curve(self, name: str, *, version: int | str | None = None) -> Curve:
         """Quality of one model against compression, parameters and multiply-adds."""
-        return await self._run(_flows.curve(name))
+        return await self._run(_flows.curve(name, version))
 
     async def manifest(
         self,
@@ -73,9 +73,10 @@ class AsyncClient:
         widths: Mapping[str, int] | None = None,
         budget: Mapping[str, int] | None = None,
         precision: str = "fp32",
+        version: int | str | None = None,
     ) -> Manifest:
         """What ``pull`` with the same arguments would get, without the download."""
-        return await self._run(_flows.manifest(name, Selection(compression, widths, budget, precision)))
+        return await self._run(_flows.manifest(name, Selection(compression, widths, budget, precision, version)))
 
     async def pull(
         self,
@@ -85,9 +86,10 @@ class AsyncClient:
         widths: Mapping[str, int] | None = None,
         budget: Mapping[str, int] | None = None,
         precision: str = "fp32",
+        version: int | str | None = None,
     ) -> Artifact:
         """A network of the wanted size as a verified ONNX file; see ``Client.pull``."""
-        return await self._run(_flows.pull(name, Selection(compression, widths, budget, precision), self._cache))
+        return await self._run(_flows.pull(name, Selection(compression, widths, budget, precision, version), self._cache))
 
     async def _run(self, flow: Flow[T]) -> T:
         with closing(flow):

@@ -56,13 +56,13 @@ class Client:
         """Every model of the service, ready or refused with the reason."""
         return self._run(_flows.models())
 
-    def model(self, name: str) -> Model:
+    def model(self, name: str, *, version: int | str | None = None) -> Model:
         """What can be asked of one model: channel groups, limits, costs, input, labels."""
-        return self._run(_flows.model(name))
+        return self._run(_flows.model(name, version))
 
-    def curve(self, name: str) -> Curve:
+    def curve(self, name: str, *, version: int | str | None = None) -> Curve:
         """Quality of one model against compression, parameters and multiply-adds."""
-        return self._run(_flows.curve(name))
+        return self._run(_flows.curve(name, version))
 
     def manifest(
         self,
@@ -72,9 +72,10 @@ class Client:
         widths: Mapping[str, int] | None = None,
         budget: Mapping[str, int] | None = None,
         precision: str = "fp32",
+        version: int | str | None = None,
     ) -> Manifest:
         """What ``pull`` with the same arguments would get, without the download."""
-        return self._run(_flows.manifest(name, Selection(compression, widths, budget, precision)))
+        return self._run(_flows.manifest(name, Selection(compression, widths, budget, precision, version)))
 
     def pull(
         self,
@@ -84,13 +85,15 @@ class Client:
         widths: Mapping[str, int] | None = None,
         budget: Mapping[str, int] | None = None,
         precision: str = "fp32",
+        version: int | str | None = None,
     ) -> Artifact:
         """A network of the wanted size as a verified ONNX file, from the cache folder if it is there.
 
         Exactly one of ``compression`` (0 is the full network), ``widths`` (channel group -> width, for every group) and
-        ``budget`` (maxima of ``params``, ``macs``, ``bytes``); ``precision`` is ``fp32``, ``fp16`` or ``int8``.
+        ``budget`` (maxima of ``params``, ``macs``, ``bytes``); ``precision`` is ``fp32``, ``fp16`` or ``int8``;
+        ``version`` a number or an alias, by default the service's latest version.
         """
-        return self._run(_flows.pull(name, Selection(compression, widths, budget, precision), self._cache))
+        return self._run(_flows.pull(name, Selection(compression, widths, budget, precision, version), self._cache))
 
     def _run(self, flow: Flow[T]) -> T:
         with closing(flow):

@@ -15,7 +15,7 @@ from neumeta_client._artifact import Artifact
 from neumeta_client._cache import Cache
 from neumeta_client._decode import decode
 from neumeta_client._errors import ArtifactGone, IntegrityError, NeuMetaClientError, UnexpectedAnswer
-from neumeta_client._protocol import Request, Selection, download, materialize, model_path, read
+from neumeta_client._protocol import Request, Selection, Version, download, materialize, model_path, read
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
 
 T = TypeVar("T")
@@ -42,19 +42,19 @@ def models() -> Flow[tuple[ModelSummary, ...]]:
     return decode(_ModelList, (yield read("/v1/models")), "answer").models
 
 
-def model(name: str) -> Flow[Model]:
+def model(name: str, version: Version = None) -> Flow[Model]:
     """One model."""
-    return decode(Model, (yield read(model_path(name))), "model")
+    return decode(Model, (yield read(model_path(name), version)), "model")
 
 
-def curve(name: str) -> Flow[Curve]:
+def curve(name: str, version: Version = None) -> Flow[Curve]:
     """The curve of one model."""
-    return decode(Curve, (yield read(f"{model_path(name)}/curve")), "curve")
+    return decode(Curve, (yield read(f"{model_path(name)}/curve", version)), "curve")
 
 
 def manifest(name: str, selection: Selection) -> Flow[Manifest]:
     """The manifest of one member."""
-    return _manifest(name, (yield materialize(name, selection)))
+    return _manifest(name, selection, (yield materialize(name, selection)))
 
 
 def pull(name: str, selection: Selection, cache: Cache) -> Flow[Artifact]:
@@ -66,7 +66,7 @@ def pull(name: str, selection: Selection, cache: Cache) -> Flow[Artifact]:
     seen: set[type[NeuMetaClientError]] = set()
     while True:
         answer = yield request
-        wanted = _manifest(name, answer)
+        wanted = _manifest(name, selection, answer)
         path = cache.find(wanted)
         from_cache = path is not None
         try:
@@ -86,8 +86,10 @@ def _fetch(wanted: Manifest, cache: Cache) -> Flow[Path]:
         return part.commit()
 
 
-def _manifest(name: str, answer: object) -> Manifest:
+def _manifest(name: str, selection: Selection, answer: object) -> Manifest:
     found = decode(Manifest, answer, "manifest")
+    if str(selection.version).isdecimal() and str(found.version) != str(selection.version):
+        raise UnexpectedAnswer(f"The service answered with version {found.version} of {name}; version {selection.version} was asked for.")
     if found.model != name:
         raise UnexpectedAnswer(f"The service answered with the model {found.model!r}; {name!r} was asked for.")
     return found

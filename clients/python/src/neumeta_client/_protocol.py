@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Union
 
 import httpx
 
@@ -24,9 +25,11 @@ from neumeta_client._errors import (
     VersionNotFound,
 )
 from neumeta_client._part import Part
-from neumeta_client._types import MODEL_NAME, Manifest
+from neumeta_client._types import ALIAS, MODEL_NAME, Manifest
 
 MAX_JSON_BYTES = 16 << 20
+Version = Union[int, str, None]
+"""A version's number, as text too, or an alias; None is the service's latest version."""
 
 ERRORS_BY_CODE: Mapping[str, type[NeuMetaClientError]] = {
     "artifact_gone": ArtifactGone,
@@ -55,12 +58,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which member is wanted: exactly one of ``compression``, ``widths`` and ``budget``, and a number format."""
+    """Which member is wanted: exactly one of ``compression``, ``widths`` and ``budget``, a number format and a version."""
 
     compression: float | None = None
     widths: Mapping[str, int] | None = None
     budget: Mapping[str, int] | None = None
     precision: str = "fp32"
+    version: Version = None
 
     def body(self) -> bytes:
         """The JSON body of the request. Raises InvalidRequest."""
@@ -69,15 +73,17 @@ class Selection:
         if len(chosen) != 1:
             given = " and ".join(chosen) or "none of them"
             raise InvalidRequest(f"Exactly one of compression, widths and budget says which size is wanted; given: {given}.")
+        if self.version is not None:
+            chosen["version"] = checked_version(self.version)
         try:
             return json.dumps({**chosen, "precision": self.precision}, allow_nan=False, default=_as_object).encode()
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"The request is not allowed: {one_line(str(error))}; expected finite numbers, integers and strings.") from error
 
 
-def read(path: str) -> Request:
-    """A request for a JSON document."""
-    return Request("GET", path)
+def read(path: str, version: Version = None) -> Request:
+    """A request for a JSON document, of one version of a model or of what there is only once. Raises InvalidRequest."""
+    return Request("GET", path if version is None else f"{path}?version={checked_version(version)}")
 
 
 def materialize(name: str, selection: Selection) -> Request:
@@ -96,6 +102,14 @@ def model_path(name: str) -> str:
     if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
         raise InvalidRequest(f"name: {name!r} is not allowed; expected up to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit first.")
     return f"/v1/models/{name}"
+
+
+def checked_version(version: int | str) -> int | str:
+    """A version that can be asked for. Raises InvalidRequest."""
+    is_number = isinstance(version, int) and not isinstance(version, bool) and version > 0
+    if is_number or (isinstance(version, str) and ALIAS.fullmatch(version)):
+        return version
+    raise InvalidRequest(f"version: {version!r:.100} is not allowed; expected a positive integer or an alias, such as 'latest'.")
 
 
 class Answer:

@@ -9,7 +9,7 @@ from typing import Optional
 
 from neumeta_client._errors import UnexpectedAnswer
 
-MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+MODEL_NAME = ALIAS = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 # A path on the service itself: no scheme, no host ("//host"), no way up.
@@ -115,7 +115,11 @@ class Manifest:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """One version of a model; ``reason`` says why when ``state`` is ``refused`` and not ``ready``."""
+    """One version of a model; ``reason`` says why when ``state`` is ``refused`` and not ``ready``.
+
+    A version that is ready has a ``reason`` when another file lies in the place of the one that is served. ``aliases`` lead to
+    this version, ``latest`` among them.
+    """
 
     name: str
     version: int
@@ -123,6 +127,7 @@ class ModelSummary:
     reason: Optional[str] = None
     task: Optional[str] = None
     max_compression: Optional[float] = None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def pull(
         Optional[list[str]], typer.Option(metavar="KIND=N", help="At most N of params, macs or bytes: the largest network that fits. Repeatable.")
     ] = None,
     precision: Annotated[str, typer.Option(metavar="fp32|fp16|int8", help="Number format of the weights.")] = "fp32",
+    model_version: Annotated[Optional[str], typer.Option(metavar="VERSION", help="A version's number or an alias.  [default: latest]")] = None,
     output: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Copy the network to this file, or into this folder.")] = None,
     url: Url = None,
     as_json: AsJson = False,
@@ -67,7 +68,12 @@ def pull(
     """
     with _reported(), Client(url) as client:
         artifact = client.pull(
-            name, compression=compression, widths=_counts("--width", width), budget=_counts("--budget", budget), precision=precision
+            name,
+            compression=compression,
+            widths=_counts("--width", width),
+            budget=_counts("--budget", budget),
+            precision=precision,
+            version=model_version,
         )
         path = artifact.path if output is None else artifact.save(output)
         if as_json:
