@@ -9,11 +9,12 @@ import shutil
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import fsspec
 import pytest
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
 from neumeta_core.errors import ManifoldRefused
 from neumeta_core.manifold import Manifold
 from neumeta_service.admission import admit
@@ -52,12 +53,39 @@ class Place:
         self._backend.rm(self._root, recursive=True)
 
 
-@pytest.fixture(params=["path", "file", "memory"])
+class Remote(MemoryFileSystem):
+    """The object store in memory, read as object stores are: listings are remembered, and failures are the client library's own."""
+
+    protocol = "remote"
+    listings: ClassVar[dict[str, Any]] = {}
+    failure: ClassVar[Exception | None] = None
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.removeprefix("remote://")))
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> Any:
+        if self.failure is not None:
+            raise self.failure
+        if path not in self.listings:
+            self.listings[path] = super().ls(path, detail=detail, **options)
+        return self.listings[path]
+
+    def invalidate_cache(self, *_: object) -> None:
+        self.listings.clear()
+
+
+fsspec.register_implementation("remote", Remote)
+
+
+@pytest.fixture(params=["path", "file", "memory", "remote"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     folder = tmp_path / "store"
-    made = Place({"path": str(folder), "file": f"file://{folder}", "memory": f"memory:/{folder}"}[request.param], tmp_path / "scratch")
+    written = str(folder) if request.param in ("path", "file") else f"memory:/{folder}"
+    made = Place(written, tmp_path / "scratch")
+    made.location = {"file": f"file://{folder}", "remote": f"remote:/{folder}"}.get(request.param, written)
     yield made
-    if request.param == "memory":
+    if written.startswith("memory:"):
         made.remove_all()
 
 
@@ -241,6 +269,17 @@ def test_a_store_that_has_gone_withdraws_nothing(place: Place, reader: Reader) -
     assert reader.catalog.manifold("tiny").header.version == 1
     place.publish()
     assert reader.renew() == [("tiny", 1)]
+
+
+@pytest.mark.parametrize("place", ["remote"], indirect=True)
+def test_what_a_backend_raises_changes_nothing_and_tells_no_secret(place: Place, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.publish()
+    reader.renew()
+    monkeypatch.setattr(Remote, "failure", RuntimeError("no route to https://key:secret@bucket"))
+    with pytest.raises(StoreUnavailable) as caught:
+        reader.renew()
+    assert str(caught.value) == "NEUMETA_MODELS cannot be read: RuntimeError."
+    assert reader.catalog.manifold("tiny").header.version == 1
 
 
 def aliased(reader: Reader) -> dict[str, int]:
