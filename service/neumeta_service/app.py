@@ -12,7 +12,7 @@ from neumeta_core.manifold import Manifold
 
 from neumeta_service import problems
 from neumeta_service.admission import admit
-from neumeta_service.cache import Cache, MemoryCache, RedisCache
+from neumeta_service.cache import Cache, MemoryCache, NoCache, RedisCache
 from neumeta_service.catalog import Catalog
 from neumeta_service.engine import Engine, device_worker
 from neumeta_service.metrics import Metrics
@@ -83,14 +83,19 @@ def _open_repository(settings: Settings, worker: ThreadPoolExecutor) -> Reposito
 
 def _build_engine(settings: Settings, catalog: Catalog, cache: Cache | None, worker: ThreadPoolExecutor) -> Engine:
     metrics = Metrics()
-    if cache is None and settings.redis_url is not None:
-        cache = RedisCache(
-            settings.redis_url.get_secret_value(),
-            metrics,
-            timeout_s=settings.redis_timeout_s,
-            ttl_s=settings.redis_ttl_s,
-            max_value_bytes=settings.redis_max_value_bytes,
-        )
     memory = MemoryCache(settings.cache_bytes, metrics)
     metrics.show_models(catalog.releases)
-    return Engine(catalog, [memory, cache] if cache else [memory], metrics, worker)
+    return Engine(catalog, [memory, cache or _shared_cache(settings, metrics)], metrics, worker)
+
+
+def _shared_cache(settings: Settings, metrics: Metrics) -> Cache:
+    """The tier behind memory that the settings choose."""
+    if settings.redis_url is None:
+        return NoCache()
+    return RedisCache(
+        settings.redis_url.get_secret_value(),
+        metrics,
+        timeout_s=settings.redis_timeout_s,
+        ttl_s=settings.redis_ttl_s,
+        max_value_bytes=settings.redis_max_value_bytes,
+    )

@@ -22,7 +22,7 @@ from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 
 from neumeta_service.aliases import LATEST
-from neumeta_service.cache import Cache, Entry, Origin
+from neumeta_service.cache import Cache, Entry, LeaseHolder, Origin
 from neumeta_service.catalog import Catalog, Selector
 from neumeta_service.errors import ArtifactGone, VersionNotFound
 from neumeta_service.flight import SingleFlight
@@ -68,7 +68,8 @@ class Engine:
     """Delivers artifacts of the catalog's manifolds; one for each event loop and device.
 
     ``catalog`` may be replaced by another one at any time; requests go on with the manifold that they found.
-    ``caches`` are at least one, fastest first; the first is this process's memory, which never waits.
+    ``caches`` are at least one, fastest first; the first is this process's memory, which never waits. The last one's leases decide which
+    replica builds.
     """
 
     def __init__(self, catalog: Catalog, caches: Sequence[Cache], metrics: Metrics, worker: ThreadPoolExecutor | None = None) -> None:
@@ -78,6 +79,7 @@ class Engine:
         self._resolved: LRUCache[tuple[str, str], Origin] = LRUCache(_MAX_REMEMBERED)
         self._manifests: LRUCache[tuple[str, str], tuple[bytes, bytes]] = LRUCache(_MAX_REMEMBERED)
         self._flights: SingleFlight[Delivery] = SingleFlight()
+        self._lease_holder = LeaseHolder(caches[-1].leases, metrics)
         self._worker = worker or device_worker()
 
     async def resolve(self, name: str, wish: Wish) -> Order:
@@ -156,18 +158,28 @@ class Engine:
         return before + name, rest.removeprefix(b"null")
 
     async def _fetch(self, order: Order) -> Delivery:
-        """From what is behind memory, or built."""
+        """From what is behind memory, or built by the one replica that holds the lease."""
         seconds: dict[str, float] = {}
+        delivery = await self._look_up(order, seconds)
+        if delivery is not None:
+            return delivery
+        async with self._lease_holder.hold(order.key, seconds) as is_stored:
+            delivery = await self._look_up(order, seconds) if is_stored else None
+            if delivery is None:
+                entry = await self._build(order, seconds)
+                with self.metrics.stage("cache", seconds):
+                    await self._keep(entry, self._caches)
+                delivery = Delivery(entry, "built", seconds)
+        return delivery
+
+    async def _look_up(self, order: Order, seconds: dict[str, float]) -> Delivery | None:
         with self.metrics.stage("cache", seconds):
             for position, cache in enumerate(self._caches[1:], 1):
                 entry = await cache.get(order)
                 if entry is not None:
                     await self._keep(entry, self._caches[:position])
                     return Delivery(entry, cache.name, seconds)
-        entry = await self._build(order, seconds)
-        with self.metrics.stage("cache", seconds):
-            await self._keep(entry, self._caches)
-        return Delivery(entry, "built", seconds)
+        return None
 
     async def _keep(self, entry: Entry, caches: Sequence[Cache]) -> None:
         for cache in caches:

@@ -28,10 +28,23 @@ class Metrics:
             "neumeta_cache_requests", "Cache look-ups by tier and result (hit, miss, error, skipped).", ["tier", "result"], registry=registry
         )
         self.cache_errors = Counter(
-            "neumeta_cache_errors", "Redis failures by kind (timeout, connection, response, protocol, corrupt).", ["kind"], registry=registry
+            "neumeta_cache_errors",
+            "Failures of the shared cache by kind (timeout, connection, response, protocol, disk, corrupt).",
+            ["kind"],
+            registry=registry,
+        )
+        self.leases = Counter(
+            "neumeta_leases",
+            "Builds by what came of the lease (won, waited: another replica built it, took_over: another one gave up, skipped: the cache failed).",
+            ["result"],
+            registry=registry,
         )
         self.stages = Histogram(
-            "neumeta_materialize_seconds", "Seconds of each stage of a request (inr, onnx, cache).", ["stage"], buckets=_SECONDS, registry=registry
+            "neumeta_materialize_seconds",
+            "Seconds of each stage of a request (inr, onnx, cache, lease).",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self._stage_of = cache(self.stages.labels)
         self.inflight = Gauge("neumeta_inflight", "Requests in progress.", registry=registry)

@@ -6,15 +6,14 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from neumeta_service.cache.redis_url import RedisUrl
 from neumeta_service.store import check_location
 
 PREFIX = "NEUMETA_"
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
 class SettingsError(Exception):
@@ -44,7 +43,8 @@ class Settings(BaseSettings):
     cache_bytes: NonNegativeInt = 256 * 1024 * 1024
     """Size of the artifact cache in memory, in bytes; 0 keeps nothing."""
     redis_url: SecretStr | None = None
-    """`redis://`, `rediss://` or `unix://` URL of a Redis that replicas share; without it artifacts are cached in memory alone."""
+    """URL of a Redis that replicas share: `redis://`, `rediss://` (TLS) or `unix://`, and `redis+sentinel://`, `redis+cluster://` and both with
+    `rediss` for Sentinel and Cluster."""
     redis_timeout_s: PositiveFloat = 0.25
     """Longest wait for one Redis operation, in seconds; after it the request goes on without Redis."""
     redis_ttl_s: PositiveInt = 7 * 24 * 3600
@@ -61,9 +61,9 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _check_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and urlsplit(url.get_secret_value()).scheme not in _REDIS_SCHEMES:
-            raise ValueError("expected a URL that starts with redis://, rediss:// or unix://")
+    def _check_redis_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            RedisUrl.parse(url.get_secret_value())
         return url
 
 

@@ -22,6 +22,7 @@ class Shelf:
     """A cache tier that is none of ours."""
 
     name = "shelf"
+    leases = None
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}

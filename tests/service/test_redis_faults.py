@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.service.serving import POST, CountedManifold, in_process, tier, tiny_
 
 pytestmark = pytest.mark.anyio
 HALF = {"compression": 0.5}
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ async def test_full(models: Path, truth: dict[float, bytes], redis_server: Redis
         assert await check(client, truth) == ["built"] * 4
         assert await check(client, truth) == ["memory"] * 4
         metrics = (await client.get("/metrics")).text
-        assert 'neumeta_cache_errors_total{kind="response"} 4.0' in metrics
+        assert 'neumeta_cache_errors_total{kind="response"} 8.0' in metrics, "each claim and each put"
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"rubbish", b'{"key": 1}', b"\x00" * 4096])
@@ -127,8 +129,11 @@ async def test_a_wrong_origin_never_gives_other_bytes(models: Path, redis_server
 
 
 async def test_a_user_with_the_documented_rights_is_enough(models: Path, truth: dict[float, bytes], redis_server: RedisServer) -> None:
+    documented = re.search(r"needs no more than `(~nm:[^`]*)`, and `([+]select)`", DOCUMENTATION.read_text())
+    assert documented is not None
+    rights = f"{documented[1]} {documented[2]}".split()
     with redis_server.connect() as redis:
-        redis.execute_command("ACL", "SETUSER", "neumeta", "on", ">secret", "~nm:*", "+mget", "+set", "+del", "+select")
+        redis.execute_command("ACL", "SETUSER", "neumeta", "on", ">secret", *rights)
     url = f"redis://neumeta:secret@127.0.0.1:{redis_server.port}/1"
     async with in_process(tiny_app(models, redis_url=url, cache_bytes=0)) as client:
         await check(client, truth)

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from neumeta_core.spec import Spec
 
+from neumeta_service.cache.lease import Leases
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -32,7 +34,11 @@ class Cache(Protocol):
     """One tier. No method raises because of the tier's own troubles: a tier that fails looks empty."""
 
     name: str
-    """``memory``, ``redis``: for headers and metrics."""
+    """``memory``, ``disk``, ``redis``: for headers and metrics."""
+
+    @property
+    def leases(self) -> Leases | None:
+        """Where replicas that share this tier agree who builds; None when no others share it."""
 
     async def get(self, origin: Origin) -> Entry | None:
         """The entry stored under ``origin.key``, with its digest verified; None when there is none."""

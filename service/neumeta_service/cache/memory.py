@@ -15,6 +15,7 @@ class MemoryCache:
     """Entries of at most ``max_bytes`` together; the origins of evicted ones are kept longer."""
 
     name = "memory"
+    leases = None
 
     def __init__(self, max_bytes: int, metrics: Metrics) -> None:
         self._entries: LRUCache[str, Entry] = LRUCache(max_bytes, getsizeof=lambda entry: len(entry.data))

@@ -1,0 +1,26 @@
+"""No shared tier: every replica is on its own."""
+
+from __future__ import annotations
+
+from neumeta_service.cache.base import Entry, Origin
+
+
+class NoCache:
+    """Always empty."""
+
+    name = "none"
+    leases = None
+
+    async def get(self, origin: Origin) -> Entry | None:  # noqa: ARG002
+        """None."""
+        return None
+
+    async def put(self, entry: Entry) -> None:
+        """Keep nothing."""
+
+    async def find(self, digest: str) -> Origin | None:  # noqa: ARG002
+        """None."""
+        return None
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
