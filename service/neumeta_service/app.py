@@ -12,7 +12,7 @@ from neumeta_core.manifold import Manifold
 
 from neumeta_service import problems
 from neumeta_service.admission import admit
-from neumeta_service.cache import Cache, MemoryCache, NoCache, RedisCache
+from neumeta_service.cache import Cache, DiskCache, MemoryCache, NoCache, RedisCache
 from neumeta_service.catalog import Catalog
 from neumeta_service.engine import Engine, device_worker
 from neumeta_service.metrics import Metrics
@@ -90,6 +90,8 @@ def _build_engine(settings: Settings, catalog: Catalog, cache: Cache | None, wor
 
 def _shared_cache(settings: Settings, metrics: Metrics) -> Cache:
     """The tier behind memory that the settings choose."""
+    if settings.cache_dir is not None:
+        return DiskCache(settings.cache_dir, metrics, max_bytes=settings.cache_dir_bytes, ttl_s=settings.cache_dir_ttl_s)
     if settings.redis_url is None:
         return NoCache()
     return RedisCache(

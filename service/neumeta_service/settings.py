@@ -5,9 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from neumeta_service.cache.redis_url import RedisUrl
@@ -42,6 +53,13 @@ class Settings(BaseSettings):
     the device multiplies it natively. Qualities are measured with weights made in fp32."""
     cache_bytes: NonNegativeInt = 256 * 1024 * 1024
     """Size of the artifact cache in memory, in bytes; 0 keeps nothing."""
+    cache_dir: Path | None = None
+    """Folder on a disk of this host that keeps artifacts over restarts and for all processes of the host; made when it is missing. It and Redis
+    are alternatives: setting both stops the start."""
+    cache_dir_bytes: NonNegativeInt = 4 * 1024 * 1024 * 1024
+    """Size of the artifacts in that folder, in bytes; beyond it those go that were not used for the longest time."""
+    cache_dir_ttl_s: PositiveInt = 7 * 24 * 3600
+    """Lifetime of an artifact in that folder, in seconds, give or take a tenth."""
     redis_url: SecretStr | None = None
     """URL of a Redis that replicas share: `redis://`, `rediss://` (TLS) or `unix://`, and `redis+sentinel://`, `redis+cluster://` and both with
     `rediss` for Sentinel and Cluster."""
@@ -61,9 +79,11 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _check_redis_url(cls, url: SecretStr | None) -> SecretStr | None:
+    def _check_redis_url(cls, url: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
         if url is not None:
             RedisUrl.parse(url.get_secret_value())
+            if others.data.get("cache_dir") is not None:
+                raise ValueError(f"Redis and a folder are alternatives, and {variable('cache_dir')} is set too; unset one of the two")
         return url
 
 

@@ -16,6 +16,7 @@ from neumeta_service.settings import Settings, SettingsError, load_settings, var
 from pydantic import ValidationError
 
 from tests.service import test_main
+from tests.service.cache.backends import SharedFolder
 from tests.service.redis_server import RedisServer
 from tests.service.serving import POST, in_process, tier, tiny_app
 from tests.tiny import save_tiny
@@ -76,6 +77,31 @@ async def test_setting_cache_bytes(models: Path) -> None:
         async with in_process(tiny_app(models, cache_bytes=cache_bytes)) as client:
             await client.post(POST, json={"compression": 0.5})
             assert tier(await client.post(POST, json={"compression": 0.5})) == expected
+
+
+async def test_setting_cache_dir(models: Path, tmp_path: Path) -> None:
+    for expected in ("built", "disk"):
+        async with in_process(tiny_app(models, cache_dir=tmp_path / "made" / "when missing")) as client:
+            assert tier(await client.post(POST, json={"compression": 0.5})) == expected
+    with pytest.raises(ValidationError, match="NEUMETA_CACHE_DIR is set too; unset one of the two"):
+        Settings(models=models, cache_dir=tmp_path, redis_url="redis://127.0.0.1")
+
+
+async def test_setting_cache_dir_bytes(models: Path, tmp_path: Path) -> None:
+    folder = {"cache_dir": tmp_path, "cache_dir_bytes": 5000}
+    async with in_process(tiny_app(models, **folder)) as client:
+        small, large = [await client.post(POST, json={"compression": compression}) for compression in (0.75, 0)]
+        assert len(small.content) < 5000 < len(large.content)
+    async with in_process(tiny_app(models, **folder)) as client:
+        assert [tier(await client.post(POST, json={"compression": compression})) for compression in (0.75, 0)] == ["disk", "built"]
+
+
+async def test_setting_cache_dir_ttl_s(models: Path, tmp_path: Path) -> None:
+    async with in_process(tiny_app(models, cache_dir=tmp_path, cache_dir_ttl_s=1000)) as client:
+        await client.post(POST, json={"compression": 0.5})
+    lifetimes_s = SharedFolder(tmp_path).lifetimes_s()
+    assert len(lifetimes_s) == 1
+    assert 800 < lifetimes_s[0] <= 1100
 
 
 async def test_setting_redis_url(models: Path, redis_server: RedisServer) -> None:
@@ -159,7 +185,11 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, mod
         ("NEUMETA_REDIS_TTL_S", "0", "NEUMETA_REDIS_TTL_S: "),
         ("NEUMETA_REDIS_MAX_VALUE_BYTES", "x", "NEUMETA_REDIS_MAX_VALUE_BYTES: "),
         ("NEUMETA_LOG_LEVEL", "loud", "NEUMETA_LOG_LEVEL: .*'info'"),
+        ("NEUMETA_CACHE_DIR_BYTES", "-1", "NEUMETA_CACHE_DIR_BYTES: "),
+        ("NEUMETA_CACHE_DIR_TTL_S", "0", "NEUMETA_CACHE_DIR_TTL_S: "),
         ("NEUMETA_REDIS_URL", "http://user:s3cret@redis", "NEUMETA_REDIS_URL: .*rediss://"),
+        ("NEUMETA_REDIS_URL", "redis://user:s3cret/@redis", "NEUMETA_REDIS_URL: .*%2F"),
+        ("NEUMETA_REDIS_URL", "redis+sentinel://user:s3cret@redis", "NEUMETA_REDIS_URL: .*/SERVICE/DATABASE"),
     ],
 )
 def test_a_wrong_setting_is_a_sentence(monkeypatch: pytest.MonkeyPatch, models: Path, name: str, value: str, sentence: str) -> None:

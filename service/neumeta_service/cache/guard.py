@@ -30,10 +30,18 @@ class Guard:
         try:
             reply = await operation()
         except Exception as error:  # What answers may be no Redis at all, and then its library raises anything.
-            self._failed(name, error)
+            self.failed(name, error)
             return None
         self._breaker.succeeded()
         return reply
+
+    def failed(self, name: str, error: Exception) -> None:
+        """Count and log a failure."""
+        self._breaker.failed()
+        self.count("error")
+        self._metrics.cache_errors.labels(self._kind_of(error)).inc()
+        rest = f"; it is left alone for {self._breaker.cooldown_s:g} s" if self._breaker.is_open else ""
+        logger.warning("%s failed in %s: %r%s", self._tier, name, error, rest)
 
     def count(self, result: str) -> None:
         """Count a look-up: hit, miss, error or skipped."""
@@ -44,10 +52,3 @@ class Guard:
         self.count("error")
         self._metrics.cache_errors.labels("corrupt").inc()
         logger.warning("%s held a wrong %s; it is deleted", self._tier, what)
-
-    def _failed(self, name: str, error: Exception) -> None:
-        self._breaker.failed()
-        self.count("error")
-        self._metrics.cache_errors.labels(self._kind_of(error)).inc()
-        rest = f"; it is left alone for {self._breaker.cooldown_s:g} s" if self._breaker.is_open else ""
-        logger.warning("%s failed in %s: %r%s", self._tier, name, error, rest)

@@ -7,7 +7,6 @@ Keys, with ``key`` the entry's cache key; the hash tag keeps an entry in one slo
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -21,7 +20,7 @@ from neumeta_service.cache.breaker import CircuitBreaker
 from neumeta_service.cache.guard import Guard
 from neumeta_service.cache.redis_leases import RedisLeases
 from neumeta_service.cache.redis_url import RedisUrl
-from neumeta_service.cache.stored import decode_origin, encode_meta, encode_origin, verified
+from neumeta_service.cache.stored import decode_origin, encode_meta, encode_origin, lifetime_s, verified
 from neumeta_service.cache.timeout import within
 from neumeta_service.metrics import Metrics
 
@@ -87,8 +86,7 @@ class RedisCache:
 
     async def _store(self, entry: Entry) -> list[Any]:
         meta_key, blob_key = _keys(entry.origin)
-        # Jitter, so that what was stored together does not expire together.
-        ttl_s = max(1, round(self._ttl_s * random.uniform(0.9, 1.1)))
+        ttl_s = lifetime_s(self._ttl_s)
         async with self._client.pipeline(transaction=False) as pipe:
             pipe.set(meta_key, encode_meta(entry), ex=ttl_s)
             pipe.set(blob_key, entry.data, ex=ttl_s)

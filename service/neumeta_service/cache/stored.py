@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 
 from neumeta_core.configuration import Configuration
 from neumeta_core.spec import Spec
@@ -43,6 +44,11 @@ class _Source(_Stored):
     """What a digest was made from."""
 
     spec: _SpecFields
+
+
+def lifetime_s(ttl_s: int) -> int:
+    """A TTL give or take a tenth, so that what was stored together does not expire together."""
+    return max(1, round(ttl_s * random.uniform(0.9, 1.1)))
 
 
 def encode_meta(entry: Entry) -> str:
