@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,16 @@ from pathlib import Path
 
 import pytest
 import redis
+
+_DOCUMENTED = re.compile(r"needs no more than `(~nm:[^`]*)`, `([^`]*)`\s+for a database other than 0,\s+and\s+`([^`]*)`\s+for a Cluster")
+
+
+def documented_user(topology: str = "") -> list[str]:
+    """The command that makes an ACL user ``neumeta`` with the password ``secret`` and what docs/settings.md says it needs, no more."""
+    documented = _DOCUMENTED.search((Path(__file__).parents[2] / "docs" / "settings.md").read_text())
+    assert documented is not None
+    rights, select, cluster = (words.split() for words in documented.groups())
+    return ["ACL", "SETUSER", "neumeta", "on", ">secret", *rights, *(cluster if topology == "cluster" else select)]
 
 
 def free_port() -> int:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.service.redis_server import RedisServer
+from tests.service.redis_server import RedisServer, documented_user
 from tests.service.serving import POST, CountedManifold, in_process, tier, tiny_app
 
 pytestmark = pytest.mark.anyio
 HALF = {"compression": 0.5}
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
 @pytest.fixture
@@ -129,11 +127,8 @@ async def test_a_wrong_origin_never_gives_other_bytes(models: Path, redis_server
 
 
 async def test_a_user_with_the_documented_rights_is_enough(models: Path, truth: dict[float, bytes], redis_server: RedisServer) -> None:
-    documented = re.search(r"needs no more than `(~nm:[^`]*)`, and `([+]select)`", DOCUMENTATION.read_text())
-    assert documented is not None
-    rights = f"{documented[1]} {documented[2]}".split()
     with redis_server.connect() as redis:
-        redis.execute_command("ACL", "SETUSER", "neumeta", "on", ">secret", *rights)
+        redis.execute_command(*documented_user())
     url = f"redis://neumeta:secret@127.0.0.1:{redis_server.port}/1"
     async with in_process(tiny_app(models, redis_url=url, cache_bytes=0)) as client:
         await check(client, truth)
