@@ -17,6 +17,7 @@ from tests.service.redis_server import RedisServer, documented_user, free_port
 from tests.service.serving import POST, in_process, tier, tiny_app, wait_for
 
 pytestmark = pytest.mark.anyio
+WATCHWORD = "of-the-sentinels"
 COMPRESSIONS = (0, 0.25, 0.5, 0.75)
 
 
@@ -89,12 +90,13 @@ async def test_tls(models: Path, tmp_path: Path, certificates: Path) -> None:
 
 
 @contextmanager
-def sentinel(folder: Path, primary: RedisServer, *lines: str) -> Iterator[int]:
+def sentinel(folder: Path, primary: RedisServer) -> Iterator[int]:
     """A sentinel that alone decides; gives its port."""
     folder.mkdir()
     port = free_port()
+    itself = [f"port {port}", "bind 127.0.0.1", f"dir {folder}", f"requirepass {WATCHWORD}"]
     watched = [f"sentinel monitor artifacts 127.0.0.1 {primary.port} 1", "sentinel failover-timeout artifacts 10000"]
-    (folder / "sentinel.conf").write_text("\n".join([f"port {port}", "bind 127.0.0.1", f"dir {folder}", *watched, *lines]) + "\n")
+    (folder / "sentinel.conf").write_text("\n".join([*itself, *watched]) + "\n")
     binary = shutil.which("redis-server")
     assert binary is not None
     process = subprocess.Popen([binary, "sentinel.conf", "--sentinel"], cwd=folder, stdout=subprocess.DEVNULL)
@@ -114,7 +116,7 @@ def knows_primary(port: int) -> bool:
 
 
 def primary_port(port: int) -> int:
-    with redis.Redis(port=port, socket_timeout=30) as client:
+    with redis.Redis(port=port, password=WATCHWORD, socket_timeout=30) as client:
         return int(client.sentinel_master("artifacts")["port"])
 
 
@@ -123,7 +125,7 @@ async def test_a_primary_that_sentinels_know(models: Path, tmp_path: Path) -> No
         with one.connect() as client:
             client.execute_command(*documented_user())
         # The first sentinel is not there: the next one is asked.
-        await check(models, f"redis+sentinel://neumeta:secret@127.0.0.1:{free_port()},127.0.0.1:{port}/artifacts/3")
+        await check(models, f"redis+sentinel://neumeta:secret@127.0.0.1:{free_port()},127.0.0.1:{port}/artifacts/3?sentinel_password={WATCHWORD}")
         with one.connect() as client:
             assert client.info("keyspace").keys() == {"db3"}
 
@@ -137,10 +139,11 @@ async def test_a_failover_is_followed(models: Path, tmp_path: Path) -> None:
     with server(tmp_path / "one") as one, server(tmp_path / "two", "--replicaof", "127.0.0.1", one.port) as two:
         wait_for(lambda: is_replica(two))
         with sentinel(tmp_path / "sentinel", one) as port:
-            async with in_process(tiny_app(models, redis_url=f"redis+sentinel://127.0.0.1:{port}/artifacts", cache_bytes=0)) as client:
+            url = f"redis+sentinel://127.0.0.1:{port}/artifacts?sentinel_password={WATCHWORD}"
+            async with in_process(tiny_app(models, redis_url=url, cache_bytes=0)) as client:
                 assert await ask(client) == ["built"] * 4
                 wait_for(lambda: _all_replicated(one, two))
-                with redis.Redis(port=port, socket_timeout=30) as boss:
+                with redis.Redis(port=port, password=WATCHWORD, socket_timeout=30) as boss:
                     wait_for(lambda: len(boss.sentinel_slaves("artifacts")) == 1)
                     boss.execute_command("SENTINEL", "FAILOVER", "artifacts")
                 wait_for(lambda: primary_port(port) == two.port)
@@ -167,15 +170,15 @@ def cluster(folder: Path, *options: object) -> Iterator[list[RedisServer]]:
     ):
         nodes = [one, two, three]
         for number, (node, slots) in enumerate(zip(nodes, ((0, 5460), (5461, 10922), (10923, 16383)), strict=True), 1):
-            node_is(node, "CLUSTER", "ADDSLOTSRANGE", *slots)
-            node_is(node, "CLUSTER", "SET-CONFIG-EPOCH", number)
+            tell(node, "CLUSTER", "ADDSLOTSRANGE", *slots)
+            tell(node, "CLUSTER", "SET-CONFIG-EPOCH", number)
         for node in nodes[1:]:
-            node_is(node, "CLUSTER", "MEET", "127.0.0.1", one.port, bus_port(one))
+            tell(node, "CLUSTER", "MEET", "127.0.0.1", one.port, bus_port(one))
         wait_for(lambda: all(b"cluster_state:ok" in cluster_info(node) and b"cluster_known_nodes:3" in cluster_info(node) for node in nodes))
         yield nodes
 
 
-def node_is(node: RedisServer, *command: object) -> Any:
+def tell(node: RedisServer, *command: object) -> Any:
     with node.connect() as client:
         return client.execute_command(*command)
 
@@ -194,10 +197,10 @@ def cluster_info(node: RedisServer) -> bytes:
 async def test_a_cluster(models: Path, tmp_path: Path) -> None:
     with cluster(tmp_path) as nodes:
         for node in nodes:
-            node_is(node, *documented_user("cluster"))
+            tell(node, *documented_user("cluster"))
         # The first node is not there: the next one is asked, and tells of the others.
         await check(models, f"redis+cluster://neumeta:secret@127.0.0.1:{free_port()},127.0.0.1:{nodes[1].port}")
-        sizes = [node_is(node, "DBSIZE") for node in nodes]
+        sizes = [tell(node, "DBSIZE") for node in nodes]
         assert sum(sizes) == 3 * len(COMPRESSIONS)
         assert sum(size > 0 for size in sizes) > 1, "entries are spread"
 
@@ -209,3 +212,12 @@ async def test_a_node_that_dies_fails_no_request(models: Path, tmp_path: Path) -
             nodes[2].kill()
             await ask(client)
             assert await errors(client)
+
+
+async def test_a_cluster_with_tls(models: Path, tmp_path: Path, certificates: Path) -> None:
+    port = free_port()
+    clustered = ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--cluster-port", free_port(), "--tls-cluster", "yes"]
+    with server(tmp_path / "one", *clustered, *tls(certificates, port)) as node:
+        tell(node, "CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        wait_for(lambda: b"cluster_state:ok" in cluster_info(node))
+        await check(models, f"rediss+cluster://127.0.0.1:{port}?ssl_ca_certs={certificates / 'ca.pem'}")

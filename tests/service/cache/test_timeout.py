@@ -70,13 +70,15 @@ async def test_a_late_event_loop_is_no_late_reply() -> None:
 
     async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.transport.pause_reading()
+        writer.write(b"ask")
+        await replied.wait()
 
-        async def ask() -> bytes:
-            writer.write(b"ask")
-            await replied.wait()
+        async def read() -> bytes:
+            writer.transport.resume_reading()
             time.sleep(0.5)
             return await reader.readexactly(5)
 
-        assert await within(0.2, ask) == b"reply"
+        assert await within(0.01, read) == b"reply"
         writer.close()
         await writer.wait_closed()
