@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -14,15 +13,17 @@ from neumeta_service import problems
 from neumeta_service.admission import admit
 from neumeta_service.cache import Cache, DiskCache, MemoryCache, NoCache, RedisCache
 from neumeta_service.catalog import Catalog
-from neumeta_service.engine import Engine, device_worker
+from neumeta_service.engine import Engine
 from neumeta_service.metrics import Metrics
 from neumeta_service.middleware import BodyLimit, RequestContext
 from neumeta_service.openapi import ANY_PROBLEM, DescribedApp
+from neumeta_service.patience import Patience
 from neumeta_service.reloads import Reloads, watching
 from neumeta_service.repository import Repository
 from neumeta_service.routes import admin, artifacts, explorer, health, models
 from neumeta_service.settings import Settings
 from neumeta_service.store import Store
+from neumeta_service.worker import DeviceWorker
 
 
 def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: Engine | None = None, cache: Cache | None = None) -> FastAPI:
@@ -31,11 +32,12 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
     ``cache`` is the tier behind memory. An app whose catalog or engine is given has no reload. Closing the app closes the engine and
     its caches. Raises DeviceUnavailable and StoreUnavailable.
     """
-    worker = device_worker()
+    metrics = Metrics()
+    worker = DeviceWorker(metrics, queue_limit=settings.queue_limit)
     repository = _open_repository(settings, worker) if catalog is None and engine is None else None
     if repository is not None:
         catalog = repository.renew(Catalog())
-    engine = engine or _build_engine(settings, catalog or Catalog(), cache, worker)
+    engine = engine or _build_engine(settings, catalog or Catalog(), cache, worker, metrics)
     reloads = None if repository is None else Reloads(repository, engine)
 
     @asynccontextmanager
@@ -57,6 +59,7 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.engine = engine
+    app.state.patience = Patience(settings.request_timeout_s, retry_after_s=lambda: engine.wait_s)
     models.install(app)
     for router in (models.router, artifacts.router, health.router):
         app.include_router(router)
@@ -71,18 +74,17 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
     return app
 
 
-def _open_repository(settings: Settings, worker: ThreadPoolExecutor) -> Repository:
+def _open_repository(settings: Settings, worker: DeviceWorker) -> Repository:
     """Manifolds are loaded by the thread that computes: with a second one that does, every product of matrices takes longer."""
     device = str(resolve_device(settings.device))
 
     def admit_there(name: str, version: int, data: bytes) -> Manifold:
-        return worker.submit(admit, name, version, data, device=device, dtype=settings.dtype).result()
+        return worker.run(lambda: admit(name, version, data, device=device, dtype=settings.dtype)).result()
 
     return Repository(Store(settings.models), admit_there)
 
 
-def _build_engine(settings: Settings, catalog: Catalog, cache: Cache | None, worker: ThreadPoolExecutor) -> Engine:
-    metrics = Metrics()
+def _build_engine(settings: Settings, catalog: Catalog, cache: Cache | None, worker: DeviceWorker, metrics: Metrics) -> Engine:
     memory = MemoryCache(settings.cache_bytes, metrics)
     metrics.show_models(catalog.releases)
     return Engine(catalog, [memory, cache or _shared_cache(settings, metrics)], metrics, worker)

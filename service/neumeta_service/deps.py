@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 
 from neumeta_service import blob
-from neumeta_service.engine import Engine
+from neumeta_service.engine import Delivery, Engine, Wait
 from neumeta_service.errors import NotAcceptable, UnsupportedMediaType
 from neumeta_service.negotiation import preferred
+from neumeta_service.patience import Patience
 
 JSON = "application/json"
 
@@ -28,6 +29,16 @@ def engine_of(request: Request) -> Engine:
     """The engine of the app that serves this request, without the cost of a dependency."""
     engine: Engine = request.scope["app"].state.engine
     return engine
+
+
+def waiting_for(request: Request) -> Wait:
+    """How this request waits for what is not in memory: as long as its client does and the settings allow."""
+    return partial(_wait, request)
+
+
+async def _wait(request: Request, work: Coroutine[Any, Any, Delivery]) -> Delivery:
+    patience: Patience = request.app.state.patience
+    return await patience.wait(request, work)
 
 
 @lru_cache(maxsize=64)

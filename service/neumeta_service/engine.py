@@ -9,9 +9,9 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cachetools import LRUCache
 from neumeta_core.assembly import artifact_size, assemble
@@ -24,9 +24,10 @@ from neumeta_core.spec import Spec
 from neumeta_service.aliases import LATEST
 from neumeta_service.cache import Cache, Entry, LeaseHolder, Origin
 from neumeta_service.catalog import Catalog, Selector
-from neumeta_service.errors import ArtifactGone, VersionNotFound
-from neumeta_service.flight import SingleFlight
+from neumeta_service.errors import ArtifactGone, RefusedRequest, VersionNotFound
+from neumeta_service.flight import Dropped, SingleFlight
 from neumeta_service.metrics import Metrics
+from neumeta_service.worker import DeviceWorker
 
 logger = logging.getLogger(__name__)
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
@@ -64,6 +65,10 @@ class Delivery:
     """Duration of each stage."""
 
 
+Wait = Callable[[Coroutine[Any, Any, Delivery]], Awaitable[Delivery]]
+"""How a caller waits for a delivery that takes long: it may give up, and cancel it, which leaves a build that has begun alone."""
+
+
 class Engine:
     """Delivers artifacts of the catalog's manifolds; one for each event loop and device.
 
@@ -72,7 +77,7 @@ class Engine:
     replica builds.
     """
 
-    def __init__(self, catalog: Catalog, caches: Sequence[Cache], metrics: Metrics, worker: ThreadPoolExecutor | None = None) -> None:
+    def __init__(self, catalog: Catalog, caches: Sequence[Cache], metrics: Metrics, worker: DeviceWorker | None = None) -> None:
         self.catalog = catalog
         self.metrics = metrics
         self._caches = caches
@@ -80,7 +85,7 @@ class Engine:
         self._manifests: LRUCache[tuple[str, str], tuple[bytes, bytes]] = LRUCache(_MAX_REMEMBERED)
         self._flights: SingleFlight[Delivery] = SingleFlight()
         self._lease_holder = LeaseHolder(caches[-1].leases, metrics)
-        self._worker = worker or device_worker()
+        self._worker = worker or DeviceWorker(metrics)
 
     async def resolve(self, name: str, wish: Wish) -> Order:
         """The one spec that a wish comes to.
@@ -102,8 +107,16 @@ class Engine:
         assert order.manifold is not None  # It was resolved.
         return plan_of(order.manifold, order.spec, artifact_size(order.manifold, order.spec.widths, order.spec.precision))
 
-    async def deliver(self, order: Order) -> Delivery:
-        """The artifact of a spec, from the fastest cache that has it or built. Raises AssemblyError when building fails."""
+    @property
+    def wait_s(self) -> int:
+        """Whole seconds, at least 1, after which the builds that are queued now will probably be done."""
+        return self._worker.wait_s
+
+    async def deliver(self, order: Order, wait: Wait | None = None) -> Delivery:
+        """The artifact of a spec, from the fastest cache that has it or built.
+
+        Raises AssemblyError when building fails, Overloaded when the queue is full, and what ``wait`` raises.
+        """
         seconds: dict[str, float] = {}
         memory = self._caches[0]
         with self.metrics.stage("cache", seconds):
@@ -112,15 +125,16 @@ class Engine:
             return Delivery(entry, memory.name, seconds)
         if order.manifold is None:  # Nothing to build, so nothing that others should wait for, and fail with.
             return await self._fetch(order)
-        return await self._flights.run(order.key, lambda: self._fetch(order))
+        flight = self._flights.run(order.key, lambda: self._fetch(order))
+        return await (flight if wait is None else wait(flight))
 
-    async def find(self, digest: str) -> Delivery:
+    async def find(self, digest: str, wait: Wait | None = None) -> Delivery:
         """The artifact of this digest, made again if need be. Raises ArtifactGone when it is unknown or came out different."""
         origin = await self._look_up_origin(digest) if _DIGEST.fullmatch(digest) else None
         if origin is None:
             raise ArtifactGone(digest)
         try:
-            delivery = await self.deliver(Order(origin.key, origin.spec, self.catalog.by_digest(origin.spec.manifold)))
+            delivery = await self.deliver(Order(origin.key, origin.spec, self.catalog.by_digest(origin.spec.manifold)), wait)
         except (RequestError, VersionNotFound) as error:
             raise ArtifactGone(digest) from error
         if delivery.entry.digest != digest:
@@ -163,6 +177,8 @@ class Engine:
         delivery = await self._look_up(order, seconds)
         if delivery is not None:
             return delivery
+        if order.manifold is None:
+            raise VersionNotFound(order.spec.model, order.spec.version)
         async with self._lease_holder.hold(order.key, seconds) as is_stored:
             delivery = await self._look_up(order, seconds) if is_stored else None
             if delivery is None:
@@ -186,22 +202,20 @@ class Engine:
             await cache.put(entry)
 
     async def _build(self, order: Order, seconds: dict[str, float]) -> Entry:
-        with self.metrics.queue_depth.track_inprogress():
-            try:
-                entry = await asyncio.get_running_loop().run_in_executor(self._worker, self._make, order, seconds)
-            except (RequestError, VersionNotFound):
-                raise
-            except Exception as error:
-                logger.exception("building %s failed", order.spec)
-                raise AssemblyError(str(error)) from error
+        try:
+            entry = await self._worker.build(lambda: self._make(order, seconds), seconds, is_wanted=lambda: self._flights.is_wanted(order.key))
+        except (RequestError, RefusedRequest, Dropped):
+            raise
+        except Exception as error:
+            logger.exception("building %s failed", order.spec)
+            raise AssemblyError(str(error)) from error
         self.metrics.artifact_bytes.observe(len(entry.data))
         return entry
 
     def _make(self, order: Order, seconds: dict[str, float]) -> Entry:
         """Runs in the worker thread."""
         spec, manifold = order.spec, order.manifold
-        if manifold is None:
-            raise VersionNotFound(spec.model, spec.version)
+        assert manifold is not None  # Only what can be built comes here.
         member = manifold.configure(widths=spec.widths)
         with self.metrics.stage("inr", seconds):
             # Copying waits for the device, so the time lands in the right stage.
@@ -211,15 +225,6 @@ class Engine:
         made = Spec.of(manifold, member, spec.precision)
         filename = str(manifest_of(manifold, made, artifact.digest, len(artifact.data))["filename"])
         return Entry(Origin(made.cache_key(manifold.fingerprint), made), artifact.digest, filename, artifact.data)
-
-
-def device_worker() -> ThreadPoolExecutor:
-    """The one thread that computes.
-
-    With a second thread that did, there would be a second pool of OpenMP threads; more threads than cores no longer wait actively for
-    their next piece of work, and every large operation takes some 60 µs more.
-    """
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="neumeta-device")
 
 
 def _origin(manifold: Manifold, wish: Wish) -> Origin:

@@ -6,6 +6,8 @@ NeuMetaError
 │   ├── VersionNotFound         no version of that number or alias
 │   ├── ArtifactGone            the artifact is unknown or cannot be made again
 │   ├── NotReady                no model is loaded
+│   ├── Overloaded              the queue in front of the device is full
+│   ├── DeadlineExceeded        the artifact was not there in time
 │   ├── StoreUnavailable        the place where manifold files lie cannot be read
 │   ├── MalformedBody           the body is not JSON
 │   ├── BodyTooLarge            the body is longer than allowed
@@ -23,6 +25,9 @@ from neumeta_core.errors import NeuMetaError
 
 class RefusedRequest(NeuMetaError):
     """A request that the service cannot answer as asked."""
+
+    retry_after_s: int | None = None
+    """Whole seconds after which the same request may succeed; None when time changes nothing."""
 
 
 class ModelNotFound(RefusedRequest):
@@ -62,6 +67,26 @@ class StoreUnavailable(RefusedRequest):
     """The place where manifold files lie, or a file there, cannot be read."""
 
     code = "store_unavailable"
+
+
+class Overloaded(RefusedRequest):
+    """The queue of builds is full."""
+
+    code = "overloaded"
+
+    def __init__(self, queue_limit: int, retry_after_s: int) -> None:
+        super().__init__(f"{queue_limit} artifacts wait to be built, as many as may; repeat the request in {retry_after_s} s.")
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineExceeded(RefusedRequest):
+    """The artifact was not there in time; if its build has begun it goes on, and the caches will have it."""
+
+    code = "deadline_exceeded"
+
+    def __init__(self, limit_s: float, retry_after_s: int) -> None:
+        super().__init__(f"The artifact was not ready within {limit_s:g} s; repeat the request in {retry_after_s} s.")
+        self.retry_after_s = retry_after_s
 
 
 class MalformedBody(RefusedRequest):

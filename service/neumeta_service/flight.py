@@ -4,28 +4,54 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
+
+
+class Dropped(Exception):
+    """Work found, before it began, that nobody waited for it any more."""
+
+
+@dataclass
+class _Flight(Generic[Result]):
+    task: asyncio.Task[Result]
+    waiting: int = 0
 
 
 class SingleFlight(Generic[Result]):
     """Work in progress by key, within one event loop."""
 
     def __init__(self) -> None:
-        self._flights: dict[str, asyncio.Task[Result]] = {}
+        self._flights: dict[str, _Flight[Result]] = {}
 
     async def run(self, key: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """The result of ``work``, or of the work that is already under way for this key.
 
-        A caller that is cancelled leaves the work running: others may wait for it, and its result goes into the caches.
+        A caller that is cancelled leaves the work running: others may wait for it, and its result goes into the caches. Work that nobody
+        waits for may raise Dropped; it is done anew for who came too late to prevent that.
         """
+        while True:
+            flight = self._flights.get(key) or self._start(key, work)
+            flight.waiting += 1
+            try:
+                return await asyncio.shield(flight.task)
+            except Dropped:
+                continue
+            finally:
+                flight.waiting -= 1
+
+    def is_wanted(self, key: str) -> bool:
+        """Whether anybody waits for the work of this key; any thread may ask."""
         flight = self._flights.get(key)
-        if flight is None:
-            flight = self._flights[key] = asyncio.create_task(work())
-            flight.add_done_callback(lambda _: self._flights.pop(key))
-        return await asyncio.shield(flight)
+        return flight is not None and flight.waiting > 0
 
     async def drain(self) -> None:
         """Wait until nothing is under way."""
-        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await asyncio.gather(*(flight.task for flight in self._flights.values()), return_exceptions=True)
+
+    def _start(self, key: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> _Flight[Result]:
+        flight = self._flights[key] = _Flight(asyncio.create_task(work()))
+        flight.task.add_done_callback(lambda _: self._flights.pop(key))
+        return flight

@@ -41,7 +41,7 @@ class Metrics:
         )
         self.stages = Histogram(
             "neumeta_materialize_seconds",
-            "Seconds of each stage of a request (inr, onnx, cache, lease).",
+            "Seconds of each stage of a request (cache, lease, queue, inr, onnx).",
             ["stage"],
             buckets=_SECONDS,
             registry=registry,
@@ -67,9 +67,12 @@ class Metrics:
         try:
             yield
         finally:
-            elapsed = perf_counter() - started
-            self._stage_of(name).observe(elapsed)
-            seconds[name] = seconds.get(name, 0.0) + elapsed
+            self.observe(name, perf_counter() - started, seconds)
+
+    def observe(self, name: str, elapsed: float, seconds: MutableMapping[str, float]) -> None:
+        """Seconds that a stage took: into the histogram, and added to ``seconds[name]``."""
+        self._stage_of(name).observe(elapsed)
+        seconds[name] = seconds.get(name, 0.0) + elapsed
 
     def show_models(self, added: Iterable[tuple[str, int]], withdrawn: Iterable[tuple[str, int]] = ()) -> None:
         """Say in ``neumeta_model_info`` which versions are served from now on, and which no longer are."""

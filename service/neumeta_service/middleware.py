@@ -8,6 +8,7 @@ import secrets
 from time import perf_counter
 from urllib.parse import quote
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from neumeta_service.errors import BodyTooLarge
@@ -49,6 +50,8 @@ class RequestContext:
         self._metrics.inflight.inc()
         try:
             await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            scope.setdefault("state", {})["outcome"] = "disconnected"
         except Exception as error:
             if status:
                 raise
@@ -60,7 +63,7 @@ class RequestContext:
 
     def _record(self, scope: Scope, status: int, elapsed_ms: float) -> None:
         state = scope.get("state", {})
-        outcome = state.get("outcome", "ok")
+        outcome = state.get("outcome", "ok" if status else "cancelled")
         self._metrics.requests_of(getattr(scope.get("endpoint"), "__name__", "none"), outcome).inc()
         if logger.isEnabledFor(logging.INFO):
             path = scope["path"] if _PLAIN_PATH.fullmatch(scope["path"]) else quote(scope["path"], safe="/:@")

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from neumeta_service.errors import MalformedBody, RangeNotSatisfiable
+from neumeta_service.errors import MalformedBody, RangeNotSatisfiable, RefusedRequest
 from neumeta_service.log import request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -37,6 +37,8 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     "explorer_missing": (HTTPStatus.NOT_FOUND, "The explorer page is not here"),
     "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, "No model is loaded"),
     "store_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The models cannot be read"),
+    "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, "Too many artifacts wait to be built"),
+    "deadline_exceeded": (HTTPStatus.GATEWAY_TIMEOUT, "The artifact was not ready in time"),
     "build_failed": (HTTPStatus.INTERNAL_SERVER_ERROR, "The artifact could not be built"),
     "internal_error": (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong"),
 }
@@ -68,6 +70,8 @@ def problem_of(error: Exception, scope: Scope) -> Response:
         return _problem(scope, code, str(error), {"smallest": error.smallest})
     if isinstance(error, RangeNotSatisfiable):
         return _problem(scope, code, str(error), headers={"content-range": f"bytes */{error.size}"})
+    if isinstance(error, RefusedRequest) and error.retry_after_s is not None:
+        return _problem(scope, code, str(error), headers={"retry-after": str(error.retry_after_s)})
     return _problem(scope, code, str(error))
 
 

@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     """Lifetime of an artifact in Redis, in seconds, give or take a tenth."""
     redis_max_value_bytes: NonNegativeInt = 32 * 1024 * 1024
     """Larger artifacts are not stored in Redis, in bytes."""
+    queue_limit: PositiveInt = 64
+    """Most builds that wait for the device or run on it at once; a request that needs one more is answered with 503 and `Retry-After`."""
+    request_timeout_s: PositiveFloat = 30
+    """Longest wait of a request for its artifact, in seconds; after it the answer is 504. A client may ask for less: `Request-Timeout`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
 

@@ -233,7 +233,7 @@ async def test_wishes_that_cannot_be(manifold: CountedManifold) -> None:
 async def test_an_uncached_build_is_seen_by_the_metrics(manifold: CountedManifold) -> None:
     engine = engine_of(manifold)
     delivery = await engine.deliver(await engine.resolve("tiny", Wish(compression=0.5)))
-    assert delivery.seconds.keys() == {"cache", "inr", "onnx"}
+    assert delivery.seconds.keys() == {"cache", "queue", "inr", "onnx"}
     sample = engine.metrics.registry.get_sample_value
     wait_for(lambda: sample("neumeta_queue_depth") == 0)
     assert sample("neumeta_materialize_seconds_count", {"stage": "inr"}) == 1

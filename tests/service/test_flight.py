@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from neumeta_service.flight import SingleFlight
+from neumeta_service.flight import Dropped, SingleFlight
 
 pytestmark = pytest.mark.anyio
 
@@ -94,3 +94,25 @@ async def test_drain_waits_for_work_that_nobody_waits_for() -> None:
     work.gate.set()
     await flights.drain()
     assert work.finished == 1
+
+
+async def test_dropped_work_is_done_anew_for_who_came_too_late_to_prevent_it() -> None:
+    flights, gate, work = SingleFlight[int](), anyio.Event(), Work()
+    work.gate.set()
+    wanted: list[bool] = []
+
+    async def notice_that_nobody_waits() -> int:
+        wanted.append(flights.is_wanted("a"))
+        await gate.wait()
+        raise Dropped
+
+    with anyio.move_on_after(0.01):
+        await flights.run("a", notice_that_nobody_waits)
+    assert (wanted, flights.is_wanted("a")) == ([True], False)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(flights.run, "a", work)
+        await anyio.wait_all_tasks_blocked()
+        assert flights.is_wanted("a")
+        gate.set()
+    assert work.runs == 1
+    assert not flights.is_wanted("a")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from neumeta_service.middleware import MAX_BODY_BYTES
 
-from tests.service.serving import POST, CountedManifold, live, tier, tiny_app, wait_for
+from tests.service.serving import POST, CountedManifold, live, posting, tier, tiny_app, wait_for
 
 JSON_BODY = {"content-type": "application/json"}
 
@@ -108,15 +108,6 @@ def test_requests_are_counted_by_operation_and_outcome(models: Path) -> None:
         ("get_livez", "ok"),
     ):
         assert sample("neumeta_requests_total", {"operation": operation, "outcome": outcome}) == 1
-
-
-def posting(client: httpx.Client) -> socket.socket:
-    """A connection over which a wish was sent, and nothing read."""
-    body = b'{"compression": 0.5}'
-    head = f"POST {POST} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    connection = socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60)
-    connection.sendall(head.encode() + body)
-    return connection
 
 
 def test_a_client_that_disconnects_does_not_cancel_the_build(models: Path, manifold: CountedManifold) -> None:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from tests.service import test_main
 from tests.service.cache.backends import SharedFolder
 from tests.service.redis_server import RedisServer
-from tests.service.serving import POST, in_process, tier, tiny_app
+from tests.service.serving import POST, CountedManifold, in_process, tier, tiny_app
 from tests.tiny import save_tiny
 
 pytestmark = pytest.mark.anyio
@@ -143,6 +143,27 @@ async def test_setting_redis_max_value_bytes(models: Path, redis_server: RedisSe
         assert [tier(await client.post(POST, json={"compression": compression})) for compression in (0.75, 0)] == ["redis", "built"]
 
 
+async def test_setting_queue_limit(models: Path, manifold: CountedManifold) -> None:
+    manifold.gate.clear()
+    async with in_process(tiny_app(models, manifold, queue_limit=2)) as client, anyio.create_task_group() as tasks:
+
+        async def ask(compression: float, expected: int) -> None:
+            assert (await client.post(POST, json={"compression": compression})).status_code == expected
+
+        for compression in (0, 0.25):
+            tasks.start_soon(ask, compression, 200)
+        await anyio.to_thread.run_sync(manifold.started.wait)
+        await ask(0.5, 503)
+        manifold.gate.set()
+
+
+async def test_setting_request_timeout_s(models: Path, manifold: CountedManifold) -> None:
+    manifold.gate.clear()
+    async with in_process(tiny_app(models, manifold, request_timeout_s=0.1)) as client:
+        assert (await client.post(POST, json={"compression": 0.5})).status_code == 504
+        manifold.gate.set()
+
+
 def test_every_setting_has_a_test() -> None:
     tests = [name for name in (*globals(), *vars(test_main)) if name.startswith("test_setting_")]
     for name in Settings.model_fields:
@@ -184,6 +205,8 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, mod
         ("NEUMETA_REDIS_TIMEOUT_S", "0", "NEUMETA_REDIS_TIMEOUT_S: "),
         ("NEUMETA_REDIS_TTL_S", "0", "NEUMETA_REDIS_TTL_S: "),
         ("NEUMETA_REDIS_MAX_VALUE_BYTES", "x", "NEUMETA_REDIS_MAX_VALUE_BYTES: "),
+        ("NEUMETA_QUEUE_LIMIT", "0", "NEUMETA_QUEUE_LIMIT: "),
+        ("NEUMETA_REQUEST_TIMEOUT_S", "0", "NEUMETA_REQUEST_TIMEOUT_S: "),
         ("NEUMETA_LOG_LEVEL", "loud", "NEUMETA_LOG_LEVEL: .*'info'"),
         ("NEUMETA_CACHE_DIR_BYTES", "-1", "NEUMETA_CACHE_DIR_BYTES: "),
         ("NEUMETA_CACHE_DIR_TTL_S", "0", "NEUMETA_CACHE_DIR_TTL_S: "),

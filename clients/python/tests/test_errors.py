@@ -41,6 +41,8 @@ CODES = [
     ("explorer_missing", 404, ServiceError),
     ("not_ready", 503, ServiceUnavailable),
     ("store_unavailable", 503, ServiceUnavailable),
+    ("overloaded", 503, ServiceUnavailable),
+    ("deadline_exceeded", 504, ServiceUnavailable),
     ("build_failed", 500, ServiceError),
     ("internal_error", 500, ServiceError),
     ("a_code_of_tomorrow", 418, ServiceError),

@@ -7,7 +7,7 @@ from neumeta_core.errors import NeuMetaError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from neumeta_service import present
-from neumeta_service.deps import EngineDep
+from neumeta_service.deps import EngineDep, waiting_for
 from neumeta_service.engine import Engine
 from neumeta_service.openapi import BYTES, answer, problems
 from neumeta_service.problems import problem_of
@@ -18,7 +18,7 @@ RESPONSES = (
     answer(BYTES)
     | answer(BYTES, 206, description="The range that was asked for.")
     | answer({}, 304, description="The client has it already.")
-    | problems("artifact_gone", "range_not_satisfiable", "build_failed")
+    | problems("artifact_gone", "range_not_satisfiable", "overloaded", "deadline_exceeded", "build_failed")
 )
 
 
@@ -26,7 +26,7 @@ RESPONSES = (
 @router.get("/{digest}", response_class=Response, responses=RESPONSES)
 async def get_artifact(digest: str, request: Request, engine: EngineDep) -> Response:
     """The bytes of an artifact that was made before; `digest` is `sha256:` and 64 hexadecimal digits."""
-    return present.artifact(request, await engine.find(digest))
+    return present.artifact(request, await engine.find(digest, waiting_for(request)))
 
 
 class ArtifactsFirst:
@@ -44,7 +44,7 @@ class ArtifactsFirst:
             return
         scope["endpoint"] = get_artifact
         try:
-            response = await get_artifact(digest, Request(scope), self._engine)
+            response = await get_artifact(digest, Request(scope, receive), self._engine)
         except NeuMetaError as error:
             response = problem_of(error, scope)
         await response(scope, receive, send)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 
 from neumeta_service import present
 from neumeta_service.aliases import LATEST
-from neumeta_service.deps import JSON, EngineDep, NegotiatedRoute, engine_of
+from neumeta_service.deps import JSON, EngineDep, NegotiatedRoute, engine_of, waiting_for
 from neumeta_service.openapi import BYTES, answer, problems
 from neumeta_service.schemas import (
     CurveDocument,
@@ -78,6 +78,8 @@ def install(app: FastAPI) -> None:
             "not_acceptable",
             "body_too_large",
             "unsupported_media_type",
+            "overloaded",
+            "deadline_exceeded",
             "build_failed",
             "model_refused",
         ),
@@ -89,7 +91,7 @@ async def materialize(name: str, wanted: MaterializeRequest, request: Request) -
     """A member of the family: its ONNX bytes, or with `Accept: application/json` its manifest."""
     engine = engine_of(request)
     order = await engine.resolve(name, wanted.wish())
-    delivery = await engine.deliver(order)
+    delivery = await engine.deliver(order, waiting_for(request))
     if request.state.answer_type == JSON:
         assert order.manifold is not None
         return present.manifest(request, delivery, engine.manifest(delivery.entry, order.manifold, wanted.compression))

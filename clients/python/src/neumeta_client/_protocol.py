@@ -35,12 +35,14 @@ ERRORS_BY_CODE: Mapping[str, type[NeuMetaClientError]] = {
     "artifact_gone": ArtifactGone,
     "body_too_large": InvalidRequest,
     "budget_impossible": BudgetImpossible,
+    "deadline_exceeded": ServiceUnavailable,
     "invalid_request": InvalidRequest,
     "model_not_found": ModelNotFound,
     "model_refused": ModelRefused,
     "not_ready": ServiceUnavailable,
     "store_unavailable": ServiceUnavailable,
     "version_not_found": VersionNotFound,
+    "overloaded": ServiceUnavailable,
 }
 _TEMPORARY = (429, 502, 503, 504)
 
