@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.parse_args(arguments)
     try:
         settings = load_settings()
-        log.configure(settings.log_level)
+        log.configure(settings.log_level, settings.log_format)
         app = create_app(settings)
     except (SettingsError, NeuMetaError) as error:
         parser.exit(2, f"neumeta-service: {error}\n")

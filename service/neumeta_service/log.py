@@ -10,17 +10,8 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 """Id of the request that the current task works for."""
 
 
-class RequestIdFilter(logging.Filter):
-    """Adds ``request_id`` to every record."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through."""
-        record.request_id = request_id.get()
-        return True
-
-
-def configure(level: str) -> None:
-    """Configure logging of the whole process; only the command does this."""
+def configure(level: str, form: str = "text") -> None:
+    """Configure logging of the whole process, in the form ``text`` or ``json``; only the command does this."""
     # What no line shows is not collected (Python's Logging HOWTO, "Optimization"): the caller, thread and process.
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -28,9 +19,11 @@ def configure(level: str) -> None:
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "filters": {"request_id": {"()": RequestIdFilter}},
-            "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "filters": ["request_id"], "formatter": "line"}},
+            "formatters": {
+                "text": {"()": "neumeta_service.log_format.TextFormatter"},
+                "json": {"()": "neumeta_service.log_format.JsonFormatter"},
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": form}},
             "root": {"level": level.upper(), "handlers": ["stderr"]},
         }
     )

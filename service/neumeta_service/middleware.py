@@ -6,7 +6,6 @@ import logging
 import re
 import secrets
 from time import perf_counter
-from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,11 +14,11 @@ from neumeta_service.errors import BodyTooLarge
 from neumeta_service.log import request_id
 from neumeta_service.metrics import Metrics
 from neumeta_service.problems import problem_of
+from neumeta_service.request_line import RequestLine
 
 logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 16 * 1024
 _REQUEST_ID = re.compile(b"[A-Za-z0-9._-]{1,64}")
-_PLAIN_PATH = re.compile("[A-Za-z0-9._~/:@-]*")
 
 
 class RequestContext:
@@ -37,13 +36,16 @@ class RequestContext:
         offered = _field(scope, b"x-request-id")
         identity = offered if _REQUEST_ID.fullmatch(offered) else secrets.token_hex(16).encode()
         request_id.set(identity.decode())
-        status = 0
+        scope.setdefault("state", {})
+        status = sent_bytes = 0
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, sent_bytes
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", identity)]
+            else:
+                sent_bytes += len(message.get("body", b""))
             await send(message)
 
         started = perf_counter()
@@ -51,7 +53,7 @@ class RequestContext:
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
-            scope.setdefault("state", {})["outcome"] = "disconnected"
+            scope["state"]["outcome"] = "disconnected"
         except Exception as error:
             if status:
                 raise
@@ -59,15 +61,14 @@ class RequestContext:
             await problem_of(error, scope)(scope, receive, send_with_id)
         finally:
             self._metrics.inflight.dec()
-            self._record(scope, status, 1000 * (perf_counter() - started))
+            self._record(scope, status, perf_counter() - started, sent_bytes)
 
-    def _record(self, scope: Scope, status: int, elapsed_ms: float) -> None:
-        state = scope.get("state", {})
-        outcome = state.get("outcome", "ok" if status else "cancelled")
-        self._metrics.requests_of(getattr(scope.get("endpoint"), "__name__", "none"), outcome).inc()
+    def _record(self, scope: Scope, status: int, seconds: float, sent_bytes: int) -> None:
+        operation: str = getattr(scope.get("endpoint"), "__name__", "none")
+        outcome = scope["state"].get("outcome", "ok" if status else "cancelled")
+        self._metrics.requests_of(operation, outcome).inc()
         if logger.isEnabledFor(logging.INFO):
-            path = scope["path"] if _PLAIN_PATH.fullmatch(scope["path"]) else quote(scope["path"], safe="/:@")
-            logger.info("%s %s %d %s key=%s %.1f ms", scope["method"], path, status, outcome, state.get("key", "-")[:16], elapsed_ms)
+            logger.info(RequestLine(scope, status, operation, outcome, seconds, sent_bytes))
 
 
 class BodyLimit:

@@ -57,7 +57,7 @@ def _traced(request: Request, response: Response, delivery: Delivery) -> Respons
     found = "fwd=miss" if tier == "built" else "hit"
     timing = ", ".join(f"{stage};dur={1000 * seconds:.1f}" for stage, seconds in delivery.seconds.items())
     response.raw_headers += [(b"cache-status", f"neumeta; {found}; detail={tier}".encode()), (b"server-timing", timing.encode())]
-    state["outcome"], state["key"] = tier, delivery.entry.origin.key
+    state["outcome"], state["delivery"] = tier, delivery
     return response
 
 

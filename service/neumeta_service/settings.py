@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """Longest wait of a request for its artifact, in seconds; after it the answer is 504. A client may ask for less: `Request-Timeout`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
+    log_format: Literal["text", "json"] = "text"
+    """Form of the log on standard error: lines of text, or one JSON object a line."""
 
     @field_validator("models", mode="before")
     @classmethod

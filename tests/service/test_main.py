@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -69,6 +70,30 @@ def test_setting_host_and_port_and_log_level(models: Path, tmp_path: Path) -> No
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert log.read_text() == ""
+
+
+def test_setting_log_format(models: Path, tmp_path: Path) -> None:
+    log, port = tmp_path / "log", free_port()
+    url = f"http://127.0.0.1:{port}"
+    with command(log, models=models, port=port, device="cpu", log_format="json") as process:
+        wait_until_it_serves(process, url)
+        built = httpx.post(f"{url}{POST}", json={"compression": 0.5}, headers={"x-request-id": "from-the-test"})
+        httpx.get(f"{url}/v1/models/%0aforged")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    documents = [json.loads(line) for line in log.read_text().splitlines()]
+    assert all({"time", "level", "logger", "message", "request_id"} <= document.keys() for document in documents)
+    [served] = [document for document in documents if document["request_id"] == "from-the-test"]
+    assert served["message"].startswith(f"POST {POST} 200 built key={served['spec'][:16]} ")
+    facts = {"method": "POST", "path": POST, "status": 200, "outcome": "built", "operation": "materialize", "tier": "built", "model": "tiny"}
+    assert facts.items() <= served.items()
+    assert f'"{served["digest"]}"' == built.headers["etag"]
+    assert served["sent_bytes"] == len(built.content)
+    assert served["stages_ms"].keys() == {"cache", "queue", "inr", "onnx"}
+    assert served["duration_ms"] >= max(served["stages_ms"].values())
+    [strange] = [document for document in documents if document.get("outcome") == "model_not_found"]
+    assert strange["path"] == "/v1/models/%0Aforged"
+    assert "tier" not in strange
 
 
 @pytest.mark.parametrize(("name", "value"), [("NEUMETA_PROT", "1"), ("NEUMETA_PORT", "eighty"), ("NEUMETA_DEVICE", "cuda:99")])

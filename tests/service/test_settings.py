@@ -190,7 +190,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, mod
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("NEUMETA_PROT", "1", r"NEUMETA_PROT is not a setting\. Did you mean NEUMETA_PORT\? The settings are NEUMETA_HOST, .*NEUMETA_LOG_LEVEL\."),
+        ("NEUMETA_PROT", "1", r"NEUMETA_PROT is not a setting\. Did you mean NEUMETA_PORT\? The settings are NEUMETA_HOST, .*NEUMETA_LOG_FORMAT\."),
         ("neumeta_prot", "1", "neumeta_prot is not a setting"),
         ("NEUMETA_", "1", "is not a setting"),
         ("NEUMETA_DATABASE", "1", "NEUMETA_DATABASE is not a setting"),
@@ -210,6 +210,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, mod
         ("NEUMETA_LOG_LEVEL", "loud", "NEUMETA_LOG_LEVEL: .*'info'"),
         ("NEUMETA_CACHE_DIR_BYTES", "-1", "NEUMETA_CACHE_DIR_BYTES: "),
         ("NEUMETA_CACHE_DIR_TTL_S", "0", "NEUMETA_CACHE_DIR_TTL_S: "),
+        ("NEUMETA_LOG_FORMAT", "xml", "NEUMETA_LOG_FORMAT: .*'json'"),
         ("NEUMETA_REDIS_URL", "http://user:s3cret@redis", "NEUMETA_REDIS_URL: .*rediss://"),
         ("NEUMETA_REDIS_URL", "redis://user:s3cret/@redis", "NEUMETA_REDIS_URL: .*%2F"),
         ("NEUMETA_REDIS_URL", "redis+sentinel://user:s3cret@redis", "NEUMETA_REDIS_URL: .*/SERVICE/DATABASE"),
