@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import gc
-import signal
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from contextlib import suppress
 
-import uvicorn
 from neumeta_core.errors import NeuMetaError
 
 from neumeta_service import log
 from neumeta_service.app import create_app
+from neumeta_service.server import Server
 from neumeta_service.settings import Settings, SettingsError, load_settings, variable
 
 
@@ -30,13 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What start-up made stays for good. Unfrozen, every full collection walks it and holds all requests for about 100 ms.
     gc.collect()
     gc.freeze()
-    config = uvicorn.Config(
-        app, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10
-    )
-    # uvicorn has shut down in order when it hands a signal on to the handler that was there before.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run()
+    Server(app, settings).run()
     return 0
 
 

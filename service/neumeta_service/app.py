@@ -59,6 +59,7 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.engine = engine
+    app.state.is_draining = False
     app.state.patience = Patience(settings.request_timeout_s, retry_after_s=lambda: engine.wait_s)
     models.install(app)
     for router in (models.router, artifacts.router, health.router):

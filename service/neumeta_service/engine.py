@@ -152,7 +152,8 @@ class Engine:
     async def aclose(self) -> None:
         """Finish what is under way, then release the thread and the caches."""
         await self._flights.drain()
-        self._worker.shutdown()
+        # Not by the event loop: what the thread was given last may take long.
+        await asyncio.to_thread(self._worker.shutdown)
         for cache in self._caches:
             await cache.aclose()
 

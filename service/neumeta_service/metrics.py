@@ -20,10 +20,17 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
-            "neumeta_requests", "Requests by operation and outcome (cache tier, ok, problem code).", ["operation", "outcome"], registry=registry
+            "neumeta_requests",
+            "Requests by operation and outcome (cache tier, ok, problem code, disconnected, cancelled).",
+            ["operation", "outcome"],
+            registry=registry,
         )
         # Looking a series up takes longer than counting in it, so those of every request are looked up once.
         self.requests_of = cache(self.requests.labels)
+        self.request_seconds = Histogram(
+            "neumeta_request_seconds", "Seconds from a request to the end of its answer.", ["operation"], buckets=_SECONDS, registry=registry
+        )
+        self.request_seconds_of = cache(self.request_seconds.labels)
         self.cache_requests = Counter(
             "neumeta_cache_requests", "Cache look-ups by tier and result (hit, miss, error, skipped).", ["tier", "result"], registry=registry
         )

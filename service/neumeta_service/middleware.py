@@ -67,6 +67,7 @@ class RequestContext:
         operation: str = getattr(scope.get("endpoint"), "__name__", "none")
         outcome = scope["state"].get("outcome", "ok" if status else "cancelled")
         self._metrics.requests_of(operation, outcome).inc()
+        self._metrics.request_seconds_of(operation).observe(seconds)
         if logger.isEnabledFor(logging.INFO):
             logger.info(RequestLine(scope, status, operation, outcome, seconds, sent_bytes))
 

@@ -37,6 +37,7 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     "explorer_missing": (HTTPStatus.NOT_FOUND, "The explorer page is not here"),
     "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, "No model is loaded"),
     "store_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "The models cannot be read"),
+    "draining": (HTTPStatus.SERVICE_UNAVAILABLE, "The service is about to stop"),
     "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, "Too many artifacts wait to be built"),
     "deadline_exceeded": (HTTPStatus.GATEWAY_TIMEOUT, "The artifact was not ready in time"),
     "build_failed": (HTTPStatus.INTERNAL_SERVER_ERROR, "The artifact could not be built"),

@@ -73,6 +73,10 @@ class Settings(BaseSettings):
     """Most builds that wait for the device or run on it at once; a request that needs one more is answered with 503 and `Retry-After`."""
     request_timeout_s: PositiveFloat = 30
     """Longest wait of a request for its artifact, in seconds; after it the answer is 504. A client may ask for less: `Request-Timeout`."""
+    drain_s: NonNegativeFloat = 0
+    """How long requests are still answered after SIGTERM while `/readyz` says 503, so that load balancers notice, in seconds."""
+    shutdown_s: PositiveInt = 10
+    """Longest wait for requests in flight, after that grace, before the process ends, in seconds."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
     log_format: Literal["text", "json"] = "text"

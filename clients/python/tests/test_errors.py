@@ -41,6 +41,7 @@ CODES = [
     ("explorer_missing", 404, ServiceError),
     ("not_ready", 503, ServiceUnavailable),
     ("store_unavailable", 503, ServiceUnavailable),
+    ("draining", 503, ServiceUnavailable),
     ("overloaded", 503, ServiceUnavailable),
     ("deadline_exceeded", 504, ServiceUnavailable),
     ("build_failed", 500, ServiceError),

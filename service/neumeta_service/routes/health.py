@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from neumeta_service.deps import EngineDep
-from neumeta_service.errors import NotReady
+from neumeta_service.errors import Draining, NotReady
 from neumeta_service.openapi import TEXT, answer, problems
 from neumeta_service.schemas import HealthDocument
 
@@ -19,9 +19,11 @@ async def get_livez() -> HealthDocument:
     return HealthDocument(status="alive")
 
 
-@router.get("/readyz", responses=problems("not_ready"))
-async def get_readyz(engine: EngineDep) -> HealthDocument:
-    """At least one model is loaded. Redis does not count: without it the service is only slower."""
+@router.get("/readyz", responses=problems("not_ready", "draining"))
+async def get_readyz(request: Request, engine: EngineDep) -> HealthDocument:
+    """At least one model is loaded, and the process is not about to stop. Redis does not count: without it the service is only slower."""
+    if request.app.state.is_draining:
+        raise Draining("The service is about to stop; requests that still come are answered.")
     if not len(engine.catalog):
         raise NotReady("No model is loaded; GET /v1/models says what was found.")
     return HealthDocument(status="ready")

@@ -41,6 +41,8 @@ async def test_metrics(models: Path) -> None:
         'neumeta_cache_requests_total{result="miss",tier="memory"} 2.0',
         'neumeta_materialize_seconds_count{stage="inr"} 2.0',
         'neumeta_materialize_seconds_count{stage="onnx"} 2.0',
+        'neumeta_materialize_seconds_count{stage="queue"} 2.0',
+        'neumeta_request_seconds_count{operation="materialize"} 3.0',
         "neumeta_inflight 1.0",
         "neumeta_queue_depth 0.0",
         "neumeta_artifact_bytes_count 2.0",

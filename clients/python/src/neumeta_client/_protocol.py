@@ -36,6 +36,7 @@ ERRORS_BY_CODE: Mapping[str, type[NeuMetaClientError]] = {
     "body_too_large": InvalidRequest,
     "budget_impossible": BudgetImpossible,
     "deadline_exceeded": ServiceUnavailable,
+    "draining": ServiceUnavailable,
     "invalid_request": InvalidRequest,
     "model_not_found": ModelNotFound,
     "model_refused": ModelRefused,
