@@ -87,5 +87,5 @@ $(VENV)/.run-$(RUNTIME): pyproject.toml clients/python/pyproject.toml constraint
 	@touch $@
 
 $(VENV)/.dev-$(RUNTIME): pyproject.toml clients/python/pyproject.toml constraints.txt $(VENV)/.torch
-	$(PIP) -e '.[service,trainer,$(RUNTIME),dev]' -e './clients/python[cli]'
+	$(PIP) -e '.[service,otel,trainer,$(RUNTIME),dev]' -e './clients/python[cli]'
 	@touch $@ $(VENV)/.run-$(RUNTIME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -23,6 +24,7 @@ from neumeta_service.repository import Repository
 from neumeta_service.routes import admin, artifacts, explorer, health, models
 from neumeta_service.settings import Settings
 from neumeta_service.store import Store
+from neumeta_service.tracing import TracedMetrics, make_tracer_provider
 from neumeta_service.worker import DeviceWorker
 
 
@@ -30,9 +32,10 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
     """An app that is ready to serve; what is not given is made from the settings.
 
     ``cache`` is the tier behind memory. An app whose catalog or engine is given has no reload. Closing the app closes the engine and
-    its caches. Raises DeviceUnavailable and StoreUnavailable.
+    its caches. Raises DeviceUnavailable, StoreUnavailable and SettingsError.
     """
-    metrics = Metrics()
+    tracers = make_tracer_provider() if settings.tracing else None
+    metrics = TracedMetrics(tracers.get_tracer(__name__)) if tracers else Metrics()
     worker = DeviceWorker(metrics, queue_limit=settings.queue_limit)
     repository = _open_repository(settings, worker) if catalog is None and engine is None else None
     if repository is not None:
@@ -47,6 +50,8 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
                 yield
         finally:
             await engine.aclose()
+            if tracers:
+                await asyncio.to_thread(tracers.shutdown)
 
     app = DescribedApp(
         title="NeuMeta",
@@ -56,7 +61,7 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
         # Metrics are Prometheus': FastAPI would look for OpenTelemetry in every request.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry={"tracing": bool(tracers), "tracer_provider": tracers, "operation_spans": False, "metrics": False, "logs": False},
     )
     app.state.engine = engine
     app.state.is_draining = False

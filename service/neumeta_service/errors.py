@@ -6,6 +6,7 @@ NeuMetaError
 │   ├── VersionNotFound         no version of that number or alias
 │   ├── ArtifactGone            the artifact is unknown or cannot be made again
 │   ├── NotReady                no model is loaded
+│   ├── Draining                the service is about to stop
 │   ├── Overloaded              the queue in front of the device is full
 │   ├── DeadlineExceeded        the artifact was not there in time
 │   ├── StoreUnavailable        the place where manifold files lie cannot be read
@@ -16,18 +17,6 @@ NeuMetaError
 │   ├── RangeNotSatisfiable     the range lies outside the artifact
 │   └── ExplorerMissing         the explorer page was not built
 └── AliasesRefused              a file of aliases is not valid
-└── RefusedRequest
-    ├── ModelNotFound           no model of that name
-    ├── ArtifactGone            the artifact is unknown or cannot be made again
-    ├── NotReady                no model is loaded
-    ├── Draining                the service is about to stop
-    ├── Overloaded              the queue in front of the device is full
-    ├── DeadlineExceeded        the artifact was not there in time
-    ├── MalformedBody           the body is not JSON
-    ├── BodyTooLarge            the body is longer than allowed
-    ├── UnsupportedMediaType    the body is not declared as JSON
-    ├── NotAcceptable           Accept allows nothing that can be sent
-    └── RangeNotSatisfiable     the range lies outside the artifact
 """
 
 from __future__ import annotations

@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     """How long requests are still answered after SIGTERM while `/readyz` says 503, so that load balancers notice, in seconds."""
     shutdown_s: PositiveInt = 10
     """Longest wait for requests in flight, after that grace, before the process ends, in seconds."""
+    tracing: bool = False
+    """Whether OpenTelemetry spans are sent, where the standard `OTEL_*` variables say; needs the extra `otel`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
     log_format: Literal["text", "json"] = "text"

@@ -1,4 +1,7 @@
-"""Every setting: its effect, its documentation, and what a wrong one gets. Host, port and logs: test_main.py; how it stops: test_server.py."""
+"""Every setting: its effect, its documentation, and what a wrong one gets.
+
+Host, port and logs: test_main.py; how it stops: test_server.py; traces: test_tracing.py.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from neumeta_service.errors import StoreUnavailable
 from neumeta_service.settings import Settings, SettingsError, load_settings, variable
 from pydantic import ValidationError
 
-from tests.service import test_main, test_server
+from tests.service import test_main, test_server, test_tracing
 from tests.service.cache.backends import SharedFolder
 from tests.service.redis_server import RedisServer
 from tests.service.serving import POST, CountedManifold, in_process, tier, tiny_app
@@ -165,7 +168,7 @@ async def test_setting_request_timeout_s(models: Path, manifold: CountedManifold
 
 
 def test_every_setting_has_a_test() -> None:
-    tests = [name for name in (*globals(), *vars(test_main), *vars(test_server)) if name.startswith("test_setting_")]
+    tests = [name for name in (*globals(), *vars(test_main), *vars(test_server), *vars(test_tracing)) if name.startswith("test_setting_")]
     for name in Settings.model_fields:
         assert any(name in test for test in tests), name
 
@@ -209,6 +212,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, mod
         ("NEUMETA_REQUEST_TIMEOUT_S", "0", "NEUMETA_REQUEST_TIMEOUT_S: "),
         ("NEUMETA_DRAIN_S", "-1", "NEUMETA_DRAIN_S: "),
         ("NEUMETA_SHUTDOWN_S", "0", "NEUMETA_SHUTDOWN_S: "),
+        ("NEUMETA_TRACING", "perhaps", "NEUMETA_TRACING: "),
         ("NEUMETA_LOG_LEVEL", "loud", "NEUMETA_LOG_LEVEL: .*'info'"),
         ("NEUMETA_CACHE_DIR_BYTES", "-1", "NEUMETA_CACHE_DIR_BYTES: "),
         ("NEUMETA_CACHE_DIR_TTL_S", "0", "NEUMETA_CACHE_DIR_TTL_S: "),
