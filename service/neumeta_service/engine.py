@@ -178,8 +178,6 @@ class Engine:
         delivery = await self._look_up(order, seconds)
         if delivery is not None:
             return delivery
-        if order.manifold is None:
-            raise VersionNotFound(order.spec.model, order.spec.version)
         async with self._lease_holder.hold(order.key, seconds) as is_stored:
             delivery = await self._look_up(order, seconds) if is_stored else None
             if delivery is None:
@@ -203,20 +201,23 @@ class Engine:
             await cache.put(entry)
 
     async def _build(self, order: Order, seconds: dict[str, float]) -> Entry:
+        spec, manifold = order.spec, order.manifold
+        if manifold is None:
+            raise VersionNotFound(spec.model, spec.version)
         try:
-            entry = await self._worker.build(lambda: self._make(order, seconds), seconds, is_wanted=lambda: self._flights.is_wanted(order.key))
+            entry = await self._worker.build(
+                lambda: self._make(manifold, spec, seconds), seconds, is_wanted=lambda: self._flights.is_wanted(order.key)
+            )
         except (RequestError, RefusedRequest, Dropped):
             raise
         except Exception as error:
-            logger.exception("building %s failed", order.spec)
+            logger.exception("building %s failed", spec)
             raise AssemblyError(str(error)) from error
         self.metrics.artifact_bytes.observe(len(entry.data))
         return entry
 
-    def _make(self, order: Order, seconds: dict[str, float]) -> Entry:
+    def _make(self, manifold: Manifold, spec: Spec, seconds: dict[str, float]) -> Entry:
         """Runs in the worker thread."""
-        spec, manifold = order.spec, order.manifold
-        assert manifold is not None  # Only what can be built comes here.
         member = manifold.configure(widths=spec.widths)
         with self.metrics.stage("inr", seconds):
             # Copying waits for the device, so the time lands in the right stage.
