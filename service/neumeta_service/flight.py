@@ -47,6 +47,14 @@ class SingleFlight(Generic[Result]):
         flight = self._flights.get(key)
         return flight is not None and flight.waiting > 0
 
+    def begin(self, key: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> None:
+        """Have the work of this key under way, without waiting for it."""
+        if key not in self._flights:
+            self._start(key, work)
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
     async def drain(self) -> None:
         """Wait until nothing is under way."""
         await asyncio.gather(*(flight.task for flight in self._flights.values()), return_exceptions=True)

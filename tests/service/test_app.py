@@ -34,6 +34,9 @@ class Shelf:
     async def put(self, entry: Entry) -> None:
         self.entries[entry.origin.key] = entry
 
+    async def discard(self, origin: Origin) -> None:
+        self.entries.pop(origin.key, None)
+
     async def find(self, digest: str) -> Origin | None:
         return next((entry.origin for entry in self.entries.values() if entry.digest == digest), None)
 

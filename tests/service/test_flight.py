@@ -116,3 +116,13 @@ async def test_dropped_work_is_done_anew_for_who_came_too_late_to_prevent_it() -
         gate.set()
     assert work.runs == 1
     assert not flights.is_wanted("a")
+
+
+async def test_work_is_begun_without_waiting_and_counted() -> None:
+    flights, work = SingleFlight[int](), Work()
+    for key in ("a", "a", "b"):
+        flights.begin(key, work)
+    assert len(flights) == 2
+    work.gate.set()
+    await flights.drain()
+    assert (work.runs, work.finished, len(flights)) == (2, 2, 0)

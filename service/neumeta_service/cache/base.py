@@ -46,6 +46,9 @@ class Cache(Protocol):
     async def put(self, entry: Entry) -> None:
         """Keep an entry, and its digest's origin."""
 
+    async def discard(self, origin: Origin) -> None:
+        """Forget the entry stored under ``origin.key``; its digest's origin may stay."""
+
     async def find(self, digest: str) -> Origin | None:
         """What the artifact of this digest was made from, also after the entry itself was evicted."""
 

@@ -69,13 +69,18 @@ class DiskCache:
             self._guard.count("hit")
             await self._attempt("touch", self._index.touch, digest)
         elif blob is not None:
-            await self._discard(digest, is_there=blob != b"")
+            await self._delete_wrong(digest, is_there=blob != b"")
         return entry
 
     async def put(self, entry: Entry) -> None:
         """Store an entry and its origin, unless it alone is larger than the limit."""
         if len(entry.data) <= self._max_bytes:
             await self._guard.attempt("put", lambda: self._put(entry))
+
+    async def discard(self, origin: Origin) -> None:
+        """Delete an entry, and keep its digest's origin."""
+        for digest, _ in await self._attempt("get", self._index.get, origin.key) or []:
+            await self._attempt("delete", self._index.forget, digest)
 
     async def find(self, digest: str) -> Origin | None:
         """The origin stored for a digest."""
@@ -104,7 +109,7 @@ class DiskCache:
         part = await asyncio.to_thread(self._files.write, entry.data)
         await self._in_thread(self._index.put, entry, part, lifetime_s(self._ttl_s))
 
-    async def _discard(self, digest: str, *, is_there: bool) -> None:
+    async def _delete_wrong(self, digest: str, *, is_there: bool) -> None:
         """Forget a blob that is wrong, or whose file is gone: then another process evicted it a moment ago, or somebody deleted it."""
         if is_there:
             self._guard.corrupt("entry")

@@ -35,6 +35,10 @@ class MemoryCache:
         if len(entry.data) <= self._entries.maxsize:
             self._entries[entry.origin.key] = entry
 
+    async def discard(self, origin: Origin) -> None:
+        """Forget an entry, and keep its digest's origin."""
+        self._entries.pop(origin.key, None)
+
     async def find(self, digest: str) -> Origin | None:
         """The origin, or None."""
         origin: Origin | None = self._origins.get(digest)

@@ -18,6 +18,9 @@ class NoCache:
     async def put(self, entry: Entry) -> None:
         """Keep nothing."""
 
+    async def discard(self, origin: Origin) -> None:
+        """There is nothing to forget."""
+
     async def find(self, digest: str) -> Origin | None:  # noqa: ARG002
         """None."""
         return None

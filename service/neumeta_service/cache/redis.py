@@ -58,7 +58,7 @@ class RedisCache:
         assert isinstance(blob, bytes)  # decode_responses is off
         entry = await asyncio.to_thread(verified, origin, meta, blob)
         if entry is None:
-            await self._discard("entry", keys)
+            await self._delete_wrong("entry", keys)
             return None
         self._guard.count("hit")
         return entry
@@ -67,6 +67,11 @@ class RedisCache:
         """Store an entry and its origin, unless it is larger than allowed."""
         if len(entry.data) <= self._max_value_bytes:
             await self._attempt("put", lambda: self._store(entry))
+
+    async def discard(self, origin: Origin) -> None:
+        """Delete an entry, and keep its digest's origin."""
+        keys = _keys(origin)
+        await self._attempt("discard", lambda: self._client.delete(*keys))
 
     async def find(self, digest: str) -> Origin | None:
         """The origin stored for a digest."""
@@ -77,7 +82,7 @@ class RedisCache:
         try:
             return decode_origin(reply[0])
         except ValidationError:
-            await self._discard("origin", [key])
+            await self._delete_wrong("origin", [key])
             return None
 
     async def aclose(self) -> None:
@@ -102,7 +107,7 @@ class RedisCache:
 
         return await self._guard.attempt(name, lambda: within(self._timeout_s, in_its_place))
 
-    async def _discard(self, what: str, keys: list[str]) -> None:
+    async def _delete_wrong(self, what: str, keys: list[str]) -> None:
         self._guard.corrupt(what)
         await self._attempt("delete", lambda: self._client.delete(*keys))
 

@@ -75,6 +75,17 @@ async def test_round_trip(keeper: tuple[Cache, Metrics]) -> None:
     assert [looked_up(metrics, cache, result) for result in ("miss", "hit", "error", "skipped")] == [2, 1, 0, 0]
 
 
+async def test_an_entry_is_discarded_and_its_origin_stays(keeper: tuple[Cache, Metrics]) -> None:
+    cache, _ = keeper
+    for kept in (entry(), entry(1)):
+        await cache.put(kept)
+    await cache.discard(entry().origin)
+    await cache.discard(entry(2).origin)
+    assert await cache.get(entry().origin) is None
+    assert await cache.find(entry().digest) == entry().origin
+    assert await cache.get(entry(1).origin) == entry(1)
+
+
 async def test_the_last_one_stored_counts(keeper: tuple[Cache, Metrics]) -> None:
     cache, _ = keeper
     newer = replace(entry(1), origin=entry().origin)
