@@ -8,15 +8,22 @@ from neumeta_core.assembly import assemble
 from neumeta_core.errors import ManifoldRefused, NeuMetaError
 from neumeta_core.manifold import Manifold
 
+from neumeta_service.selfcheck import Inspector
+
 logger = logging.getLogger(__name__)
 
 
-def admit(name: str, version: int, data: bytes, *, device: str = "cpu", dtype: str = "fp32") -> Manifold:
-    """The manifold in a file's bytes, tried once. ManifoldRefused, whatever the file does to its reader: one must not stop the others."""
+def admit(name: str, version: int, data: bytes, *, device: str = "cpu", dtype: str = "fp32", inspector: Inspector | None = None) -> Manifold:
+    """The manifold in a file's bytes, tried once and checked by the inspector, if there is one.
+
+    ManifoldRefused, whatever the file does to its reader: one must not stop the others.
+    """
     try:
         manifold = Manifold.from_bytes(data).to(device, dtype)
         _check_release(manifold, name, version)
         _build_full(manifold)
+        if inspector is not None:
+            inspector.admit(manifold)
     except ManifoldRefused:
         raise
     except Exception as error:

@@ -15,13 +15,15 @@ from neumeta_service.admission import admit
 from neumeta_service.cache import Cache, DiskCache, MemoryCache, NoCache, RedisCache
 from neumeta_service.catalog import Catalog
 from neumeta_service.engine import Engine
+from neumeta_service.jobs import Jobs, prewarm
 from neumeta_service.metrics import Metrics
 from neumeta_service.middleware import BodyLimit, RequestContext
 from neumeta_service.openapi import ANY_PROBLEM, DescribedApp
 from neumeta_service.patience import Patience
 from neumeta_service.reloads import Reloads, watching
 from neumeta_service.repository import Repository
-from neumeta_service.routes import admin, artifacts, explorer, health, models
+from neumeta_service.routes import admin, artifacts, explorer, health, jobs, models
+from neumeta_service.selfcheck import Inspector, find_inspector
 from neumeta_service.settings import Settings
 from neumeta_service.store import Store
 from neumeta_service.tracing import TracedMetrics, make_tracer_provider
@@ -37,18 +39,22 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
     tracers = make_tracer_provider() if settings.tracing else None
     metrics = TracedMetrics(tracers.get_tracer(__name__)) if tracers else Metrics()
     worker = DeviceWorker(metrics, queue_limit=settings.queue_limit)
-    repository = _open_repository(settings, worker) if catalog is None and engine is None else None
+    inspector = find_inspector(settings.self_check, metrics, share=settings.self_check_share)
+    repository = _open_repository(settings, worker, inspector) if catalog is None and engine is None else None
     if repository is not None:
         catalog = repository.renew(Catalog())
-    engine = engine or _build_engine(settings, catalog or Catalog(), cache, worker, metrics)
+    engine = engine or _build_engine(settings, Catalog() if catalog is None else catalog, cache, worker, metrics, inspector)
     reloads = None if repository is None else Reloads(repository, engine)
+    work = Jobs(engine)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
             async with watching(reloads, settings.reload_interval_s):
+                await prewarm(work, engine, settings.prewarm or ())
                 yield
         finally:
+            await work.aclose()
             await engine.aclose()
             if tracers:
                 await asyncio.to_thread(tracers.shutdown)
@@ -63,11 +69,11 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
         # Metrics are Prometheus': FastAPI would look for OpenTelemetry in every request.
         telemetry={"tracing": bool(tracers), "tracer_provider": tracers, "operation_spans": False, "metrics": False, "logs": False},
     )
-    app.state.engine = engine
+    app.state.engine, app.state.jobs = engine, work
     app.state.is_draining = False
     app.state.patience = Patience(settings.request_timeout_s, retry_after_s=lambda: engine.wait_s)
     models.install(app)
-    for router in (models.router, artifacts.router, health.router):
+    for router in (models.router, artifacts.router, jobs.router, health.router):
         app.include_router(router)
     explorer.install(app)
     if reloads is not None:
@@ -80,20 +86,22 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
     return app
 
 
-def _open_repository(settings: Settings, worker: DeviceWorker) -> Repository:
+def _open_repository(settings: Settings, worker: DeviceWorker, inspector: Inspector | None) -> Repository:
     """Manifolds are loaded by the thread that computes: with a second one that does, every product of matrices takes longer."""
     device = str(resolve_device(settings.device))
 
     def admit_there(name: str, version: int, data: bytes) -> Manifold:
-        return worker.run(lambda: admit(name, version, data, device=device, dtype=settings.dtype)).result()
+        return worker.run(lambda: admit(name, version, data, device=device, dtype=settings.dtype, inspector=inspector)).result()
 
     return Repository(Store(settings.models), admit_there)
 
 
-def _build_engine(settings: Settings, catalog: Catalog, cache: Cache | None, worker: DeviceWorker, metrics: Metrics) -> Engine:
+def _build_engine(
+    settings: Settings, catalog: Catalog, cache: Cache | None, worker: DeviceWorker, metrics: Metrics, inspector: Inspector | None
+) -> Engine:
     memory = MemoryCache(settings.cache_bytes, metrics)
     metrics.show_models(catalog.releases)
-    return Engine(catalog, [memory, cache or _shared_cache(settings, metrics)], metrics, worker)
+    return Engine(catalog, [memory, cache or _shared_cache(settings, metrics)], metrics, worker, inspector)
 
 
 def _shared_cache(settings: Settings, metrics: Metrics) -> Cache:

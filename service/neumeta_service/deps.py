@@ -50,18 +50,30 @@ def _answer_type(accept: str) -> str:
     return chosen
 
 
-class NegotiatedRoute(APIRoute):
-    """A route whose body has to be declared as JSON, and whose answer is bytes or JSON: ``request.state.answer_type``."""
+class DeclaredRoute(APIRoute):
+    """A route whose body has to be declared as JSON; no browser sends that to another site unasked."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Check what the headers say before the body is parsed."""
         handle = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
-            declared = request.headers.get("content-type", "")
-            if declared.partition(";")[0].strip().lower() != JSON:
-                raise UnsupportedMediaType(f"Content-Type: {declared[:100]!r} is not supported; send {JSON}.")
-            request.state.answer_type = _answer_type(", ".join(request.headers.getlist("accept")))
+            self.check_headers(request)
             return await handle(request)
 
         return checked
+
+    def check_headers(self, request: Request) -> None:
+        """Raises UnsupportedMediaType."""
+        declared = request.headers.get("content-type", "")
+        if declared.partition(";")[0].strip().lower() != JSON:
+            raise UnsupportedMediaType(f"Content-Type: {declared[:100]!r} is not supported; send {JSON}.")
+
+
+class NegotiatedRoute(DeclaredRoute):
+    """One whose answer is bytes or JSON: ``request.state.answer_type``."""
+
+    def check_headers(self, request: Request) -> None:
+        """Raises UnsupportedMediaType or NotAcceptable."""
+        super().check_headers(request)
+        request.state.answer_type = _answer_type(", ".join(request.headers.getlist("accept")))

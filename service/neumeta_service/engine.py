@@ -27,6 +27,7 @@ from neumeta_service.catalog import Catalog, Selector
 from neumeta_service.errors import ArtifactGone, RefusedRequest, VersionNotFound
 from neumeta_service.flight import Dropped, SingleFlight
 from neumeta_service.metrics import Metrics
+from neumeta_service.selfcheck import Inspector, Quarantine
 from neumeta_service.worker import DeviceWorker
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,14 @@ class Engine:
     replica builds.
     """
 
-    def __init__(self, catalog: Catalog, caches: Sequence[Cache], metrics: Metrics, worker: DeviceWorker | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        caches: Sequence[Cache],
+        metrics: Metrics,
+        worker: DeviceWorker | None = None,
+        inspector: Inspector | None = None,
+    ) -> None:
         self.catalog = catalog
         self.metrics = metrics
         self._caches = caches
@@ -86,6 +94,7 @@ class Engine:
         self._flights: SingleFlight[Delivery] = SingleFlight()
         self._lease_holder = LeaseHolder(caches[-1].leases, metrics)
         self._worker = worker or DeviceWorker(metrics)
+        self._quarantine = Quarantine(inspector, lambda digest: self.catalog.by_digest(digest), caches)
 
     async def resolve(self, name: str, wish: Wish) -> Order:
         """The one spec that a wish comes to.
@@ -115,7 +124,8 @@ class Engine:
     async def deliver(self, order: Order, wait: Wait | None = None) -> Delivery:
         """The artifact of a spec, from the fastest cache that has it or built.
 
-        Raises AssemblyError when building fails, Overloaded when the queue is full, and what ``wait`` raises.
+        Raises AssemblyError when building fails, SelfCheckFailed when it was built before and does not work, Overloaded when the queue is full,
+        and what ``wait`` raises.
         """
         seconds: dict[str, float] = {}
         memory = self._caches[0]
@@ -132,6 +142,7 @@ class Engine:
         """The artifact of this digest, made again if need be. Raises ArtifactGone when it is unknown or came out different."""
         origin = await self._look_up_origin(digest) if _DIGEST.fullmatch(digest) else None
         if origin is None:
+            self._quarantine.refuse_blocked(digest)
             raise ArtifactGone(digest)
         try:
             delivery = await self.deliver(Order(origin.key, origin.spec, self.catalog.by_digest(origin.spec.manifold)), wait)
@@ -140,6 +151,10 @@ class Engine:
         if delivery.entry.digest != digest:
             raise ArtifactGone(digest, origin.spec.model)
         return delivery
+
+    async def verify(self, entry: Entry) -> None:
+        """Run an artifact's self-check, where there is one. Raises SelfCheckFailed, and from then on for every request of it."""
+        await self._quarantine.verify(entry)
 
     def manifest(self, entry: Entry, manifold: Manifold, requested: float | None) -> bytes:
         """The manifest of a manifold's artifact as JSON; ``requested`` is the compression that was asked for, if it was one."""
@@ -152,6 +167,7 @@ class Engine:
     async def aclose(self) -> None:
         """Finish what is under way, then release the thread and the caches."""
         await self._flights.drain()
+        await self._quarantine.aclose()
         # Not by the event loop: what the thread was given last may take long.
         await asyncio.to_thread(self._worker.shutdown)
         for cache in self._caches:
@@ -173,7 +189,11 @@ class Engine:
         return before + name, rest.removeprefix(b"null")
 
     async def _fetch(self, order: Order) -> Delivery:
-        """From what is behind memory, or built by the one replica that holds the lease."""
+        """From what is behind memory, or built by the one replica that holds the lease.
+
+        Memory never holds what is blocked, so its answers need no look at the list.
+        """
+        self._quarantine.refuse_blocked(order.key)
         seconds: dict[str, float] = {}
         delivery = await self._look_up(order, seconds)
         if delivery is not None:
@@ -184,6 +204,7 @@ class Engine:
                 entry = await self._build(order, seconds)
                 with self.metrics.stage("cache", seconds):
                     await self._keep(entry, self._caches)
+                self._quarantine.sample(entry)
                 delivery = Delivery(entry, "built", seconds)
         return delivery
 
@@ -197,6 +218,8 @@ class Engine:
         return None
 
     async def _keep(self, entry: Entry, caches: Sequence[Cache]) -> None:
+        # It may have been blocked while it was fetched or built again.
+        self._quarantine.refuse_blocked(entry.origin.key)
         for cache in caches:
             await cache.put(entry)
 

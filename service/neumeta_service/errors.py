@@ -5,11 +5,15 @@ NeuMetaError
 │   ├── ModelNotFound           no model of that name
 │   ├── VersionNotFound         no version of that number or alias
 │   ├── ArtifactGone            the artifact is unknown or cannot be made again
+│   ├── SelfCheckFailed         the artifact does not work and is blocked
+│   ├── JobNotFound             no job of that id
+│   ├── TooManyJobs             as many jobs as may wait are waiting
+│   ├── IdempotencyKeyReused    another request has used the key
 │   ├── NotReady                no model is loaded
+│   ├── StoreUnavailable        the place where manifold files lie cannot be read
 │   ├── Draining                the service is about to stop
 │   ├── Overloaded              the queue in front of the device is full
 │   ├── DeadlineExceeded        the artifact was not there in time
-│   ├── StoreUnavailable        the place where manifold files lie cannot be read
 │   ├── MalformedBody           the body is not JSON
 │   ├── BodyTooLarge            the body is longer than allowed
 │   ├── UnsupportedMediaType    the body is not declared as JSON
@@ -56,6 +60,39 @@ class ArtifactGone(RefusedRequest):
 
     def __init__(self, digest: str, model: str = "{name}") -> None:
         super().__init__(f"The artifact {digest!r} is not here and cannot be made again; repeat POST /v1/models/{model}/materialize.")
+
+
+class SelfCheckFailed(RefusedRequest):
+    """An artifact did not pass its self-check and is not delivered; the message may be shown to clients."""
+
+    code = "self_check_failed"
+
+
+class JobNotFound(RefusedRequest):
+    """No job of that id is remembered here."""
+
+    code = "job_not_found"
+
+    def __init__(self, identity: str) -> None:
+        super().__init__(f"There is no job {identity!r}; GET /v1/jobs lists those that this process remembers.")
+
+
+class TooManyJobs(RefusedRequest):
+    """As many jobs as may wait are waiting."""
+
+    code = "too_many_jobs"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} jobs have not ended yet, and no more may wait; repeat the request when one of GET /v1/jobs has.")
+
+
+class IdempotencyKeyReused(RefusedRequest):
+    """A key came with another body than the first time (draft-ietf-httpapi-idempotency-key-header, section 2.7)."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Idempotency-Key: {key!r} came with another body before; send a new key.")
 
 
 class NotReady(RefusedRequest):

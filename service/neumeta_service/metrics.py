@@ -64,6 +64,7 @@ class Metrics:
             ["result"],
             registry=registry,
         )
+        self.self_checks = Counter("neumeta_self_check", "Self-checks by result (passed, failed, skipped).", ["result"], registry=registry)
         gpu_memory = Gauge("neumeta_gpu_memory_bytes", "CUDA memory that tensors of this process take; 0 without CUDA.", registry=registry)
         gpu_memory.set_function(_gpu_memory_bytes)
 

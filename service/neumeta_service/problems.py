@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from neumeta_service.errors import MalformedBody, RangeNotSatisfiable, RefusedRequest
+from neumeta_service.errors import MalformedBody, RangeNotSatisfiable, RefusedRequest, SelfCheckFailed
 from neumeta_service.log import request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -41,6 +41,10 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     "overloaded": (HTTPStatus.SERVICE_UNAVAILABLE, "Too many artifacts wait to be built"),
     "deadline_exceeded": (HTTPStatus.GATEWAY_TIMEOUT, "The artifact was not ready in time"),
     "build_failed": (HTTPStatus.INTERNAL_SERVER_ERROR, "The artifact could not be built"),
+    "self_check_failed": (HTTPStatus.INTERNAL_SERVER_ERROR, "The artifact does not work"),
+    "job_not_found": (HTTPStatus.NOT_FOUND, "There is no such job"),
+    "too_many_jobs": (HTTPStatus.SERVICE_UNAVAILABLE, "Too many jobs are waiting"),
+    "idempotency_key_reused": (HTTPStatus.UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request"),
     "internal_error": (HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong"),
 }
 _CODES_OF_STATUS = {404: "not_found", 405: "method_not_allowed"}
@@ -62,18 +66,24 @@ def install(app: FastAPI) -> None:
 
 def problem_of(error: Exception, scope: Scope) -> Response:
     """The problem document of any error; what is not ours, or is our fault, says no more than its code."""
-    code = error.code if isinstance(error, NeuMetaError) and error.code in PROBLEMS else "internal_error"
-    if PROBLEMS[code][0] == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _problem(scope, code, "The fault is the service's; its log has this request id.")
+    code, detail = explain(error)
     if isinstance(error, InvalidField):
         return _invalid(scope, [(error.field, error.value, error.expected)])
     if isinstance(error, BudgetImpossible):
-        return _problem(scope, code, str(error), {"smallest": error.smallest})
+        return _problem(scope, code, detail, {"smallest": error.smallest})
     if isinstance(error, RangeNotSatisfiable):
-        return _problem(scope, code, str(error), headers={"content-range": f"bytes */{error.size}"})
+        return _problem(scope, code, detail, headers={"content-range": f"bytes */{error.size}"})
     if isinstance(error, RefusedRequest) and error.retry_after_s is not None:
-        return _problem(scope, code, str(error), headers={"retry-after": str(error.retry_after_s)})
-    return _problem(scope, code, str(error))
+        return _problem(scope, code, detail, headers={"retry-after": str(error.retry_after_s)})
+    return _problem(scope, code, detail)
+
+
+def explain(error: Exception) -> tuple[str, str]:
+    """Code and sentence of any error, for whoever asked."""
+    code = error.code if isinstance(error, NeuMetaError) and error.code in PROBLEMS else "internal_error"
+    if PROBLEMS[code][0] == HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, SelfCheckFailed):
+        return code, "The fault is the service's; its log has this request id."
+    return code, str(error)
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     Field,
@@ -19,7 +19,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from neumeta_service.cache.redis_url import RedisUrl
 from neumeta_service.store import check_location
@@ -79,6 +79,13 @@ class Settings(BaseSettings):
     """Longest wait for requests in flight, after that grace, before the process ends, in seconds."""
     tracing: bool = False
     """Whether OpenTelemetry spans are sent, where the standard `OTEL_*` variables say; needs the extra `otel`."""
+    self_check: Literal["auto", "required", "off"] = "auto"
+    """Whether artifacts are run in onnxruntime before they are trusted: `auto` (when it is installed), `required` (without it the service does not
+    start) or `off`."""
+    self_check_share: float = Field(default=0.01, ge=0, le=1)
+    """Share of the builds for requests that are checked afterwards, in the background: 0 to 1, chosen by the cache key."""
+    prewarm: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], NoDecode] | None = None
+    """Compressions of which the members of every model are made at start, in the background and in fp32, with commas between: `0,0.5,0.75`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
     log_format: Literal["text", "json"] = "text"
@@ -88,6 +95,11 @@ class Settings(BaseSettings):
     @classmethod
     def _check_location(cls, location: object) -> object:
         return check_location(location) if isinstance(location, str | os.PathLike) else location
+
+    @field_validator("prewarm", mode="before")
+    @classmethod
+    def _split(cls, listed: object) -> object:
+        return listed.split(",") if isinstance(listed, str) else listed
 
     @field_validator("redis_url")
     @classmethod

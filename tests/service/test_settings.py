@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from tests.service import test_main, test_server, test_tracing
 from tests.service.cache.backends import SharedFolder
 from tests.service.redis_server import RedisServer
+from tests.service.selfcheck.judged import judged_manifold, save
 from tests.service.serving import POST, CountedManifold, in_process, tier, tiny_app
 from tests.tiny import save_tiny
 
@@ -167,6 +168,44 @@ async def test_setting_request_timeout_s(models: Path, manifold: CountedManifold
         manifold.gate.set()
 
 
+async def test_setting_self_check(tmp_path: Path) -> None:
+    save(judged_manifold(shift=1), tmp_path)
+    for mode, served in (("off", 1), ("auto", 0), ("required", 0)):
+        assert len(tiny_app(tmp_path, self_check=mode).state.engine.catalog) == served
+
+
+async def test_setting_self_check_share(tmp_path: Path) -> None:
+    """A share of the builds, and the same ones in every process."""
+    save(judged_manifold(), tmp_path)
+    checked = []
+    for share in (0, 0.3, 0.3, 1):
+        app = tiny_app(tmp_path, self_check_share=share)
+        async with in_process(app) as client:
+            for number in range(30):
+                await client.post(POST, json={"widths": {"conv1": 2 + number % 7, "conv2": 3 + number // 7}})
+        samples = [sample for metric in app.state.engine.metrics.self_checks.collect() for sample in metric.samples]
+        # Six are checked at the start, of each manifold.
+        checked.append(sum(sample.value for sample in samples if sample.name.endswith("_total")) - 6)
+    assert checked[1] == checked[2]
+    assert checked[0] == 0 < checked[1] < checked[3] == 30
+
+
+async def test_setting_prewarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    save_tiny(tmp_path)
+    monkeypatch.setenv("NEUMETA_MODELS", str(tmp_path))
+    monkeypatch.setenv("NEUMETA_PREWARM", "0, 0.5,0.9")
+    async with in_process(create_app(load_settings())) as client:
+
+        async def is_done() -> bool:
+            return [job["state"] for job in (await client.get("/v1/jobs")).json()["jobs"]] == ["done"]
+
+        with anyio.fail_after(300):
+            while not await is_done():
+                await anyio.sleep(0.01)
+        assert [tier(await client.post(POST, json={"compression": compression})) for compression in (0, 0.5, 0.75)] == ["memory", "memory", "built"]
+    assert "tiny has no member at compression 0.9" in caplog.text
+
+
 def test_every_setting_has_a_test() -> None:
     tests = [name for name in (*globals(), *vars(test_main), *vars(test_server), *vars(test_tracing)) if name.startswith("test_setting_")]
     for name in Settings.model_fields:
@@ -213,6 +252,10 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, mod
         ("NEUMETA_DRAIN_S", "-1", "NEUMETA_DRAIN_S: "),
         ("NEUMETA_SHUTDOWN_S", "0", "NEUMETA_SHUTDOWN_S: "),
         ("NEUMETA_TRACING", "perhaps", "NEUMETA_TRACING: "),
+        ("NEUMETA_SELF_CHECK", "maybe", "NEUMETA_SELF_CHECK: .*'required'"),
+        ("NEUMETA_SELF_CHECK_SHARE", "1.5", "NEUMETA_SELF_CHECK_SHARE: .*less than or equal to 1"),
+        ("NEUMETA_PREWARM", "0,1", "NEUMETA_PREWARM: .*less than 1"),
+        ("NEUMETA_PREWARM", "0.5;0.6", "NEUMETA_PREWARM: .*number"),
         ("NEUMETA_LOG_LEVEL", "loud", "NEUMETA_LOG_LEVEL: .*'info'"),
         ("NEUMETA_CACHE_DIR_BYTES", "-1", "NEUMETA_CACHE_DIR_BYTES: "),
         ("NEUMETA_CACHE_DIR_TTL_S", "0", "NEUMETA_CACHE_DIR_TTL_S: "),

@@ -79,6 +79,12 @@ def test_a_damaged_file_is_one_sentence(tmp_path):
     assert "Traceback" not in shown.stderr
 
 
+def test_what_looks_like_markup_is_shown_as_it_is(tmp_path):
+    shown = neumeta("inspect", tmp_path / "[red]")
+    assert shown.returncode == 1
+    assert "[red] cannot be read" in " ".join(shown.stderr.split())
+
+
 def test_an_unknown_recipe_names_the_known_ones(tmp_path):
     shown = neumeta("train", "nothing", "--out", tmp_path, COLUMNS="200")
     assert shown.returncode == 2

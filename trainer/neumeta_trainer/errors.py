@@ -51,3 +51,9 @@ class AnalysisRefused(NeuMetaError):
     """An analysis does not fit its networks."""
 
     code = "analysis_refused"
+
+
+class ServiceFailed(NeuMetaError):
+    """A running service cannot be reached, or refuses what it is asked."""
+
+    code = "service_failed"

@@ -45,6 +45,16 @@ async def test_what_is_larger_than_the_cache_displaces_nothing() -> None:
     assert await cache.find(entry(9, size=3_001).digest) is not None
 
 
+async def test_what_is_discarded_is_gone_and_its_origin_stays() -> None:
+    cache = MemoryCache(3_000, Metrics())
+    await cache.put(entry(0))
+    await cache.put(entry(1))
+    for _ in range(2):  # the second time there is nothing to discard
+        await cache.discard(entry(0).origin)
+        assert [await cache.get(entry(number).origin) is not None for number in range(2)] == [False, True]
+    assert await cache.find(entry(0).digest) == entry(0).origin
+
+
 async def test_hits_and_misses_are_counted() -> None:
     metrics = Metrics()
     cache = MemoryCache(3_000, metrics)

@@ -60,6 +60,18 @@ async def test_round_trip(redis_server: RedisServer) -> None:
         assert (redis.requests("miss"), redis.requests("hit"), redis.requests("error")) == (1, 1, 0)
 
 
+async def test_what_is_discarded_is_gone_and_its_origin_stays(redis_server: RedisServer) -> None:
+    async with connected(redis_server.url) as redis:
+        await redis.cache.put(entry(0))
+        await redis.cache.put(entry(1))
+        await redis.cache.discard(entry(0).origin)
+        assert [await redis.cache.get(entry(number).origin) is not None for number in range(2)] == [False, True]
+        assert await redis.cache.find(entry(0).digest) == entry(0).origin
+        redis_server.kill()
+        await redis.cache.discard(entry(1).origin)
+        assert redis.errors("connection") == 1
+
+
 async def test_keys_of_an_entry_share_a_hash_tag(redis_server: RedisServer) -> None:
     async with connected(redis_server.url) as redis:
         await redis.cache.put(entry())

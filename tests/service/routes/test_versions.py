@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from neumeta_core.manifold import Manifold
-from neumeta_service.log import RequestIdFilter
+from neumeta_service.log_format import JsonFormatter
 
 from tests.service.serving import JSON, POST, in_process, tiny_app
 from tests.tiny import save_tiny
@@ -127,11 +128,9 @@ async def test_the_first_model_makes_it_ready(tmp_path: Path) -> None:
 
 async def test_what_a_reload_logs_has_the_id_of_its_request(client: httpx.AsyncClient, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     shutil.rmtree(folder / "tiny" / "2")
-    with_id = RequestIdFilter()
-    caplog.handler.addFilter(with_id)
-    try:
-        with caplog.at_level("INFO"):
-            await client.post("/v1/admin/reload", headers={"x-request-id": "one"})
-    finally:
-        caplog.handler.removeFilter(with_id)
-    assert [vars(record)["request_id"] for record in caplog.records if record.getMessage() == "tiny version 2 is withdrawn"] == ["one"]
+    # Formatted where it is logged, as the service's own handler does.
+    caplog.handler.setFormatter(JsonFormatter())
+    with caplog.at_level("INFO"):
+        await client.post("/v1/admin/reload", headers={"x-request-id": "one"})
+    lines = [json.loads(line) for line in caplog.text.splitlines()]
+    assert [line["request_id"] for line in lines if line["message"] == "tiny version 2 is withdrawn"] == ["one"]

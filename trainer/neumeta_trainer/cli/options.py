@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 from neumeta_core.errors import NeuMetaError
 from rich.console import Console
+from rich.markup import escape
 
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Recipe
@@ -86,7 +87,7 @@ def expected_errors(out: Path | None) -> Iterator[None]:
     try:
         yield
     except (NeuMetaError, OSError) as error:
-        error_console.print(f"[red]error:[/red] {error}")
+        error_console.print(f"[red]error:[/red] {escape(str(error))}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         error_console.print(f"Interrupted. The state is kept in {out}; the same command goes on from there." if out else "Interrupted.")
