@@ -64,13 +64,12 @@ class DeviceWorker:
             self._drop_unwanted()
         if self.depth >= self._queue_limit:
             raise Overloaded(self._queue_limit, self.wait_s)
-        build = _Build(function, is_wanted)
+        build = _Build(function, is_wanted, lambda waited_s: self._metrics.observe("queue", waited_s, seconds))
         self._enqueue(build)
         try:
             return await asyncio.wrap_future(build.result)
         finally:
             self._unfinished.discard(build)
-            self._metrics.observe("queue", build.waited_s, seconds)
 
     def shutdown(self) -> None:
         """End the thread, after what it was given; no build may wait any more."""
@@ -114,24 +113,24 @@ class DeviceWorker:
 class _Build(Generic[Result]):
     """One place in the queue."""
 
-    def __init__(self, function: Callable[[], Result], is_wanted: Callable[[], bool]) -> None:
+    def __init__(self, function: Callable[[], Result], is_wanted: Callable[[], bool], begin: Callable[[float], None]) -> None:
         self.is_wanted = is_wanted
         self.result: Future[Result] = Future()
-        self.waited_s = 0.0
         self._function = function
+        self._begin = begin
         # So that what the thread logs has the id of the request that it works for.
         self._context = contextvars.copy_context()
         self._queued_s = perf_counter()
 
     def run(self) -> bool:
         """Run the function, if its result is wanted; whether it ran."""
-        self.waited_s = perf_counter() - self._queued_s
         if not self.is_wanted():
             self.drop()
             return False
         if not self.result.set_running_or_notify_cancel():
             return False
         try:
+            self._begin(perf_counter() - self._queued_s)
             self.result.set_result(self._context.run(self._function))
         except BaseException as error:
             self.result.set_exception(error)

@@ -112,7 +112,7 @@ async def test_what_is_allowed_once_does_not_allow_what_is_equal_to_it(client: h
 async def test_says_where_it_came_from(client: httpx.AsyncClient) -> None:
     answers = [await client.post(POST, json={"compression": 0.5}) for _ in range(2)]
     assert [answer.headers["cache-status"] for answer in answers] == ["neumeta; fwd=miss; detail=built", "neumeta; hit; detail=memory"]
-    assert [stage.partition(";dur=")[0] for stage in answers[0].headers["server-timing"].split(", ")] == ["cache", "inr", "onnx"]
+    assert [stage.partition(";dur=")[0] for stage in answers[0].headers["server-timing"].split(", ")] == ["cache", "queue", "inr", "onnx"]
 
 
 async def test_list_of_models(tmp_path: Path) -> None:
