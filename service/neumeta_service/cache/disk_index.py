@@ -89,8 +89,10 @@ class DiskIndex:
                 rows.execute("INSERT OR REPLACE INTO origin VALUES (?, ?, ?)", (entry.digest, encode_origin(entry.origin), expires_s))
                 self._prune(rows)
         except (OSError, sqlite3.Error):
-            part.unlink(missing_ok=True)
-            self._files.remove(entry.digest)
+            if part.exists():
+                part.unlink()
+            else:  # It has its name already, but its rows were rolled back.
+                self._files.remove(entry.digest)
             raise
 
     def forget(self, digest: str) -> None:

@@ -11,6 +11,7 @@ import anyio
 import pytest
 from neumeta_service.cache import RedisCache
 from neumeta_service.cache.breaker import CircuitBreaker
+from neumeta_service.cache.lease import Claim
 from neumeta_service.metrics import Metrics
 
 from tests.service.cache.entries import entry
@@ -217,6 +218,9 @@ async def test_what_answers_is_no_redis(banner: bytes) -> None:
             await redis.cache.put(entry())
             assert await redis.cache.get(entry().origin) is None
             assert await redis.cache.find(entry().digest) is None
+            assert await redis.cache.leases.claim(entry().origin.key, "token", 1) is Claim.UNKNOWN
+            assert await redis.cache.leases.renew(entry().origin.key, "token", 1) is True, "nobody says that it is lost"
+            await redis.cache.leases.release(entry().origin.key, "token")
         assert redis.requests("hit") == redis.requests("miss") == 0
 
 
