@@ -30,13 +30,13 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     if [ "${VARIANT}" = cpu ]; then set -- --index-url "${TORCH_CPU_INDEX}"; fi \
     && pip install --constraint constraints.txt --no-deps "$@" torch \
     && touch README.md LICENSE \
-    && pip install --constraint constraints.txt --only-deps ".[service,otel,${VARIANT}]"
+    && pip install --constraint constraints.txt --only-deps ".[service,jwt,otel,${VARIANT}]"
 
 COPY README.md LICENSE ./
 COPY core core
 COPY service service
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint constraints.txt ".[service,otel,${VARIANT}]" \
+    pip install --constraint constraints.txt ".[service,jwt,otel,${VARIANT}]" \
     && pip check
 
 # no_proxy: the health check must not ask a proxy for this container.

@@ -10,17 +10,23 @@ from collections.abc import Sequence
 from neumeta_core.errors import NeuMetaError
 
 from neumeta_service import log
+from neumeta_service.access import check_exposure, command
 from neumeta_service.app import create_app
 from neumeta_service.server import Server
 from neumeta_service.settings import Settings, SettingsError, load_settings, variable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted. Exits with 2 and a sentence when the settings cannot be used."""
+    """Serve until interrupted, or run a sub-command. Exits with 2 and a sentence when the settings cannot be used."""
     parser = ArgumentParser("neumeta-service", description=_description(), formatter_class=RawDescriptionHelpFormatter)
-    parser.parse_args(arguments)
+    command.add_to(parser)
+    chosen = parser.parse_args(arguments)
     try:
+        if "run" in chosen:
+            chosen.run(chosen)
+            return 0
         settings = load_settings()
+        check_exposure(settings)
         log.configure(settings.log_level, settings.log_format)
         app = create_app(settings)
     except (SettingsError, NeuMetaError) as error:

@@ -11,6 +11,7 @@ from neumeta_core.device import resolve_device
 from neumeta_core.manifold import Manifold
 
 from neumeta_service import problems
+from neumeta_service.access import build_access
 from neumeta_service.admission import admit
 from neumeta_service.cache import Cache, DiskCache, MemoryCache, NoCache, RedisCache
 from neumeta_service.catalog import Catalog
@@ -22,7 +23,7 @@ from neumeta_service.openapi import ANY_PROBLEM, DescribedApp
 from neumeta_service.patience import Patience
 from neumeta_service.reloads import Reloads, watching
 from neumeta_service.repository import Repository
-from neumeta_service.routes import admin, artifacts, explorer, health, jobs, models
+from neumeta_service.routes import admin, artifacts, docs, explorer, health, jobs, models
 from neumeta_service.selfcheck import Inspector, find_inspector
 from neumeta_service.settings import Settings
 from neumeta_service.store import Store
@@ -46,6 +47,7 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
     engine = engine or _build_engine(settings, Catalog() if catalog is None else catalog, cache, worker, metrics, inspector)
     reloads = None if repository is None else Reloads(repository, engine)
     work = Jobs(engine)
+    access = build_access(settings, engine.metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -56,6 +58,7 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
         finally:
             await work.aclose()
             await engine.aclose()
+            await access.aclose()
             if tracers:
                 await asyncio.to_thread(tracers.shutdown)
 
@@ -65,6 +68,8 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
         responses=ANY_PROBLEM,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # Its page, and that of ReDoc, would load their parts from elsewhere.
+        redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         # Metrics are Prometheus': FastAPI would look for OpenTelemetry in every request.
         telemetry={"tracing": bool(tracers), "tracer_provider": tracers, "operation_spans": False, "metrics": False, "logs": False},
@@ -76,12 +81,14 @@ def create_app(settings: Settings, *, catalog: Catalog | None = None, engine: En
     for router in (models.router, artifacts.router, jobs.router, health.router):
         app.include_router(router)
     explorer.install(app)
+    docs.install(app)
     if reloads is not None:
         app.state.reloads = reloads
         app.include_router(admin.router)
     problems.install(app)
     app.add_middleware(artifacts.ArtifactsFirst, engine=engine)
     app.add_middleware(BodyLimit)
+    access.install(app)
     app.add_middleware(RequestContext, metrics=engine.metrics)
     return app
 

@@ -19,11 +19,17 @@ NeuMetaError
 │   ├── UnsupportedMediaType    the body is not declared as JSON
 │   ├── NotAcceptable           Accept allows nothing that can be sent
 │   ├── RangeNotSatisfiable     the range lies outside the artifact
-│   └── ExplorerMissing         the explorer page was not built
+│   ├── ExplorerMissing         the explorer page was not built
+│   ├── Unauthenticated         no token that is known here
+│   ├── Forbidden               the token has not the scope that this takes
+│   ├── RateLimited             the caller asks more often than allowed
+│   └── HeadersTooLarge         the request's head is longer than allowed
 └── AliasesRefused              a file of aliases is not valid
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from neumeta_core.errors import NeuMetaError
 
@@ -31,8 +37,8 @@ from neumeta_core.errors import NeuMetaError
 class RefusedRequest(NeuMetaError):
     """A request that the service cannot answer as asked."""
 
-    retry_after_s: int | None = None
-    """Whole seconds after which the same request may succeed; None when time changes nothing."""
+    headers: Mapping[str, str] = {}
+    """What the answer says beside the problem document."""
 
 
 class ModelNotFound(RefusedRequest):
@@ -121,6 +127,7 @@ class Overloaded(RefusedRequest):
     def __init__(self, queue_limit: int, retry_after_s: int) -> None:
         super().__init__(f"{queue_limit} artifacts wait to be built, as many as may; repeat the request in {retry_after_s} s.")
         self.retry_after_s = retry_after_s
+        self.headers = {"retry-after": str(retry_after_s)}
 
 
 class DeadlineExceeded(RefusedRequest):
@@ -131,6 +138,7 @@ class DeadlineExceeded(RefusedRequest):
     def __init__(self, limit_s: float, retry_after_s: int) -> None:
         super().__init__(f"The artifact was not ready within {limit_s:g} s; repeat the request in {retry_after_s} s.")
         self.retry_after_s = retry_after_s
+        self.headers = {"retry-after": str(retry_after_s)}
 
 
 class MalformedBody(RefusedRequest):
@@ -180,3 +188,40 @@ class AliasesRefused(NeuMetaError):
     """A file of aliases is not valid."""
 
     code = "aliases_refused"
+
+
+class Unauthenticated(RefusedRequest):
+    """The request carries no token that is known here; ``error`` is a code of RFC 6750 section 3.1, empty when there was no token at all."""
+
+    code = "unauthenticated"
+
+    def __init__(self, message: str, error: str = "") -> None:
+        super().__init__(message)
+        cause = f', error="{error}"' if error else ""
+        self.headers = {"www-authenticate": f'Bearer realm="neumeta"{cause}'}
+
+
+class Forbidden(RefusedRequest):
+    """The token is good, but has not the scope that the request takes."""
+
+    code = "forbidden"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This takes a token with the scope {scope!r}; ask the operator for one.")
+        self.headers = {"www-authenticate": f'Bearer realm="neumeta", error="insufficient_scope", scope="{scope}"'}
+
+
+class RateLimited(RefusedRequest):
+    """The caller asks more often than ``rate`` allows, for another ``wait_s`` seconds."""
+
+    code = "rate_limited"
+
+    def __init__(self, rate: str, wait_s: int) -> None:
+        super().__init__(f"No more than {rate} are allowed; ask again in {wait_s} s.")
+        self.headers = {"retry-after": str(wait_s)}
+
+
+class HeadersTooLarge(RefusedRequest):
+    """The request's head is longer than allowed (RFC 6585 section 5)."""
+
+    code = "headers_too_large"

@@ -46,6 +46,9 @@ class Metrics:
             ["result"],
             registry=registry,
         )
+        self.rate_limit = Counter(
+            "neumeta_rate_limit", "Requests counted against a rate limit by result (allowed, limited, error, skipped).", ["result"], registry=registry
+        )
         self.stages = Histogram(
             "neumeta_materialize_seconds",
             "Seconds of each stage of a request (cache, lease, queue, inr, onnx).",

@@ -15,6 +15,7 @@ from neumeta_service.log import request_id
 from neumeta_service.metrics import Metrics
 from neumeta_service.problems import problem_of
 from neumeta_service.request_line import RequestLine
+from neumeta_service.security_headers import security_headers_of
 
 logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 16 * 1024
@@ -37,13 +38,14 @@ class RequestContext:
         identity = offered if _REQUEST_ID.fullmatch(offered) else secrets.token_hex(16).encode()
         request_id.set(identity.decode())
         scope.setdefault("state", {})
+        guarding = security_headers_of(scope)
         status = sent_bytes = 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, sent_bytes
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", identity)]
+                message["headers"] = [*message["headers"], *guarding, (b"x-request-id", identity)]
             else:
                 sent_bytes += len(message.get("body", b""))
             await send(message)

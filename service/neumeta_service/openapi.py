@@ -26,6 +26,9 @@ class DescribedApp(FastAPI):
         document = super().openapi()
         _, schemas = models_json_schema([(ProblemDocument, "serialization")], ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= schemas["$defs"]
+        # The page then has a field for a token. Whether one is needed is the operator's choice, hence the empty alternative.
+        document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{}, {"bearer": []}]
         return document
 
 

@@ -33,6 +33,10 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, "Nothing acceptable can be sent"),
     "body_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"),
     "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not declared as JSON"),
+    "unauthenticated": (HTTPStatus.UNAUTHORIZED, "The request carries no valid token"),
+    "forbidden": (HTTPStatus.FORBIDDEN, "The token does not allow this"),
+    "rate_limited": (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests"),
+    "headers_too_large": (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large"),
     "range_not_satisfiable": (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The range lies outside the artifact"),
     "explorer_missing": (HTTPStatus.NOT_FOUND, "The explorer page is not here"),
     "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, "No model is loaded"),
@@ -73,9 +77,7 @@ def problem_of(error: Exception, scope: Scope) -> Response:
         return _problem(scope, code, detail, {"smallest": error.smallest})
     if isinstance(error, RangeNotSatisfiable):
         return _problem(scope, code, detail, headers={"content-range": f"bytes */{error.size}"})
-    if isinstance(error, RefusedRequest) and error.retry_after_s is not None:
-        return _problem(scope, code, detail, headers={"retry-after": str(error.retry_after_s)})
-    return _problem(scope, code, detail)
+    return _problem(scope, code, detail, headers=error.headers if isinstance(error, RefusedRequest) else None)
 
 
 def explain(error: Exception) -> tuple[str, str]:

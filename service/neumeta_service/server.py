@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from neumeta_service.protocol import BoundedProtocol
 from neumeta_service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,10 @@ class Server(uvicorn.Server):
                 app,
                 host=settings.host,
                 port=settings.port,
+                http=BoundedProtocol,
+                proxy_headers=settings.trusted_proxies is not None,
+                forwarded_allow_ips=settings.trusted_proxies,
+                timeout_keep_alive=5,
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from neumeta_service.cache.redis_url import RedisUrl
+from neumeta_service.rate import parse_rate
 from neumeta_service.store import check_location
 
 PREFIX = "NEUMETA_"
@@ -39,7 +41,7 @@ class Settings(BaseSettings):
     )
 
     host: str = "127.0.0.1"
-    """Address to listen on. There is no authentication: choose another than loopback only behind something that has it."""
+    """Address to listen on. Another than loopback needs keys (`NEUMETA_API_KEYS_FILE`, `NEUMETA_JWT_KEYS_FILE`) or `NEUMETA_ALLOW_ANONYMOUS`."""
     port: int = Field(default=8080, ge=0, le=65535)
     """TCP port to listen on; 0 takes a free one."""
     models: str = "models"
@@ -86,6 +88,21 @@ class Settings(BaseSettings):
     """Share of the builds for requests that are checked afterwards, in the background: 0 to 1, chosen by the cache key."""
     prewarm: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], NoDecode] | None = None
     """Compressions of which the members of every model are made at start, in the background and in fp32, with commas between: `0,0.5,0.75`."""
+    api_keys_file: Path | None = None
+    """JSON file of API keys, which `neumeta-service api-keys` makes; with it every request but health and documentation needs a token."""
+    jwt_keys_file: Path | None = None
+    """JWK Set (RFC 7517) with the public keys of whoever issues JWTs; they are accepted beside API keys. Needs the extra `jwt`."""
+    jwt_issuer: str | None = None
+    """The `iss` that a JWT must have."""
+    jwt_audience: str | None = None
+    """The `aud` that a JWT must have."""
+    allow_anonymous: bool = False
+    """Whether the service may listen on another address than loopback and ask for no token."""
+    rate_limit: str | None = None
+    """Most requests of one key (without keys: of one client's address), like `600/minute`; replicas count together in Redis, when that is one
+    server; else each for itself."""
+    trusted_proxies: str | None = None
+    """Addresses or networks of reverse proxies, with commas; their `X-Forwarded-For` says whose requests a rate limit counts."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
     log_format: Literal["text", "json"] = "text"
@@ -109,6 +126,20 @@ class Settings(BaseSettings):
             if others.data.get("cache_dir") is not None:
                 raise ValueError(f"Redis and a folder are alternatives, and {variable('cache_dir')} is set too; unset one of the two")
         return url
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _check_rate(cls, rate: str | None) -> str | None:
+        if rate is not None:
+            parse_rate(rate)
+        return rate
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_networks(cls, networks: str | None) -> str | None:
+        for network in networks.split(",") if networks else ():
+            ip_network(network.strip())
+        return networks
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -10,9 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from neumeta_client import ArtifactGone, AsyncClient, BudgetImpossible, Client, InvalidRequest, ModelNotFound, ModelRefused, VersionNotFound
+from neumeta_client import (
+    AccessRefused,
+    ArtifactGone,
+    AsyncClient,
+    BudgetImpossible,
+    Client,
+    InvalidRequest,
+    ModelNotFound,
+    ModelRefused,
+    ServiceUnavailable,
+    VersionNotFound,
+)
 from neumeta_core.manifold import Manifold
 
+from tests.service.access.tokens import add_key
 from tests.service.serving import live, tiny_app
 from tests.tiny import forward, save_tiny
 
@@ -144,6 +156,24 @@ def test_an_impossible_budget_says_what_the_smallest_member_costs(client, manifo
         client.pull("tiny", budget={"params": 1, "macs": 1})
     smallest = manifold.cost(manifold.configure(compression=0.75))
     assert (caught.value.smallest["params"], caught.value.smallest["macs"]) == (smallest.params, smallest.macs)
+
+
+def test_a_token_lets_the_client_in(models, tmp_path):
+    device, reader = (add_key(tmp_path / "keys.json", *scopes) for scopes in (("read", "materialize"), ("read",)))
+    with live(tiny_app(models, api_keys_file=tmp_path / "keys.json")) as address:
+        with Client(address, cache=tmp_path, token=device) as client:
+            assert client.pull("tiny", compression=0.5).path.is_file()
+        for token, code in (("", "unauthenticated"), (f"{device}0", "unauthenticated"), (reader, "forbidden")):
+            with Client(address, cache=tmp_path, token=token) as client, pytest.raises(AccessRefused) as caught:
+                client.pull("tiny", compression=0.5)
+            assert caught.value.code == code
+
+
+def test_too_many_requests_are_a_service_that_is_not_available(models, tmp_path):
+    with live(tiny_app(models, rate_limit="1/day")) as address, Client(address, cache=tmp_path, token="") as client:
+        client.models()
+        with pytest.raises(ServiceUnavailable, match="1 per 1 day"):
+            client.models()
 
 
 def test_an_artifact_that_was_evicted_is_made_again(models, tmp_path):

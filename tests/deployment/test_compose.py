@@ -102,7 +102,7 @@ def test_the_service_waits_for_a_healthy_redis(name: str) -> None:
 
 
 def test_the_proxy_waits_for_a_healthy_service() -> None:
-    assert SERVICES["proxy"]["depends_on"] == {"service": {"condition": "service_healthy"}}
+    assert SERVICES["proxy"]["depends_on"] == {"service": {"condition": "service_healthy", "restart": True}}
 
 
 def test_both_variants_of_the_service_and_the_proxy_can_run_side_by_side() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from neumeta_service.settings import Settings, variable
+from neumeta_service.access import check_exposure
+from neumeta_service.settings import Settings, SettingsError, variable
 
-from tests.deployment.files import COMPOSE_FILE, ROOT, SERVICE_DOCKERFILE, compose, image_environment
+from tests.deployment.files import COMPOSE_FILE, ROOT, SERVICE_DOCKERFILE, compose, image_environment, with_defaults
 
 SETTINGS = {variable(field) for field in Settings.model_fields}
 DATA = "NEUMETA_DATA"  # The trainer's; the service passes it over.
@@ -49,8 +50,22 @@ def test_every_setting_reaches_the_container(name: str) -> None:
 def test_mounts_and_ports_are_where_the_image_looks_for_them(name: str) -> None:
     service, image = compose()["services"][name], image_environment(SERVICE_DOCKERFILE)
     assert image["NEUMETA_HOST"] == "0.0.0.0"
-    assert [mount["target"] for mount in service["volumes"]] == [image["NEUMETA_MODELS"]]
+    assert [mount["target"] for mount in service["volumes"]] == [image["NEUMETA_MODELS"], "/access"]
     assert [str(port["target"]) for port in service["ports"]] == [image["NEUMETA_PORT"]]
+
+
+@pytest.mark.parametrize("name", ["service", "service-gpu"])
+def test_the_container_starts_without_keys_and_the_bare_image_does_not(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(ROOT)
+    environment = {key: value for key, value in image_environment(SERVICE_DOCKERFILE).items() if key in SETTINGS} | {"NEUMETA_MODELS": "models"}
+    passed = {key: with_defaults(value or "") for key, value in compose()["services"][name]["environment"].items()}
+    for key in SETTINGS:
+        monkeypatch.setenv(key, environment.get(key, ""))
+    with pytest.raises(SettingsError, match="NEUMETA_ALLOW_ANONYMOUS=1"):
+        check_exposure(Settings())
+    for key in SETTINGS:
+        monkeypatch.setenv(key, {**passed, **environment}.get(key, ""))
+    check_exposure(Settings())
 
 
 def test_the_trainer_finds_its_mounts() -> None:

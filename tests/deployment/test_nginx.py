@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from neumeta_core.manifold import Manifold
 
 from tests.deployment.files import ROOT, compose
+from tests.service.access.tokens import add_key, bearer
 from tests.service.redis_server import free_port
 from tests.service.serving import JSON, POST, CountedManifold, live, tiny_app, wait_for
 from tests.tiny import save_tiny
@@ -161,6 +162,37 @@ def test_posts_and_errors_are_not_kept(proxied: Proxied) -> None:
     assert answer.json()["url"] == proxied.artifact()[0]
     too_long = proxied.client.post(POST, content=b" " * 20_000, headers={"content-type": "application/json"})
     assert (too_long.status_code, too_long.json()["code"]) == (413, "body_too_large")
+
+
+def test_what_needs_a_token_is_not_kept(tmp_path: Path) -> None:
+    token, reader = bearer(add_key(tmp_path / "keys.json")), bearer(add_key(tmp_path / "keys.json", "read"))
+    app = tiny_app(tmp_path, Manifold.load(save_tiny(tmp_path)), api_keys_file=tmp_path / "keys.json")
+    with live(app) as base, proxy(tmp_path, [httpx.URL(base).port or 0]) as client:
+        url = client.post(POST, json={"compression": 0.5}, headers=token).raise_for_status().headers["content-location"]
+        for headers, status in ((token, 200), ({}, 401), (token, 200), (bearer("x"), 401), (reader, 200), ({}, 401)):
+            answer = client.get(url, headers=headers)
+            assert answer.status_code == status
+            assert "nginx; hit" not in answer.headers["cache-status"]
+        assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_what_was_kept_before_there_were_keys_is_not_given_for_a_token(proxied: Proxied) -> None:
+    url, _ = proxied.artifact()
+    assert [proxied.client.get(url).headers.get_list("cache-status", split_commas=True)[-1] for _ in range(2)][-1] == "nginx; hit"
+    answer = proxied.client.get(url, headers=bearer("x"))
+    assert answer.headers.get_list("cache-status", split_commas=True) == ["neumeta; hit; detail=memory", "nginx; fwd=bypass"]
+
+
+def test_a_client_behind_the_proxy_cannot_choose_its_address(tmp_path: Path) -> None:
+    app = tiny_app(tmp_path, Manifold.load(save_tiny(tmp_path)), rate_limit="1/day")
+    with live(app, proxy_headers=True, forwarded_allow_ips="127.0.0.1") as base, proxy(tmp_path, [httpx.URL(base).port or 0]) as client:
+        assert [client.get("/v1/models", headers={"x-forwarded-for": f"198.51.100.{number}"}).status_code for number in range(2)] == [200, 429]
+
+
+def test_long_heads_stop_at_the_proxy(proxied: Proxied) -> None:
+    assert proxied.client.get("/livez", headers={f"x-{number}": "x" * 3000 for number in range(4)}).status_code == 200
+    for headers in ({"x": "x" * 9000}, {f"x-{number}": "x" * 3000 for number in range(8)}):
+        assert proxied.client.get("/livez", headers=headers).status_code == 400
 
 
 @contextmanager

@@ -29,5 +29,5 @@ class HeldManifold(Manifold):
 if __name__ == "__main__":
     settings = load_settings()
     log.configure(settings.log_level)
-    manifold = HeldManifold.load(settings.models / "tiny" / "1" / "manifold.safetensors")
+    manifold = HeldManifold.load(f"{settings.models}/tiny/1/manifold.safetensors")
     Server(create_app(settings, catalog=Catalog([manifold])), settings).run()

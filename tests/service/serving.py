@@ -17,6 +17,7 @@ from neumeta_core.configuration import Configuration
 from neumeta_core.manifold import Manifold
 from neumeta_service.app import create_app
 from neumeta_service.catalog import Catalog
+from neumeta_service.protocol import BoundedProtocol
 from neumeta_service.settings import Settings
 from torch import Tensor
 
@@ -56,13 +57,13 @@ async def in_process(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @contextmanager
-def live(app: FastAPI) -> Iterator[str]:
-    """The app behind uvicorn on a free port; gives its base URL."""
+def live(app: FastAPI, **options: Any) -> Iterator[str]:
+    """The app behind uvicorn on a free port, with options of uvicorn's; gives its base URL."""
     # With the protocol named, asyncio turns Nagle's algorithm off, as it does for the command.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        server = uvicorn.Server(uvicorn.Config(app, **{"http": BoundedProtocol, "log_config": None, "access_log": False} | options))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -1,6 +1,6 @@
 """Every setting: its effect, its documentation, and what a wrong one gets.
 
-Host, port and logs: test_main.py; how it stops: test_server.py; traces: test_tracing.py.
+Host, port and logs: test_main.py; how it stops: test_server.py; traces: test_tracing.py; access: its own folder.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from neumeta_service.settings import Settings, SettingsError, load_settings, var
 from pydantic import ValidationError
 
 from tests.service import test_main, test_server, test_tracing
+from tests.service.access import test_access_settings
 from tests.service.cache.backends import SharedFolder
 from tests.service.redis_server import RedisServer
 from tests.service.selfcheck.judged import judged_manifold, save
@@ -207,9 +208,10 @@ async def test_setting_prewarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_every_setting_has_a_test() -> None:
-    tests = [name for name in (*globals(), *vars(test_main), *vars(test_server), *vars(test_tracing)) if name.startswith("test_setting_")]
+    elsewhere = (test_main, test_server, test_tracing, test_access_settings)
+    tests = [name for module in elsewhere for name in vars(module)] + [*globals()]
     for name in Settings.model_fields:
-        assert any(name in test for test in tests), name
+        assert any(test.startswith("test_setting_") and name in test for test in tests), name
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import neumeta_client
 from neumeta_client import (
+    AccessRefused,
     ArtifactGone,
     BudgetImpossible,
     ConnectionFailed,
@@ -42,6 +43,10 @@ CODES = [
     ("unsupported_media_type", 415, ServiceError),
     ("range_not_satisfiable", 416, ServiceError),
     ("explorer_missing", 404, ServiceError),
+    ("unauthenticated", 401, AccessRefused),
+    ("forbidden", 403, AccessRefused),
+    ("rate_limited", 429, ServiceUnavailable),
+    ("headers_too_large", 431, ServiceError),
     ("not_ready", 503, ServiceUnavailable),
     ("store_unavailable", 503, ServiceUnavailable),
     ("draining", 503, ServiceUnavailable),

@@ -12,6 +12,7 @@ from neumeta_client import AsyncClient, Client, InvalidRequest
 def _environment(monkeypatch, tmp_path):
     monkeypatch.delenv("NEUMETA_CLIENT_URL", raising=False)
     monkeypatch.delenv("NEUMETA_CLIENT_CACHE", raising=False)
+    monkeypatch.delenv("NEUMETA_CLIENT_TOKEN", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
 
@@ -36,6 +37,25 @@ def test_the_cache_folder_comes_from_the_environment(call, service, monkeypatch,
         monkeypatch.setenv("NEUMETA_CLIENT_CACHE", setting)
     path = call(url=service.url).pull("lenet-mnist", compression=0.5).path.resolve()
     assert (tmp_path / folder if folder else Path(platformdirs.user_cache_dir("neumeta"))) in path.parents
+
+
+@pytest.mark.parametrize(
+    ("setting", "given", "sent"),
+    [(None, None, None), ("", None, None), ("nm_1_a", None, "nm_1_a"), ("nm_1_a", "e.y-J_~+/==", "e.y-J_~+/=="), ("nm_1_a", "", None)],
+)
+def test_the_token_goes_with_every_request(call, service, cache, monkeypatch, setting, given, sent):
+    if setting is not None:
+        monkeypatch.setenv("NEUMETA_CLIENT_TOKEN", setting)
+    call(url=service.url, cache=cache, token=given).pull("lenet-mnist", compression=0.5)
+    assert [headers.get("authorization") for _, _, headers, _ in service.requests] == [sent and f"Bearer {sent}"] * 2
+
+
+@pytest.mark.parametrize("token", ["s3cret s3cret", "s3cret\n", "s3cret\r\nx: y", "s3crét", " ", b"s3cret"])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_is_no_token_is_refused_and_not_shown(kind, token):
+    with pytest.raises(InvalidRequest, match="token") as caught:
+        kind("http://127.0.0.1:1", token=token)
+    assert "s3cr" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "ftp://host", "http://", "http://host:port", "http://[::1", 7])

@@ -114,4 +114,4 @@ class Jobs:
             try:
                 return await self._engine.deliver(member.order)
             except Overloaded as busy:
-                await asyncio.sleep(busy.retry_after_s or 1)
+                await asyncio.sleep(busy.retry_after_s)

@@ -11,11 +11,6 @@ from starlette.types import Scope
 from neumeta_service.errors import ExplorerMissing
 
 FOLDER = Path(__file__).parents[1] / "explorer"
-# Nothing from elsewhere, no inline script or style; WebAssembly is what runs networks in the page.
-_POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 class _Assets(StaticFiles):
@@ -39,7 +34,6 @@ def install(app: FastAPI, folder: Path = FOLDER) -> None:
         if not (folder / "index.html").is_file():
             raise ExplorerMissing
         response = await page.get_response("index.html", request.scope)
-        response.headers["content-security-policy"] = _POLICY
         response.headers["cache-control"] = "no-cache"
         return response
 

@@ -10,6 +10,7 @@ from neumeta_client._artifact import Artifact
 from neumeta_client._async_client import AsyncClient
 from neumeta_client._client import Client
 from neumeta_client._errors import (
+    AccessRefused,
     ArtifactGone,
     BudgetImpossible,
     CacheError,
@@ -31,6 +32,7 @@ from neumeta_client._types import ChannelGroup, Compression, Cost, Curve, CurveP
 from neumeta_client._version import __version__
 
 __all__ = [
+    "AccessRefused",
     "Artifact",
     "ArtifactGone",
     "AsyncClient",

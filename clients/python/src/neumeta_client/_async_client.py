@@ -18,7 +18,7 @@ from neumeta_client._cache import Cache
 from neumeta_client._errors import NeuMetaClientError
 from neumeta_client._flows import Flow, advance
 from neumeta_client._protocol import Answer, Request, Selection, connection_errors
-from neumeta_client._settings import DEFAULT_TIMEOUT, HEADERS, cache_folder, needs_tls, service_url
+from neumeta_client._settings import DEFAULT_TIMEOUT, cache_folder, headers, needs_tls, service_url
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
 
 T = TypeVar("T")
@@ -36,12 +36,13 @@ class AsyncClient:
         url: str | None = None,
         *,
         cache: str | os.PathLike[str] | None = None,
+        token: str | None = None,
         timeout: float | httpx.Timeout = DEFAULT_TIMEOUT,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._url = service_url(url)
         self._cache = Cache(cache_folder(cache))
-        self._http = httpx.AsyncClient(base_url=self._url, timeout=timeout, transport=transport, headers=HEADERS, verify=needs_tls(self._url))
+        self._http = httpx.AsyncClient(base_url=self._url, timeout=timeout, transport=transport, headers=headers(token), verify=needs_tls(self._url))
 
     async def __aenter__(self) -> AsyncClient:
         return self

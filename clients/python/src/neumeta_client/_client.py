@@ -16,7 +16,7 @@ from neumeta_client._cache import Cache
 from neumeta_client._errors import NeuMetaClientError
 from neumeta_client._flows import Flow, advance
 from neumeta_client._protocol import Answer, Request, Selection, connection_errors
-from neumeta_client._settings import DEFAULT_TIMEOUT, HEADERS, cache_folder, needs_tls, service_url
+from neumeta_client._settings import DEFAULT_TIMEOUT, cache_folder, headers, needs_tls, service_url
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
 
 T = TypeVar("T")
@@ -26,8 +26,9 @@ class Client:
     """A NeuMeta service; use it in a ``with`` block, or call ``close``.
 
     ``url`` defaults to NEUMETA_CLIENT_URL, else http://127.0.0.1:8080; ``cache`` to NEUMETA_CLIENT_CACHE, else the user's
-    cache folder; ``timeout`` is in seconds, for connecting and between two pieces of an answer. Every method raises
-    errors of this package only, see NeuMetaClientError.
+    cache folder; ``token``, where the service asks for one, to NEUMETA_CLIENT_TOKEN; ``timeout`` is in seconds, for
+    connecting and between two pieces of an answer. Every method raises errors of this package only, see
+    NeuMetaClientError.
     """
 
     def __init__(
@@ -35,12 +36,13 @@ class Client:
         url: str | None = None,
         *,
         cache: str | os.PathLike[str] | None = None,
+        token: str | None = None,
         timeout: float | httpx.Timeout = DEFAULT_TIMEOUT,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._url = service_url(url)
         self._cache = Cache(cache_folder(cache))
-        self._http = httpx.Client(base_url=self._url, timeout=timeout, transport=transport, headers=HEADERS, verify=needs_tls(self._url))
+        self._http = httpx.Client(base_url=self._url, timeout=timeout, transport=transport, headers=headers(token), verify=needs_tls(self._url))
 
     def __enter__(self) -> Client:
         return self

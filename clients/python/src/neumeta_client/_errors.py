@@ -6,6 +6,7 @@ NeuMetaClientError
 │   ├── BudgetImpossible     no member of the family is small enough
 │   ├── ModelNotFound        the service has no model of that name
 │   └── VersionNotFound      the model has no version of that number or alias
+│   └── AccessRefused        the token is missing, not valid any more, or not for this
 ├── ServiceError             the service answered with an error
 │   ├── ServiceUnavailable   it is starting, overloaded or behind a proxy that cannot reach it; ask again later
 │   ├── ModelRefused         the service found a fault in the model's file and does not serve it
@@ -86,6 +87,10 @@ class ModelNotFound(RequestError):
 
 class VersionNotFound(RequestError):
     """The model has no version of that number or alias."""
+
+
+class AccessRefused(RequestError):
+    """The token is missing, unknown, expired or not for this request: ``code`` is ``unauthenticated`` or ``forbidden``."""
 
 
 class ServiceError(NeuMetaClientError):

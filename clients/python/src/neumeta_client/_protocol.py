@@ -12,6 +12,7 @@ from typing import Union
 import httpx
 
 from neumeta_client._errors import (
+    AccessRefused,
     ArtifactGone,
     BudgetImpossible,
     ConnectionFailed,
@@ -37,6 +38,7 @@ ERRORS_BY_CODE: Mapping[str, type[NeuMetaClientError]] = {
     "budget_impossible": BudgetImpossible,
     "deadline_exceeded": ServiceUnavailable,
     "draining": ServiceUnavailable,
+    "forbidden": AccessRefused,
     "invalid_request": InvalidRequest,
     "model_not_found": ModelNotFound,
     "model_refused": ModelRefused,
@@ -44,6 +46,8 @@ ERRORS_BY_CODE: Mapping[str, type[NeuMetaClientError]] = {
     "store_unavailable": ServiceUnavailable,
     "version_not_found": VersionNotFound,
     "overloaded": ServiceUnavailable,
+    "rate_limited": ServiceUnavailable,
+    "unauthenticated": AccessRefused,
 }
 _TEMPORARY = (429, 502, 503, 504)
 

@@ -1,8 +1,9 @@
-"""What a client is told once: the service's address, how long to wait, and where artifacts are kept."""
+"""What a client is told once: the service's address and token, how long to wait, and where artifacts are kept."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ from neumeta_client._version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-HEADERS = {"User-Agent": f"neumeta-client/{__version__}"}
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 def service_url(url: str | None) -> httpx.URL:
@@ -27,6 +28,17 @@ def service_url(url: str | None) -> httpx.URL:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise InvalidRequest(f"url: {text!r} is not allowed; {expected}.")
     return parsed
+
+
+def headers(token: str | None) -> dict[str, str]:
+    """What every request carries; with a token (the argument, else NEUMETA_CLIENT_TOKEN) ``Authorization`` too. Raises InvalidRequest."""
+    secret = token if token is not None else os.environ.get("NEUMETA_CLIENT_TOKEN", "")
+    always = {"User-Agent": f"neumeta-client/{__version__}"}
+    if not secret:
+        return always
+    if not isinstance(secret, str) or not _TOKEN.fullmatch(secret):
+        raise InvalidRequest("token: this is no bearer token (RFC 6750); expected A-Z, a-z, 0-9 and -._~+/, without spaces or line ends.")
+    return {**always, "Authorization": f"Bearer {secret}"}
 
 
 def needs_tls(url: httpx.URL) -> bool:

@@ -33,7 +33,7 @@ def commands() -> None:
     """Get a neural network of the size that this device can run.
 
     One model is a whole family: any size from full to a quarter and less is made when it is asked for, checked against its
-    digest, and kept in the cache folder (NEUMETA_CLIENT_CACHE).
+    digest, and kept in the cache folder (NEUMETA_CLIENT_CACHE). A service that asks for a token gets NEUMETA_CLIENT_TOKEN.
 
     \b
     neumeta-client models

@@ -1,0 +1,95 @@
+"""Access as plain ASGI: who asks, and how often."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+
+from limits import RateLimitItem
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from neumeta_service.access.authenticator import Authenticator
+from neumeta_service.access.caller import is_open, needed_scope
+from neumeta_service.access.limits import RateLimits
+from neumeta_service.errors import Forbidden, RefusedRequest, Unauthenticated
+from neumeta_service.problems import problem_of
+
+_VARY = (b"vary", b"Authorization")
+
+
+class AccessControl:
+    """Lets requests through that carry a token with the scope they need; answers with 401 or 403 to all others.
+
+    What it lets through is for this caller alone: no shared cache may give it to somebody else (RFC 9111 section 3.5).
+    """
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http" or is_open(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        needed = needed_scope(scope["method"], scope["path"])
+        try:
+            caller = self._authenticator.authenticate(_authorization(scope))
+            if needed not in caller.scopes:
+                raise Forbidden(needed)
+        except RefusedRequest as error:
+            await problem_of(error, scope)(scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+
+        async def send_private(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*map(_private, message["headers"]), _VARY]
+            await send(message)
+
+        await self._app(scope, receive, send_private)
+
+
+class RateLimit:
+    """Answers with 429 to a caller who asks more often than allowed: by token, and without one by address."""
+
+    def __init__(self, app: ASGIApp, limits: RateLimits, rate: RateLimitItem | None) -> None:
+        self._app = app
+        self._limits = limits
+        self._rate = rate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] == "http" and not is_open(scope["path"]):
+            caller = scope.get("state", {}).get("caller")
+            rate = caller.rate or self._rate if caller is not None else self._rate
+            if rate is not None:
+                try:
+                    await self._limits.check(caller.identity if caller is not None else _address(scope), rate)
+                except RefusedRequest as error:
+                    await problem_of(error, scope)(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+
+def _authorization(scope: Scope) -> bytes:
+    found = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(found) > 1:
+        raise Unauthenticated("There are several Authorization headers; send one.", "invalid_request")
+    return bytes(found[0]) if found else b""
+
+
+def _private(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    name, value = header
+    return (name, value.replace(b"public", b"private")) if name == b"cache-control" else header
+
+
+def _address(scope: Scope) -> str:
+    """The client's address; of IPv6 the network of 64 bits, which one client has to itself (RFC 6177)."""
+    client = scope.get("client")
+    if client is None:
+        return "address:unknown"
+    try:
+        address = ip_address(client[0])
+    except ValueError:
+        return "address:unknown"
+    return f"address:{int(address) >> 64:x}" if isinstance(address, IPv6Address) else f"address:{address}"
