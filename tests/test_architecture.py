@@ -46,4 +46,13 @@ def test_imports_go_one_way(package: str) -> None:
 
 
 def test_the_core_needs_what_the_distribution_says() -> None:
-    assert imports(FOLDERS["core"]).keys() - sys.stdlib_module_names == CORE_NEEDS
+    found = imports(FOLDERS["core"])
+    assert found.keys() - sys.stdlib_module_names == CORE_NEEDS | {"cryptography"}
+    assert {Path(path).parent.name for path in found["cryptography"]} == {"signing"}, "only the extras bring it"
+
+
+def test_the_core_works_without_what_signing_needs() -> None:
+    """Nothing in the core but the package itself imports ``neumeta_core.signing``."""
+    for path in FOLDERS["core"].rglob("*.py"):
+        if path.parent.name != "signing":
+            assert "neumeta_core.signing" not in path.read_text(), path

@@ -8,6 +8,8 @@ NeuMetaError
 ├── NetworkUnsupported      the trainer cannot make a manifold of this network
 ├── TemplateError           a network's graph cannot be expressed as a template with patches
 ├── AssemblyError           weights and template do not make a valid artifact
+├── KeyRefused              a key's file is missing, foreign, locked, or would be overwritten
+├── SignatureRefused        a signature or certificate is missing, not valid, expired, or of something else
 └── DeviceUnavailable       the device that was asked for is not there
 
 ``code`` is stable: it goes over the wire and into logs, and clients decide by it.
@@ -80,6 +82,18 @@ class AssemblyError(NeuMetaError):
     """Weights and template do not make a valid artifact."""
 
     code = "build_failed"
+
+
+class KeyRefused(NeuMetaError):
+    """A file with keys cannot be used."""
+
+    code = "key_refused"
+
+
+class SignatureRefused(NeuMetaError):
+    """A signature or a certificate does not prove what it should."""
+
+    code = "signature_refused"
 
 
 class DeviceUnavailable(NeuMetaError):

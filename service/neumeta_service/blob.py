@@ -52,9 +52,10 @@ class BlobResponse(Response):
             await send({"type": "http.response.body", "body": view[start:stop], "more_body": stop < len(view)})
 
 
-def whole_response(entry: Entry) -> BlobResponse:
-    """All bytes, as the answer to a POST."""
-    return BlobResponse(_headers(entry).post, entry.data)
+def whole_response(entry: Entry, *, is_signed: bool = False) -> BlobResponse:
+    """All bytes, as the answer to a POST; ``is_signed`` says that there is a signature of them, and where."""
+    headers = _headers(entry)
+    return BlobResponse(headers.signed_post if is_signed else headers.post, entry.data)
 
 
 def blob_response(entry: Entry, request: Request) -> BlobResponse:
@@ -133,6 +134,7 @@ class _Headers(NamedTuple):
     """What the responses with one artifact have in common, encoded."""
 
     post: tuple[Header, ...]
+    signed_post: tuple[Header, ...]
     whole: tuple[Header, ...]
     part: tuple[Header, ...]
     not_modified: tuple[Header, ...]
@@ -160,4 +162,7 @@ def _encoded(digest: str, filename: str, size: int) -> _Headers:
         (b"vary", b"Accept"),
     )
     part = (*described, immutable, (b"accept-ranges", b"bytes"))
-    return _Headers((*described, length, *posted), (*part, length), part, (etag, immutable))
+    # RFC 8288; the relation is "describedby" of IANA's registry.
+    link = (b"link", f'</v1/artifacts/{digest}/signature>; rel="describedby"; type="application/json"'.encode())
+    post = (*described, length, *posted)
+    return _Headers(post, (*post, link), (*part, length), part, (etag, immutable))

@@ -6,7 +6,6 @@ spec -> caches, fastest first -> one build per key in flight -> the device's wor
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -24,10 +23,12 @@ from neumeta_core.spec import Spec
 from neumeta_service.aliases import LATEST
 from neumeta_service.cache import Cache, Entry, LeaseHolder, Origin
 from neumeta_service.catalog import Catalog, Selector
-from neumeta_service.errors import ArtifactGone, RefusedRequest, VersionNotFound
+from neumeta_service.errors import ArtifactGone, NotSigned, RefusedRequest, VersionNotFound
 from neumeta_service.flight import Dropped, SingleFlight
+from neumeta_service.manifest import WrittenManifest, write_manifest
 from neumeta_service.metrics import Metrics
 from neumeta_service.selfcheck import Inspector, Quarantine
+from neumeta_service.signer import Signer
 from neumeta_service.worker import DeviceWorker
 
 logger = logging.getLogger(__name__)
@@ -85,15 +86,19 @@ class Engine:
         metrics: Metrics,
         worker: DeviceWorker | None = None,
         inspector: Inspector | None = None,
+        *,
+        signer: Signer | None = None,
     ) -> None:
         self.catalog = catalog
         self.metrics = metrics
         self._caches = caches
         self._resolved: LRUCache[tuple[str, str], Origin] = LRUCache(_MAX_REMEMBERED)
-        self._manifests: LRUCache[tuple[str, str], tuple[bytes, bytes]] = LRUCache(_MAX_REMEMBERED)
+        self._manifests: LRUCache[tuple[str, str], WrittenManifest] = LRUCache(_MAX_REMEMBERED)
         self._flights: SingleFlight[Delivery] = SingleFlight()
         self._lease_holder = LeaseHolder(caches[-1].leases, metrics)
         self._worker = worker or DeviceWorker(metrics)
+        self._signer = signer
+        self.signs = signer is not None
         self._quarantine = Quarantine(inspector, lambda digest: self.catalog.by_digest(digest), caches)
 
     async def resolve(self, name: str, wish: Wish) -> Order:
@@ -158,11 +163,18 @@ class Engine:
 
     def manifest(self, entry: Entry, manifold: Manifold, requested: float | None) -> bytes:
         """The manifest of a manifold's artifact as JSON; ``requested`` is the compression that was asked for, if it was one."""
-        key = entry.origin.key, entry.digest
-        around: tuple[bytes, bytes] | None = self._manifests.get(key)
-        if around is None:
-            around = self._manifests[key] = self._manifest_around_requested(entry, manifold)
-        return json.dumps(requested).encode().join(around)
+        return self._manifest_of(entry, manifold).as_json(requested)
+
+    def signature(self, entry: Entry) -> bytes:
+        """The signed manifest of an artifact as JSON. Raises NotSigned when this service does not sign, ArtifactGone when it serves no such model."""
+        if self._signer is None:
+            raise NotSigned
+        manifold = self.catalog.by_digest(entry.origin.spec.manifold)
+        if manifold is None:
+            raise ArtifactGone(entry.digest, entry.origin.spec.model)
+        signed = self._manifest_of(entry, manifold).signed
+        assert signed is not None
+        return signed.data
 
     async def aclose(self) -> None:
         """Finish what is under way, then release the thread and the caches."""
@@ -180,13 +192,14 @@ class Engine:
                 return origin
         return None
 
-    def _manifest_around_requested(self, entry: Entry, manifold: Manifold) -> tuple[bytes, bytes]:
-        """What comes before and after the value of ``compression.requested``, all that differs between equal specs."""
-        manifest = manifest_of(manifold, entry.origin.spec, entry.digest, len(entry.data))
-        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        # No string can hold this: the quotes in it would be escaped. And no other member of this name is an object.
-        before, name, rest = text.partition(b'"compression":{"requested":')
-        return before + name, rest.removeprefix(b"null")
+    def _manifest_of(self, entry: Entry, manifold: Manifold) -> WrittenManifest:
+        """Written once, and again when its signature is due."""
+        key = entry.origin.key, entry.digest
+        written: WrittenManifest | None = self._manifests.get(key)
+        if written is None or (self._signer and written.signed and not self._signer.is_current(written.signed)):
+            manifest = manifest_of(manifold, entry.origin.spec, entry.digest, len(entry.data))
+            written = self._manifests[key] = write_manifest(manifest, self._signer)
+        return written
 
     async def _fetch(self, order: Order) -> Delivery:
         """From what is behind memory, or built by the one replica that holds the lease.

@@ -9,6 +9,7 @@ NeuMetaError
 │   ├── JobNotFound             no job of that id
 │   ├── TooManyJobs             as many jobs as may wait are waiting
 │   ├── IdempotencyKeyReused    another request has used the key
+│   ├── NotSigned               the service does not sign
 │   ├── NotReady                no model is loaded
 │   ├── StoreUnavailable        the place where manifold files lie cannot be read
 │   ├── Draining                the service is about to stop
@@ -99,6 +100,15 @@ class IdempotencyKeyReused(RefusedRequest):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"Idempotency-Key: {key!r} came with another body before; send a new key.")
+
+
+class NotSigned(RefusedRequest):
+    """This service has no key to sign with."""
+
+    code = "not_signed"
+
+    def __init__(self) -> None:
+        super().__init__("This service does not sign what it makes; NEUMETA_SIGNING_KEY is not set.")
 
 
 class NotReady(RefusedRequest):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import cache
 from time import perf_counter
@@ -91,6 +91,13 @@ class Metrics:
             self.model_info.remove(name, str(version))
         for name, version in added:
             self.model_info.labels(name, str(version)).set(1)
+
+    def watch_signing_certificate(self, expires: Callable[[], float]) -> None:
+        """Show when the certificate that signs expires; without one there is no such series, which could look expired."""
+        gauge = Gauge(
+            "neumeta_signing_certificate_expiry_timestamp_seconds", "When the signing certificate expires, in Unix time.", registry=self.registry
+        )
+        gauge.set_function(expires)
 
     def render(self) -> bytes:
         """The text exposition format, version 0.0.4."""

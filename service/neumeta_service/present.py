@@ -36,14 +36,19 @@ from neumeta_service.store import Release
 _MAX_SAMPLES = 16
 
 
-def member(request: Request, delivery: Delivery) -> Response:
+def member(request: Request, delivery: Delivery, *, is_signed: bool) -> Response:
     """The bytes that a POST asked for."""
-    return _traced(request, whole_response(delivery.entry), delivery)
+    return _traced(request, whole_response(delivery.entry, is_signed=is_signed), delivery)
 
 
 def manifest(request: Request, delivery: Delivery, document: bytes) -> Response:
     """The manifest that a POST asked for."""
     return _traced(request, Response(document, media_type="application/json", headers={"vary": "Accept"}), delivery)
+
+
+def signature(request: Request, delivery: Delivery, document: bytes) -> Response:
+    """The signed manifest of an artifact; caches ask before they use it again, because it is renewed."""
+    return _traced(request, Response(document, media_type="application/json", headers={"cache-control": "no-cache"}), delivery)
 
 
 def artifact(request: Request, delivery: Delivery) -> Response:

@@ -28,6 +28,7 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     "version_not_found": (HTTPStatus.NOT_FOUND, "There is no such version of the model"),
     "model_refused": (HTTPStatus.SERVICE_UNAVAILABLE, "The model's file was refused"),
     "artifact_gone": (HTTPStatus.NOT_FOUND, "The artifact is gone"),
+    "not_signed": (HTTPStatus.NOT_FOUND, "The service does not sign"),
     "not_found": (HTTPStatus.NOT_FOUND, "There is no such route"),
     "method_not_allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "The method is not allowed here"),
     "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, "Nothing acceptable can be sent"),

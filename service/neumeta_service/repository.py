@@ -12,6 +12,7 @@ from neumeta_core.manifold import Manifold
 from neumeta_service.aliases import LATEST, parse_aliases
 from neumeta_service.catalog import Catalog, Refusal
 from neumeta_service.errors import AliasesRefused, StoreUnavailable
+from neumeta_service.provenance import Provenance
 from neumeta_service.store import ALIASES, FILE_NAME, Listing, Mark, Release, Store
 
 logger = logging.getLogger(__name__)
@@ -21,13 +22,14 @@ Admit = Callable[[str, int, bytes], Manifold]
 class Repository:
     """The models of a store. ``admit`` makes a manifold of a name, a version and a file's bytes, or raises ManifoldRefused.
 
-    A version is immutable: as long as this object lives, another file in the place of one that was served is refused.
-    For one thread at a time.
+    With ``provenance`` only signed files are read. A version is immutable: as long as this object lives, another file in the place of one
+    that was served is refused. For one thread at a time.
     """
 
-    def __init__(self, store: Store, admit: Admit) -> None:
+    def __init__(self, store: Store, admit: Admit, provenance: Provenance | None = None) -> None:
         self._store = store
         self._admit = admit
+        self._provenance = provenance
         self._digests: dict[Release, str] = {}
         self._marks: dict[Release, Mark | None] = {}
         self._alias_marks: dict[str, Mark] = {}
@@ -73,6 +75,8 @@ class Repository:
         known = self._digests.get(release)
         if known is not None and known != f"sha256:{hashlib.sha256(data).hexdigest()}":
             raise ManifoldRefused(f"the file is another than {known}, which was served; versions are immutable: publish it as a new version.")
+        if self._provenance is not None:
+            self._provenance.check(data, name, version, self._store.read_signature(release))
         if loaded is None:
             loaded = self._admit(name, version, data)
             self._digests[release] = loaded.digest

@@ -132,6 +132,32 @@ class OutputDocument(Wire):
     name: str
 
 
+class SignatureOfKey(Wire):
+    """An Ed25519 signature."""
+
+    keyid: str
+    """`ed25519:` and the public key in hexadecimal."""
+    sig: str
+    """Base64."""
+
+
+class EnvelopeDocument(Wire):
+    """A signed payload (DSSE 1.0)."""
+
+    payload: str
+    """Base64 of JSON."""
+    payloadType: str  # noqa: N815 - DSSE's name
+    signatures: list[SignatureOfKey]
+    """Exactly one."""
+
+
+class SignatureDocument(Wire):
+    """A signed manifest, and the certificates that lead from its key to a root."""
+
+    certificates: list[EnvelopeDocument]
+    envelope: EnvelopeDocument
+
+
 class PlanDocument(Wire):
     """A member described; nothing was made for it."""
 
@@ -155,6 +181,8 @@ class ManifestDocument(PlanDocument):
     output: OutputDocument
     labels: list[str]
     builder: str
+    signature: SignatureDocument | None
+    """Null when the service does not sign."""
 
 
 class ModelSummary(Wire):

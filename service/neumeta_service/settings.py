@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     Field,
+    FilePath,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -103,6 +104,16 @@ class Settings(BaseSettings):
     server; else each for itself."""
     trusted_proxies: str | None = None
     """Addresses or networks of reverse proxies, with commas; their `X-Forwarded-For` says whose requests a rate limit counts."""
+    trust_root: FilePath | None = None
+    """File with the public keys that are trusted, one for each line; with it only manifolds that they vouch for are served."""
+    signing_key: FilePath | None = None
+    """Private Ed25519 key (PKCS#8 PEM) that signs manifests; without it they are not signed."""
+    signing_certificate: FilePath | None = None
+    """Certificate of the signing key; both are set, or none, and both are read again when a file is replaced."""
+    signing_passphrase: SecretStr | None = None
+    """Passphrase of the signing key, when its file is encrypted."""
+    signature_lifetime_s: PositiveInt = 24 * 3600
+    """How long a signed manifest is valid, in seconds; it is signed anew when half of that is over."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
     log_format: Literal["text", "json"] = "text"
@@ -140,6 +151,13 @@ class Settings(BaseSettings):
         for network in networks.split(",") if networks else ():
             ip_network(network.strip())
         return networks
+
+    @field_validator("signing_certificate")
+    @classmethod
+    def _check_pair(cls, certificate: Path | None, info: ValidationInfo) -> Path | None:
+        if "signing_key" in info.data and (certificate is None) != (info.data["signing_key"] is None):
+            raise ValueError("the signing key and its certificate belong together; set both or none")
+        return certificate
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -17,6 +17,7 @@ from neumeta_core.header import NAME_PATTERN
 from neumeta_service.errors import StoreUnavailable
 
 FILE_NAME = "manifold.safetensors"
+SIGNATURE = f"{FILE_NAME}.sig"
 ALIASES = "aliases.json"
 _NAME = re.compile(NAME_PATTERN)
 _VERSION = re.compile("[1-9][0-9]{0,8}")
@@ -24,7 +25,7 @@ _VERSION = re.compile("[1-9][0-9]{0,8}")
 Release = tuple[str, int]
 """Name and version of a model."""
 Mark = str
-"""All that a store says about a file (size, times, ETag, inode): when it changes, the file is read again."""
+"""All that a store says about a file and its signature (size, times, ETag, inode): when it changes, the file is read again."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,18 @@ class Store:
         with _translated("/".join(path)):
             return bytes(self._backend.cat_file("/".join([self._root, *path])))
 
+    def read_signature(self, release: Release) -> bytes | None:
+        """The bytes of the signature beside a manifold file; None without one."""
+        name, version = release
+        with _translated(f"{name}/{version}/{SIGNATURE}"):
+            try:
+                return bytes(self._backend.cat_file("/".join([self._root, name, str(version), SIGNATURE])))
+            except FileNotFoundError:
+                return None
+
     def _mark(self, name: str, version: str) -> Mark | None:
-        entry = self._entries(f"{self._root}/{name}/{version}").get(FILE_NAME)
-        return None if entry is None else repr(entry)
+        entries = self._entries(f"{self._root}/{name}/{version}")
+        return repr([entries.get(SIGNATURE), entries[FILE_NAME]]) if FILE_NAME in entries else None
 
     def _folders(self, entries: Mapping[str, Mapping[str, Any]], pattern: re.Pattern[str]) -> list[str]:
         return [name for name, entry in entries.items() if entry["type"] == "directory" and pattern.fullmatch(name)]

@@ -43,6 +43,7 @@ async def test_operation_ids_are_stable(document: dict[str, Any]) -> None:
         "GET /v1/jobs": "list_jobs",
         "GET /v1/jobs/{job_id}": "get_job",
         "DELETE /v1/jobs/{job_id}": "cancel_job",
+        "GET /v1/artifacts/{digest}/signature": "get_signature",
         "GET /livez": "get_livez",
         "GET /readyz": "get_readyz",
         "GET /metrics": "get_metrics",

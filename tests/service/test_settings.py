@@ -1,6 +1,7 @@
 """Every setting: its effect, its documentation, and what a wrong one gets.
 
-Host, port and logs: test_main.py; how it stops: test_server.py; traces: test_tracing.py; access: its own folder.
+Host, port and logs: test_main.py; how it stops: test_server.py; traces: test_tracing.py; access: its own folder;
+signing: test_signing.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from neumeta_service.errors import StoreUnavailable
 from neumeta_service.settings import Settings, SettingsError, load_settings, variable
 from pydantic import ValidationError
 
-from tests.service import test_main, test_server, test_tracing
+from tests.service import test_main, test_server, test_signing, test_tracing
 from tests.service.access import test_access_settings
 from tests.service.cache.backends import SharedFolder
 from tests.service.redis_server import RedisServer
@@ -208,7 +209,7 @@ async def test_setting_prewarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_every_setting_has_a_test() -> None:
-    elsewhere = (test_main, test_server, test_tracing, test_access_settings)
+    elsewhere = (test_main, test_server, test_tracing, test_access_settings, test_signing)
     tests = [name for module in elsewhere for name in vars(module)] + [*globals()]
     for name in Settings.model_fields:
         assert any(test.startswith("test_setting_") and name in test for test in tests), name
@@ -258,6 +259,10 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, mod
         ("NEUMETA_SELF_CHECK_SHARE", "1.5", "NEUMETA_SELF_CHECK_SHARE: .*less than or equal to 1"),
         ("NEUMETA_PREWARM", "0,1", "NEUMETA_PREWARM: .*less than 1"),
         ("NEUMETA_PREWARM", "0.5;0.6", "NEUMETA_PREWARM: .*number"),
+        ("NEUMETA_TRUST_ROOT", "/nowhere/at/all", "NEUMETA_TRUST_ROOT: .*file"),
+        ("NEUMETA_SIGNING_CERTIFICATE", __file__, "NEUMETA_SIGNING_CERTIFICATE: .*set both or none"),
+        ("NEUMETA_SIGNING_KEY", __file__, "NEUMETA_SIGNING_CERTIFICATE: .*set both or none"),
+        ("NEUMETA_SIGNATURE_LIFETIME_S", "0", "NEUMETA_SIGNATURE_LIFETIME_S: "),
         ("NEUMETA_LOG_LEVEL", "loud", "NEUMETA_LOG_LEVEL: .*'info'"),
         ("NEUMETA_CACHE_DIR_BYTES", "-1", "NEUMETA_CACHE_DIR_BYTES: "),
         ("NEUMETA_CACHE_DIR_TTL_S", "0", "NEUMETA_CACHE_DIR_TTL_S: "),

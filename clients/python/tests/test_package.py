@@ -13,7 +13,20 @@ import pytest
 import neumeta_client
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ["torch", "onnx", "onnxruntime", "fastapi", "numpy", "pydantic", "typer", "rich", "neumeta_core", "neumeta_service", "neumeta_trainer"]
+HEAVY = [
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "fastapi",
+    "numpy",
+    "pydantic",
+    "typer",
+    "rich",
+    "cryptography",
+    "neumeta_core",
+    "neumeta_service",
+    "neumeta_trainer",
+]
 
 BLOCKED_IMPORT = """
 import sys
@@ -44,6 +57,7 @@ def test_only_light_packages_are_declared(project):
     assert {extra: names(needed) for extra, needed in project["optional-dependencies"].items()} == {
         "run": ["numpy", "onnxruntime"],
         "cli": ["rich", "typer"],
+        "verify": ["cryptography"],
     }
 
 

@@ -9,8 +9,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from neumeta_service import present
 from neumeta_service.deps import EngineDep, waiting_for
 from neumeta_service.engine import Engine
-from neumeta_service.openapi import BYTES, answer, problems
+from neumeta_service.errors import NotSigned
+from neumeta_service.openapi import BYTES, Responses, answer, problems
 from neumeta_service.problems import problem_of
+from neumeta_service.schemas import SignatureDocument
 
 PREFIX = "/v1/artifacts"
 router = APIRouter(prefix=PREFIX, tags=["artifacts"])
@@ -22,11 +24,24 @@ RESPONSES = (
 )
 
 
+SIGNATURE_RESPONSES: Responses = {200: {"description": "As asked for.", "model": SignatureDocument}}
+SIGNATURE_RESPONSES |= problems("artifact_gone", "not_signed", "overloaded", "deadline_exceeded", "build_failed")
+
+
 @router.head("/{digest}", response_class=Response, responses=RESPONSES, name="head_artifact")
 @router.get("/{digest}", response_class=Response, responses=RESPONSES)
 async def get_artifact(digest: str, request: Request, engine: EngineDep) -> Response:
     """The bytes of an artifact that was made before; `digest` is `sha256:` and 64 hexadecimal digits."""
     return present.artifact(request, await engine.find(digest, waiting_for(request)))
+
+
+@router.get("/{digest}/signature", response_class=Response, responses=SIGNATURE_RESPONSES)
+async def get_signature(digest: str, request: Request, engine: EngineDep) -> Response:
+    """The manifest of an artifact, signed: an envelope and the certificates that lead from its key to a root."""
+    if not engine.signs:
+        raise NotSigned
+    delivery = await engine.find(digest, waiting_for(request))
+    return present.signature(request, delivery, engine.signature(delivery.entry))
 
 
 class ArtifactsFirst:

@@ -95,4 +95,4 @@ async def materialize(name: str, wanted: MaterializeRequest, request: Request) -
     if request.state.answer_type == JSON:
         assert order.manifold is not None
         return present.manifest(request, delivery, engine.manifest(delivery.entry, order.manifold, wanted.compression))
-    return present.member(request, delivery)
+    return present.member(request, delivery, is_signed=engine.signs)

@@ -14,6 +14,7 @@ from neumeta_client._errors import (
     ArtifactGone,
     BudgetImpossible,
     CacheError,
+    CertificateExpired,
     ConnectionFailed,
     FieldError,
     IntegrityError,
@@ -23,11 +24,17 @@ from neumeta_client._errors import (
     ModelRefused,
     NeuMetaClientError,
     RequestError,
+    RollbackRefused,
     ServiceError,
     ServiceUnavailable,
+    SignatureExpired,
+    SignatureInvalid,
+    SignatureMissing,
     UnexpectedAnswer,
+    VerificationError,
     VersionNotFound,
 )
+from neumeta_client._trust import TrustRoot
 from neumeta_client._types import ChannelGroup, Compression, Cost, Curve, CurvePoint, Input, Manifest, Model, ModelSummary, Output, Quality, Spec
 from neumeta_client._version import __version__
 
@@ -38,6 +45,7 @@ __all__ = [
     "AsyncClient",
     "BudgetImpossible",
     "CacheError",
+    "CertificateExpired",
     "ChannelGroup",
     "Client",
     "Compression",
@@ -59,10 +67,16 @@ __all__ = [
     "Output",
     "Quality",
     "RequestError",
+    "RollbackRefused",
     "ServiceError",
     "ServiceUnavailable",
+    "SignatureExpired",
+    "SignatureInvalid",
+    "SignatureMissing",
     "Spec",
+    "TrustRoot",
     "UnexpectedAnswer",
+    "VerificationError",
     "VersionNotFound",
     "__version__",
 ]

@@ -18,7 +18,8 @@ from neumeta_client._cache import Cache
 from neumeta_client._errors import NeuMetaClientError
 from neumeta_client._flows import Flow, advance
 from neumeta_client._protocol import Answer, Request, Selection, connection_errors
-from neumeta_client._settings import DEFAULT_TIMEOUT, cache_folder, headers, needs_tls, service_url
+from neumeta_client._settings import DEFAULT_TIMEOUT, cache_folder, headers, needs_tls, service_url, verifier
+from neumeta_client._trust import TrustRoot
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
 
 T = TypeVar("T")
@@ -38,10 +39,12 @@ class AsyncClient:
         cache: str | os.PathLike[str] | None = None,
         token: str | None = None,
         timeout: float | httpx.Timeout = DEFAULT_TIMEOUT,
+        trust_root: str | os.PathLike[str] | TrustRoot | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._url = service_url(url)
         self._cache = Cache(cache_folder(cache))
+        self._verifier = verifier(trust_root, self._cache.folder)
         self._http = httpx.AsyncClient(base_url=self._url, timeout=timeout, transport=transport, headers=headers(token), verify=needs_tls(self._url))
 
     async def __aenter__(self) -> AsyncClient:
@@ -77,7 +80,7 @@ class AsyncClient:
         version: int | str | None = None,
     ) -> Manifest:
         """What ``pull`` with the same arguments would get, without the download."""
-        return await self._run(_flows.manifest(name, Selection(compression, widths, budget, precision, version)))
+        return await self._run(_flows.manifest(name, Selection(compression, widths, budget, precision, version), self._verifier))
 
     async def pull(
         self,
@@ -90,7 +93,7 @@ class AsyncClient:
         version: int | str | None = None,
     ) -> Artifact:
         """A network of the wanted size as a verified ONNX file; see ``Client.pull``."""
-        return await self._run(_flows.pull(name, Selection(compression, widths, budget, precision, version), self._cache))
+        return await self._run(_flows.pull(name, Selection(compression, widths, budget, precision, version), self._cache, self._verifier))
 
     async def _run(self, flow: Flow[T]) -> T:
         with closing(flow):

@@ -16,7 +16,8 @@ from neumeta_client._cache import Cache
 from neumeta_client._errors import NeuMetaClientError
 from neumeta_client._flows import Flow, advance
 from neumeta_client._protocol import Answer, Request, Selection, connection_errors
-from neumeta_client._settings import DEFAULT_TIMEOUT, cache_folder, headers, needs_tls, service_url
+from neumeta_client._settings import DEFAULT_TIMEOUT, cache_folder, headers, needs_tls, service_url, verifier
+from neumeta_client._trust import TrustRoot
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
 
 T = TypeVar("T")
@@ -27,8 +28,9 @@ class Client:
 
     ``url`` defaults to NEUMETA_CLIENT_URL, else http://127.0.0.1:8080; ``cache`` to NEUMETA_CLIENT_CACHE, else the user's
     cache folder; ``token``, where the service asks for one, to NEUMETA_CLIENT_TOKEN; ``timeout`` is in seconds, for
-    connecting and between two pieces of an answer. Every method raises errors of this package only, see
-    NeuMetaClientError.
+    connecting and between two pieces of an answer. With a ``trust_root`` (a public key, a file of them, or a TrustRoot; else
+    NEUMETA_CLIENT_TRUST_ROOT) manifests are taken only when it vouches for them, see VerificationError. Every method raises
+    errors of this package only, see NeuMetaClientError.
     """
 
     def __init__(
@@ -38,10 +40,12 @@ class Client:
         cache: str | os.PathLike[str] | None = None,
         token: str | None = None,
         timeout: float | httpx.Timeout = DEFAULT_TIMEOUT,
+        trust_root: str | os.PathLike[str] | TrustRoot | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._url = service_url(url)
         self._cache = Cache(cache_folder(cache))
+        self._verifier = verifier(trust_root, self._cache.folder)
         self._http = httpx.Client(base_url=self._url, timeout=timeout, transport=transport, headers=headers(token), verify=needs_tls(self._url))
 
     def __enter__(self) -> Client:
@@ -77,7 +81,7 @@ class Client:
         version: int | str | None = None,
     ) -> Manifest:
         """What ``pull`` with the same arguments would get, without the download."""
-        return self._run(_flows.manifest(name, Selection(compression, widths, budget, precision, version)))
+        return self._run(_flows.manifest(name, Selection(compression, widths, budget, precision, version), self._verifier))
 
     def pull(
         self,
@@ -95,7 +99,7 @@ class Client:
         ``budget`` (maxima of ``params``, ``macs``, ``bytes``); ``precision`` is ``fp32``, ``fp16`` or ``int8``;
         ``version`` a number or an alias, by default the service's latest version.
         """
-        return self._run(_flows.pull(name, Selection(compression, widths, budget, precision, version), self._cache))
+        return self._run(_flows.pull(name, Selection(compression, widths, budget, precision, version), self._cache, self._verifier))
 
     def _run(self, flow: Flow[T]) -> T:
         with closing(flow):

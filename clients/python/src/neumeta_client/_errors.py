@@ -14,6 +14,12 @@ NeuMetaClientError
 │   └── UnexpectedAnswer     the answer is not what the HTTP API promises
 ├── ConnectionFailed         no answer, or not all of it: refused, timed out, cut
 ├── IntegrityError           the bytes are not those that the manifest names
+├── VerificationError        the signature does not prove what it should; nothing was kept
+│   ├── SignatureMissing     there is none
+│   ├── SignatureInvalid     it is not valid, by a key that may not sign, or of something else
+│   ├── SignatureExpired     it is older than the service says it may become
+│   ├── CertificateExpired   the certificate of the key that signed is over, or has not begun
+│   └── RollbackRefused      it is of an older version than one that was seen before
 ├── CacheError               a file on this device cannot be read or written
 └── MissingExtra             a part of this package that is optional is not installed
 """
@@ -119,6 +125,30 @@ class ConnectionFailed(NeuMetaClientError):
 
 class IntegrityError(NeuMetaClientError):
     """The bytes are not those that the manifest names; nothing was kept."""
+
+
+class VerificationError(NeuMetaClientError):
+    """The signature of a manifest does not prove what it should; nothing was kept."""
+
+
+class SignatureMissing(VerificationError):
+    """There is no signature: the service does not sign, or somebody took it away."""
+
+
+class SignatureInvalid(VerificationError):
+    """The signature is not valid, is by a key that may not sign, or is of something else than the answer."""
+
+
+class SignatureExpired(VerificationError):
+    """The signature is older than it may become; an answer of long ago was repeated, or this device's clock is wrong."""
+
+
+class CertificateExpired(VerificationError):
+    """The certificate of the key that signed is over, or has not begun; or this device's clock is wrong."""
+
+
+class RollbackRefused(VerificationError):
+    """The model's version is lower than one that was seen before."""
 
 
 class CacheError(NeuMetaClientError):

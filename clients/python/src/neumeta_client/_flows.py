@@ -16,6 +16,7 @@ from neumeta_client._cache import Cache
 from neumeta_client._decode import decode
 from neumeta_client._errors import ArtifactGone, IntegrityError, NeuMetaClientError, UnexpectedAnswer
 from neumeta_client._protocol import Request, Selection, Version, download, materialize, model_path, read
+from neumeta_client._trust import Verifier
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
 
 T = TypeVar("T")
@@ -52,13 +53,13 @@ def curve(name: str, version: Version = None) -> Flow[Curve]:
     return decode(Curve, (yield read(f"{model_path(name)}/curve", version)), "curve")
 
 
-def manifest(name: str, selection: Selection) -> Flow[Manifest]:
-    """The manifest of one member."""
-    return _manifest(name, selection, (yield materialize(name, selection)))
+def manifest(name: str, selection: Selection, verifier: Verifier | None = None) -> Flow[Manifest]:
+    """The manifest of one member, verified when there is a verifier."""
+    return _manifest(name, selection, (yield materialize(name, selection)), verifier)
 
 
-def pull(name: str, selection: Selection, cache: Cache) -> Flow[Artifact]:
-    """One member, from the cache or the service.
+def pull(name: str, selection: Selection, cache: Cache, verifier: Verifier | None = None) -> Flow[Artifact]:
+    """One member, from the cache or the service, its manifest verified when there is a verifier.
 
     Starts again once when the artifact was evicted between the two requests, and once when its bytes were wrong.
     """
@@ -66,7 +67,7 @@ def pull(name: str, selection: Selection, cache: Cache) -> Flow[Artifact]:
     seen: set[type[NeuMetaClientError]] = set()
     while True:
         answer = yield request
-        wanted = _manifest(name, selection, answer)
+        wanted = _manifest(name, selection, answer, verifier)
         path = cache.find(wanted)
         from_cache = path is not None
         try:
@@ -86,12 +87,14 @@ def _fetch(wanted: Manifest, cache: Cache) -> Flow[Path]:
         return part.commit()
 
 
-def _manifest(name: str, selection: Selection, answer: object) -> Manifest:
+def _manifest(name: str, selection: Selection, answer: object, verifier: Verifier | None) -> Manifest:
     found = decode(Manifest, answer, "manifest")
     if str(selection.version).isdecimal() and str(found.version) != str(selection.version):
         raise UnexpectedAnswer(f"The service answered with version {found.version} of {name}; version {selection.version} was asked for.")
     if found.model != name:
         raise UnexpectedAnswer(f"The service answered with the model {found.model!r}; {name!r} was asked for.")
+    if verifier is not None:
+        verifier.verify(answer, found, selection)
     return found
 
 

@@ -41,6 +41,11 @@ class Part:
         with suppress(OSError):
             self._path.unlink()
 
+    def announce(self, size: int) -> None:
+        """Refuse a download that says beforehand that it has another size."""
+        if size != self.size:
+            raise IntegrityError(f"The service announces {size} bytes for {self.digest}; expected the {self.size} that the manifest names.")
+
     def write(self, chunk: bytes) -> None:
         """Append bytes; refuses those that go beyond ``size``."""
         self._written += len(chunk)
@@ -62,7 +67,7 @@ class Part:
             os.fsync(self._file.fileno())
             self._file.close()
             self._path.replace(self.target)
-            _sync_folder(self.target.parent)
+            sync_folder(self.target.parent)
         return self.target
 
 
@@ -75,7 +80,8 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise CacheError(f"{path} cannot be read or written: {error.strerror or error}.") from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     # Windows has no way to open a folder; there the rename is as durable as it gets.
     if os.name == "nt":
         return

@@ -22,6 +22,7 @@ from neumeta_client._errors import (
     NeuMetaClientError,
     ServiceError,
     ServiceUnavailable,
+    SignatureMissing,
     UnexpectedAnswer,
     VersionNotFound,
 )
@@ -48,6 +49,7 @@ ERRORS_BY_CODE: Mapping[str, type[NeuMetaClientError]] = {
     "overloaded": ServiceUnavailable,
     "rate_limited": ServiceUnavailable,
     "unauthenticated": AccessRefused,
+    "not_signed": SignatureMissing,
 }
 _TEMPORARY = (429, 502, 503, 504)
 
@@ -132,6 +134,9 @@ class Answer:
         self._type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if status != HTTPStatus.OK:
             self._into = None
+        length = headers.get("content-length", "")
+        if self._into is not None and length.isdecimal() and len(length) < 16 and "content-encoding" not in headers:
+            self._into.announce(int(length))
 
     def write(self, chunk: bytes) -> None:
         """A piece of the body is there."""

@@ -10,6 +10,8 @@ import httpx
 import platformdirs
 
 from neumeta_client._errors import InvalidRequest
+from neumeta_client._seen import SeenVersions
+from neumeta_client._trust import TrustRoot, Verifier
 from neumeta_client._version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -53,3 +55,12 @@ def cache_folder(cache: str | os.PathLike[str] | None) -> Path:
     """Where artifacts are kept: the argument, else NEUMETA_CLIENT_CACHE, else the user's cache folder."""
     chosen = cache if cache is not None else os.environ.get("NEUMETA_CLIENT_CACHE")
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("neumeta", appauthor=False)
+
+
+def verifier(root: str | os.PathLike[str] | TrustRoot | None, cache: Path) -> Verifier | None:
+    """What checks manifests: by the argument, else NEUMETA_CLIENT_TRUST_ROOT; None without either. Raises InvalidRequest or MissingExtra."""
+    chosen = root if root is not None else os.environ.get("NEUMETA_CLIENT_TRUST_ROOT")
+    if not chosen:
+        return None
+    trusted = TrustRoot.of(chosen)
+    return Verifier(trusted, SeenVersions(trusted.seen or cache / "seen"))

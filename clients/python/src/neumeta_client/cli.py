@@ -15,7 +15,7 @@ from rich.table import Table
 
 from neumeta_client._artifact import Artifact
 from neumeta_client._client import Client
-from neumeta_client._errors import IntegrityError, InvalidRequest, NeuMetaClientError, RequestError
+from neumeta_client._errors import IntegrityError, InvalidRequest, NeuMetaClientError, RequestError, VerificationError
 from neumeta_client._protocol import one_line
 from neumeta_client._types import CurvePoint, Manifest, ModelSummary
 
@@ -28,7 +28,9 @@ Url = Annotated[Optional[str], typer.Option("--url", envvar="NEUMETA_CLIENT_URL"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
-@app.callback(epilog="Exit codes: 0 done, 1 service, network or disk failed, 2 the request cannot be met, 3 wrong bytes, 130 interrupted.")
+@app.callback(
+    epilog="Exit codes: 0 done, 1 service, network or disk failed, 2 the request cannot be met, 3 wrong bytes or signature, 130 interrupted."
+)
 def commands() -> None:
     """Get a neural network of the size that this device can run.
 
@@ -52,6 +54,10 @@ def pull(
     ] = None,
     precision: Annotated[str, typer.Option(metavar="fp32|fp16|int8", help="Number format of the weights.")] = "fp32",
     model_version: Annotated[Optional[str], typer.Option(metavar="VERSION", help="A version's number or an alias.  [default: latest]")] = None,
+    trust_root: Annotated[
+        Optional[str],
+        typer.Option(metavar="FILE|KEY", envvar="NEUMETA_CLIENT_TRUST_ROOT", help="Take only what these public keys vouch for."),
+    ] = None,
     output: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Copy the network to this file, or into this folder.")] = None,
     url: Url = None,
     as_json: AsJson = False,
@@ -65,8 +71,9 @@ def pull(
     neumeta-client pull lenet-mnist --budget bytes=90000 --precision fp16
     neumeta-client pull lenet-mnist --budget params=20000 --budget macs=2000000
     neumeta-client pull lenet-mnist --width conv1=8 --width conv2=16 --output small.onnx
+    neumeta-client pull lenet-mnist --compression 0.6 --trust-root root.pub
     """
-    with _reported(), Client(url) as client:
+    with _reported(), Client(url, trust_root=trust_root) as client:
         artifact = client.pull(
             name,
             compression=compression,
@@ -134,7 +141,7 @@ def _reported() -> Iterator[None]:
 
 
 def _exit_code(error: NeuMetaClientError) -> int:
-    if isinstance(error, IntegrityError):
+    if isinstance(error, (IntegrityError, VerificationError)):
         return EXIT_INTEGRITY
     return EXIT_USAGE if isinstance(error, RequestError) else EXIT_FAILED
 
