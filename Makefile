@@ -9,12 +9,14 @@ TORCH_ARGS ?=
 ONCE ?=
 # Which onnxruntime: cpu or gpu.
 RUNTIME ?= cpu
+# Python of the environment that the SBOM lists.
+SBOM_OF ?= $(BIN)/python
 BENCHMARKS := materialize train_step cold cached warm herd
 
 WEB := clients/web
 EXPLORER := service/neumeta_service/explorer/index.html
 
-.PHONY: help run test test-gpu gpu-suite check bench report explorer build clean
+.PHONY: help run test test-gpu gpu-suite check bench report openapi explorer sbom audit build clean
 
 help:  ## Show the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +57,16 @@ report: $(VENV)/.dev-$(RUNTIME)  ## Fill docs/results.md with the tables and pic
 explorer:  ## Build the explorer page into the service's package (needs Node.js)
 	@scripts/need.sh node
 	@$(MAKE) --no-print-directory $(EXPLORER)
+
+openapi: $(VENV)/.dev-$(RUNTIME)  ## Write docs/openapi.json, the description of the HTTP API
+	$(BIN)/python scripts/openapi.py
+
+sbom: $(VENV)/.dev-$(RUNTIME)  ## Write dist/sbom.json, a CycloneDX list of what is installed (SBOM_OF=PYTHON: in another environment)
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.json $(SBOM_OF)
+
+audit: sbom  ## Ask the OSV database about every package of dist/sbom.json; needs the network
+	$(BIN)/python scripts/audit.py dist/sbom.json
 
 build: $(VENV)/.dev-$(RUNTIME) explorer  ## Build the distributions into dist/
 	$(PIP) build

@@ -10,6 +10,7 @@ from time import perf_counter
 import torch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+CACHE_ERRORS = ("timeout", "connection", "response", "protocol", "disk", "corrupt")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BYTES = tuple(4**power for power in range(5, 15))
 
@@ -35,11 +36,10 @@ class Metrics:
             "neumeta_cache_requests", "Cache look-ups by tier and result (hit, miss, error, skipped).", ["tier", "result"], registry=registry
         )
         self.cache_errors = Counter(
-            "neumeta_cache_errors",
-            "Failures of the shared cache by kind (timeout, connection, response, protocol, disk, corrupt).",
-            ["kind"],
-            registry=registry,
+            "neumeta_cache_errors", f"Failures of the shared cache by kind ({', '.join(CACHE_ERRORS)}).", ["kind"], registry=registry
         )
+        for kind in CACHE_ERRORS:  # A series that appears with its first failure shows Prometheus no increase.
+            self.cache_errors.labels(kind)
         self.leases = Counter(
             "neumeta_leases",
             "Builds by what came of the lease (won, waited: another replica built it, took_over: another one gave up, skipped: the cache failed).",

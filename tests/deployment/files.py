@@ -44,5 +44,5 @@ def image_environment(dockerfile: Path) -> dict[str, str]:
 
 
 def with_defaults(text: str) -> str:
-    """Compose's ``${NAME:-default}`` where no variable is set."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+    """Compose's ``${NAME:-default}`` and ``${NAME-default}`` where no variable is set."""
+    return re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", text)

@@ -11,7 +11,7 @@ import yaml
 from tests.deployment.files import COMPOSE_FILE, ROOT, compose, instructions, with_defaults
 
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
-LONG_RUNNING = ["service", "service-gpu", "proxy", "redis"]
+LONG_RUNNING = ["service", "service-gpu", "proxy", "redis", "prometheus", "grafana"]
 
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
@@ -37,8 +37,10 @@ def test_what_starts_by_itself_and_what_needs_a_profile() -> None:
     assert {name: service.get("profiles", []) for name, service in SERVICES.items()} == {
         "service": [],
         "service-gpu": ["gpu"],
-        "proxy": ["proxy"],
+        "proxy": [],
         "redis": [],
+        "prometheus": ["observe"],
+        "grafana": ["observe"],
         "trainer": ["train"],
     }
 
@@ -83,7 +85,7 @@ def test_ports_are_published_on_loopback(service: dict[str, Any]) -> None:
 
 @each_service
 def test_bind_mounts_are_read_only_save_the_results_of_training(service: dict[str, Any]) -> None:
-    for mount in service.get("volumes", []):
+    for mount in [mount for mount in service.get("volumes", []) if mount["type"] == "bind"]:
         assert mount["bind"]["create_host_path"] is False
         assert mount.get("read_only", False) is (mount["target"] != "/runs")
 
@@ -105,9 +107,15 @@ def test_the_proxy_waits_for_a_healthy_service() -> None:
     assert SERVICES["proxy"]["depends_on"] == {"service": {"condition": "service_healthy", "restart": True}}
 
 
-def test_both_variants_of_the_service_and_the_proxy_can_run_side_by_side() -> None:
-    published = [with_defaults(port["published"]) for name in LONG_RUNNING for port in SERVICES[name].get("ports", [])]
-    assert len(published) == len(set(published)) == 3
+def test_everything_can_run_side_by_side() -> None:
+    published = {name: [with_defaults(port["published"]) for port in SERVICES[name]["ports"]] for name in LONG_RUNNING if "ports" in SERVICES[name]}
+    assert published == {"service-gpu": ["8081"], "proxy": ["8080"], "prometheus": ["9090"], "grafana": ["3000"]}
+
+
+def test_the_service_can_be_scaled() -> None:
+    """What only one container can have is not the service's: a port of the host, or a name."""
+    assert not SERVICES["service"].keys() & {"ports", "container_name", "network_mode", "hostname"}
+    assert SERVICES["service"]["expose"] == [str(port["target"]) for port in SERVICES["proxy"]["ports"]]
 
 
 def test_only_the_gpu_variant_reserves_a_gpu() -> None:

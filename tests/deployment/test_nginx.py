@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import socketserver
@@ -34,8 +35,8 @@ pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed (for e
 def local(folder: Path, port: int, replicas: list[int]) -> list[str]:
     """The container's command, for a copy of the configuration with addresses of this machine."""
     text = CONFIGURATION.read_text()
-    [upstream] = [line for line in text.splitlines() if "server service:8080" in line]
-    servers = [upstream.replace("service:8080", f"127.0.0.1:{replica}") for replica in replicas]
+    [upstream] = [line for line in text.splitlines() if "server service:8080 resolve" in line]
+    servers = [upstream.replace("service:8080 resolve", f"127.0.0.1:{replica}") for replica in replicas]
     text = text.replace(upstream, "\n".join(servers)).replace("listen 8080;", f"listen 127.0.0.1:{port};")
     (folder / "nginx.conf").write_text(text)
     service = compose()["services"]["proxy"]
@@ -54,6 +55,10 @@ class Proxied:
     def asked(self, operation: str, outcome: str = "memory") -> float:
         """How often the service itself was asked."""
         return self.app.state.engine.metrics.registry.get_sample_value("neumeta_requests_total", {"operation": operation, "outcome": outcome}) or 0
+
+    def inflight(self) -> float | None:
+        """How many requests the service is at."""
+        return self.app.state.engine.metrics.registry.get_sample_value("neumeta_inflight")
 
     def artifact(self) -> tuple[str, bytes]:
         """URL and bytes of an artifact, as the service answers a POST."""
@@ -95,6 +100,13 @@ def test_nginx_accepts_the_configuration(tmp_path: Path) -> None:
     checked = subprocess.run([*local(tmp_path, free_port(), [free_port()]), "-t"], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
     assert "warn" not in checked.stderr
+
+
+def test_the_image_resolves_names_while_it_runs() -> None:
+    """Unlike the nginx of many distributions, with which the other tests name addresses instead."""
+    image = compose()["services"]["proxy"]["image"]
+    version = tuple(int(part) for part in re.findall(r"\d+", image.partition(":")[2]))
+    assert version >= (1, 27, 3)
 
 
 def test_an_artifact_is_asked_of_the_service_once(proxied: Proxied) -> None:
@@ -193,6 +205,18 @@ def test_long_heads_stop_at_the_proxy(proxied: Proxied) -> None:
     assert proxied.client.get("/livez", headers={f"x-{number}": "x" * 3000 for number in range(4)}).status_code == 200
     for headers in ({"x": "x" * 9000}, {f"x-{number}": "x" * 3000 for number in range(8)}):
         assert proxied.client.get("/livez", headers=headers).status_code == 400
+
+
+def test_half_a_request_is_nothing_to_the_service(proxied: Proxied) -> None:
+    body = b'{"compression": 0.5}'
+    head = f"POST {POST} HTTP/1.1\r\nHost: n\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    url = proxied.client.base_url
+    with socket.create_connection((url.host, url.port or 0)) as slow:
+        slow.sendall(head + body[:5])
+        assert proxied.client.get("/livez").status_code == 200
+        wait_for(lambda: proxied.inflight() == 0)
+        slow.sendall(body[5:])
+        assert slow.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
 @contextmanager

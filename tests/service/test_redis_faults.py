@@ -133,7 +133,8 @@ async def test_a_user_with_the_documented_rights_is_enough(models: Path, truth: 
     async with in_process(tiny_app(models, redis_url=url, cache_bytes=0)) as client:
         await check(client, truth)
         assert await check(client, truth) == ["redis"] * 4
-        assert "neumeta_cache_errors_total{" not in (await client.get("/metrics")).text
+        failures = [line for line in (await client.get("/metrics")).text.splitlines() if line.startswith("neumeta_cache_errors_total{")]
+        assert {line.rpartition(" ")[2] for line in failures} == {"0.0"}
 
 
 async def test_a_wrong_password_is_no_500(models: Path, truth: dict[float, bytes], redis_server: RedisServer) -> None:

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from neumeta_service.metrics import CACHE_ERRORS
+
+from tests.deployment.exposition import OUTCOMES, Exposed, exposed, operations
+from tests.tiny import save_tiny
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with the tiny manifold; nobody writes to it."""
+    folder = tmp_path_factory.mktemp("models")
+    save_tiny(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def series(models: Path) -> Exposed:
+    """Series of a real ``/metrics`` and their labels."""
+    return exposed(models)
+
+
+@pytest.fixture(scope="session")
+def values(models: Path) -> dict[str, set[str]]:
+    """Values that labels can have."""
+    return {
+        "outcome": OUTCOMES,
+        "operation": operations(models),
+        "stage": {"inr", "onnx", "cache"},
+        "kind": set(CACHE_ERRORS),
+        "job": {"neumeta", "prometheus"},
+    }

@@ -1,0 +1,33 @@
+"""The runbook covers whatever can go wrong by name."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from neumeta_service.metrics import Metrics
+from neumeta_service.problems import PROBLEMS
+
+from tests.deployment.files import ROOT
+
+RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in RUNBOOK.splitlines() if line.startswith("| `")]
+
+
+@pytest.mark.parametrize("code", PROBLEMS)
+def test_every_problem_has_a_cause_and_a_remedy(code: str) -> None:
+    [row] = [row for row in ROWS if f"`{code}`" in row[0]]
+    assert len(row) == 4
+    assert all(row)
+
+
+def test_every_metric_is_explained() -> None:
+    exposed = {f"{family.name}_total" if family.type == "counter" else family.name for family in Metrics().registry.collect()}
+    assert {row[0].strip("`") for row in ROWS if row[0].startswith("`neumeta_")} == exposed
+
+
+def test_links_lead_to_a_heading_or_a_file() -> None:
+    headings = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in re.findall("^#+ (.*)$", RUNBOOK, re.MULTILINE)}
+    for link in re.findall(r"\]\(([^):]+)\)", RUNBOOK):
+        path, _, anchor = link.partition("#")
+        assert (ROOT / "docs" / path).exists() if path else anchor in headings, link
