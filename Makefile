@@ -16,7 +16,7 @@ BENCHMARKS := materialize train_step cold cached warm herd
 WEB := clients/web
 EXPLORER := service/neumeta_service/explorer/index.html
 
-.PHONY: help run test test-gpu gpu-suite check bench report openapi explorer sbom audit build clean
+.PHONY: help run test test-gpu gpu-suite faults fuzz soak check bench report openapi explorer sbom audit build clean
 
 help:  ## Show the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,18 @@ test-gpu:  ## Run the tests that need a CUDA device, in .venv-gpu (onnxruntime-g
 gpu-suite: $(VENV)/.dev-$(RUNTIME)
 	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "No CUDA device here: nothing was tested.")'
 	$(BIN)/python -m pytest -m gpu
+
+faults: $(VENV)/.dev-$(RUNTIME)  ## Run every fault in every situation (make test runs one case of each)
+	@scripts/need.sh redis
+	$(BIN)/python -m pytest -m '' tests/faults
+
+fuzz: $(VENV)/.dev-$(RUNTIME)  ## Read 100,000 damaged manifold files; ask 500 times for every operation of the API
+	$(BIN)/python -m pytest -m '' tests/fuzz/test_api.py
+	$(BIN)/python -m tests.fuzz.manifold --inputs 100000
+
+soak: $(VENV)/.dev-$(RUNTIME)  ## Ten minutes of mixed load while Redis and a replica are killed and started again
+	@scripts/need.sh redis
+	$(BIN)/python benchmarks/soak.py
 
 check: $(VENV)/.dev-$(RUNTIME)  ## Lint, format and type checks
 	$(BIN)/ruff check .

@@ -38,6 +38,14 @@ def peak_resident(process: int | str = "self") -> int:
     return _status(process, "VmHWM")
 
 
+def resident(process: int | str = "self") -> int:
+    """Resident bytes of a process now; 0 when it is gone."""
+    try:
+        return _status(process, "VmRSS")
+    except (FileNotFoundError, ProcessLookupError, StopIteration):
+        return 0
+
+
 def _status(process: int | str, name: str) -> int:
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

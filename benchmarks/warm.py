@@ -98,7 +98,7 @@ def behind_nginx(stack: ExitStack, folder: Path, base: str, path: str, known: di
     static = stack.enter_context(nginx(folder, STATIC.replace("PORT", str(port := free_port())), port, "/blob"))
     place = folder / "proxy"
     place.mkdir()
-    changes = {"worker_processes 2": "worker_processes 1", "service:8080": base.removeprefix("http://")}
+    changes = {"worker_processes 2": "worker_processes 1", "service:8080 resolve": base.removeprefix("http://")}
     changes["listen 8080"] = f"listen 127.0.0.1:{(port := free_port())}"
     shipped = (ROOT / "docker" / "nginx" / "nginx.conf").read_text()
     for before, after in changes.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-import numpy as np
 import onnx
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 from neumeta_core.architecture import Architecture
 from neumeta_core.errors import AssemblyError, ManifoldRefused
 from neumeta_core.inr import INR
-from neumeta_core.template import IR_VERSION, OPSET, fill, hollow
+from neumeta_core.template import IR_VERSION, OPSET, hollow
 
 
 def check_inr(inr: INR, tensors: Mapping[str, Tensor]) -> None:
@@ -91,11 +90,17 @@ def _check_patches(model: onnx.ModelProto, architecture: Architecture) -> None:
 
 
 def _check_smallest(model: onnx.ModelProto, architecture: Architecture) -> None:
-    """Make the smallest member with zeros for weights: it is quick, and shows a width that was left unpatched."""
-    widths = {group.name: group.minimum for group in architecture.groups}
-    zeros = {parameter.name: np.zeros(parameter.shape(widths), np.float32) for parameter in architecture.parameters}
+    """Check the smallest member, which shows a width that was left unpatched.
+
+    Its weights come as inputs: with values, even zeros, a small file could ask for as much memory as it likes.
+    """
     try:
-        onnx.checker.check_model(fill(model, architecture, widths, zeros), full_check=True)
+        member = hollow(model, architecture, {group.name: group.minimum for group in architecture.groups})
+        generated = [initializer for initializer in member.graph.initializer if initializer.name in architecture.by_name]
+        for weight in generated:
+            member.graph.initializer.remove(weight)
+            member.graph.input.append(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+        onnx.checker.check_model(member, full_check=True)
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise ManifoldRefused(f"the template makes no valid model at the smallest widths: {reason}") from None

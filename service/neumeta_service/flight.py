@@ -61,5 +61,10 @@ class SingleFlight(Generic[Result]):
 
     def _start(self, key: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> _Flight[Result]:
         flight = self._flights[key] = _Flight(asyncio.create_task(work()))
-        flight.task.add_done_callback(lambda _: self._flights.pop(key))
+        flight.task.add_done_callback(lambda task: self._land(key, task))
         return flight
+
+    def _land(self, key: str, task: asyncio.Task[Result]) -> None:
+        del self._flights[key]
+        if not task.cancelled():
+            task.exception()  # Looked at: asyncio would log one that nobody waited for.

@@ -14,6 +14,7 @@ from neumeta_core.errors import BudgetImpossible, InvalidField, NeuMetaError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Scope
 
 from neumeta_service.errors import MalformedBody, RangeNotSatisfiable, RefusedRequest, SelfCheckFailed
@@ -56,6 +57,7 @@ _CODES_OF_STATUS = {404: "not_found", 405: "method_not_allowed"}
 _EXPECTED = {"extra_forbidden": "no field of this name", "missing": "a value"}
 _OBJECT_ERRORS = ("model_attributes_type", "model_type", "dict_type")
 _MAX_ERRORS = 16
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 100
@@ -98,7 +100,14 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.BAD_REQUEST:  # What FastAPI makes of too deep nesting and too long integers.
         return problem_of(MalformedBody("The body is not JSON that can be read."), request.scope)
     code = _CODES_OF_STATUS.get(error.status_code, "internal_error")
-    return _problem(request.scope, code, f"{request.method} {request.url.path}: {error.detail}.", headers=error.headers)
+    headers = {"allow": ", ".join(_allowed(request))} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+    return _problem(request.scope, code, f"{request.method} {request.url.path}: {error.detail}.", headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method that the path of a request has (RFC 9110 section 10.2.1); the router names those of one route alone."""
+    routes = request.app.router.routes
+    return [method for method in _METHODS if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)]
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

@@ -39,7 +39,8 @@ async def ask(client: httpx.AsyncClient) -> list[str]:
 
 
 async def errors(client: httpx.AsyncClient) -> list[str]:
-    return [line for line in (await client.get("/metrics")).text.splitlines() if line.startswith("neumeta_cache_errors_total{")]
+    lines = (await client.get("/metrics")).text.splitlines()
+    return [line for line in lines if line.startswith("neumeta_cache_errors_total{") and not line.endswith(" 0.0")]
 
 
 async def check(models: Path, url: str) -> None:

@@ -21,6 +21,11 @@ class CircuitBreaker:
         """True while calls are held back."""
         return self._failures >= self._threshold
 
+    @property
+    def has_just_failed(self) -> bool:
+        """True from a failure until the next success."""
+        return self._failures > 0
+
     def allows(self) -> bool:
         """Whether a call may be made now; when open, True also claims the one probe of this cooldown."""
         if not self.is_open:

@@ -22,9 +22,12 @@ class Guard:
         self._kind_of = kind_of
         self._breaker = breaker or CircuitBreaker()
 
-    async def attempt(self, name: str, operation: Callable[[], Awaitable[Reply]]) -> Reply | None:
-        """The reply, or None when the operation failed or the breaker is open."""
-        if not self._breaker.allows():
+    async def attempt(self, name: str, operation: Callable[[], Awaitable[Reply]], *, follows: bool = False) -> Reply | None:
+        """The reply, or None when the operation failed or the breaker is open.
+
+        One that ``follows`` another of the same request is left out when the tier has just failed: no request waits for that twice.
+        """
+        if (follows and self._breaker.has_just_failed) or not self._breaker.allows():
             self.count("skipped")
             return None
         try:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from redis.asyncio import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import InvalidResponse, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from neumeta_service.cache.base import Entry, Origin
@@ -43,19 +45,18 @@ class RedisCache:
         self._timeout_s = timeout_s
         self._ttl_s = ttl_s
         self._max_value_bytes = max_value_bytes
-        self.leases = RedisLeases(self._client, self._attempt)
+        self.leases = RedisLeases(self._client, partial(self._attempt, follows=True))
 
     async def get(self, origin: Origin) -> Entry | None:
         """The entry with digest and size verified; a wrong one is deleted and counted, and None."""
         keys = _keys(origin)
-        reply = await self._attempt("get", lambda: self._client.mget(keys))
+        reply = await self._attempt("get", lambda: self._values(keys))
         if reply is None:
             return None
         meta, blob = reply
         if meta is None or blob is None:
             self._guard.count("miss")
             return None
-        assert isinstance(blob, bytes)  # decode_responses is off
         entry = await asyncio.to_thread(verified, origin, meta, blob)
         if entry is None:
             await self._delete_wrong("entry", keys)
@@ -64,9 +65,9 @@ class RedisCache:
         return entry
 
     async def put(self, entry: Entry) -> None:
-        """Store an entry and its origin, unless it is larger than allowed."""
+        """Store an entry and its origin, unless it is larger than allowed or Redis has just failed."""
         if len(entry.data) <= self._max_value_bytes:
-            await self._attempt("put", lambda: self._store(entry))
+            await self._attempt("put", lambda: self._store(entry), follows=True)
 
     async def discard(self, origin: Origin) -> None:
         """Delete an entry, and keep its digest's origin."""
@@ -76,7 +77,7 @@ class RedisCache:
     async def find(self, digest: str) -> Origin | None:
         """The origin stored for a digest."""
         key = _digest_key(digest)
-        reply = await self._attempt("find", lambda: self._client.mget([key]))
+        reply = await self._attempt("find", lambda: self._values([key]))
         if reply is None or reply[0] is None:
             return None
         try:
@@ -89,6 +90,20 @@ class RedisCache:
         """Close all connections."""
         await self._client.aclose()
 
+    async def _values(self, keys: list[str]) -> list[bytes | None]:
+        """What is stored under the keys. Raises InvalidResponse when the reply is none to that question."""
+        reply = await self._client.mget(keys)
+        if isinstance(reply, list):
+            values = [value for value in reply if value is None or isinstance(value, bytes)]
+            if len(values) == len(reply) == len(keys):
+                return values
+        # Replies and questions may be out of step, and would stay so.
+        if isinstance(self._client, RedisCluster):
+            await self._client.aclose()  # It connects anew when it is used again.
+        else:
+            await self._client.connection_pool.disconnect(inuse_connections=False)
+        raise InvalidResponse("a reply to MGET that is no list of so many strings")
+
     async def _store(self, entry: Entry) -> list[Any]:
         meta_key, blob_key = _keys(entry.origin)
         ttl_s = lifetime_s(self._ttl_s)
@@ -98,14 +113,14 @@ class RedisCache:
             pipe.set(_digest_key(entry.digest), encode_origin(entry.origin), ex=ttl_s)
             return await pipe.execute()
 
-    async def _attempt(self, name: str, operation: Callable[[], Awaitable[Reply]]) -> Reply | None:
+    async def _attempt(self, name: str, operation: Callable[[], Awaitable[Reply]], *, follows: bool = False) -> Reply | None:
         """The reply, or None when there is none in time, when the operation failed, or when the breaker is open."""
 
         async def in_its_place() -> Reply:
             async with self._places:
                 return await operation()
 
-        return await self._guard.attempt(name, lambda: within(self._timeout_s, in_its_place))
+        return await self._guard.attempt(name, lambda: within(self._timeout_s, in_its_place), follows=follows)
 
     async def _delete_wrong(self, what: str, keys: list[str]) -> None:
         self._guard.corrupt(what)
