@@ -11,6 +11,8 @@ import torch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CACHE_ERRORS = ("timeout", "connection", "response", "protocol", "disk", "corrupt")
+RELOADS = ("ok", "refused", "failed")
+SELF_CHECKS = ("passed", "failed", "skipped")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BYTES = tuple(4**power for power in range(5, 15))
 
@@ -67,7 +69,10 @@ class Metrics:
             ["result"],
             registry=registry,
         )
-        self.self_checks = Counter("neumeta_self_check", "Self-checks by result (passed, failed, skipped).", ["result"], registry=registry)
+        self.self_checks = Counter("neumeta_self_check", f"Self-checks by result ({', '.join(SELF_CHECKS)}).", ["result"], registry=registry)
+        for counter, results in ((self.reloads, RELOADS), (self.self_checks, SELF_CHECKS)):  # As above.
+            for result in results:
+                counter.labels(result)
         gpu_memory = Gauge("neumeta_gpu_memory_bytes", "CUDA memory that tensors of this process take; 0 without CUDA.", registry=registry)
         gpu_memory.set_function(_gpu_memory_bytes)
 

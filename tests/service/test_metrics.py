@@ -1,9 +1,14 @@
 from __future__ import annotations
 
-from neumeta_service.metrics import CACHE_ERRORS, Metrics
+from neumeta_service.metrics import CACHE_ERRORS, RELOADS, SELF_CHECKS, Metrics
 
 
-def test_failures_of_redis_are_counted_from_nought() -> None:
+def test_what_alerts_count_is_counted_from_nought() -> None:
     """So that the first one is an increase."""
     registry = Metrics().registry
-    assert [registry.get_sample_value("neumeta_cache_errors_total", {"kind": kind}) for kind in CACHE_ERRORS] == [0] * len(CACHE_ERRORS)
+    for name, label, values in (
+        ("neumeta_cache_errors_total", "kind", CACHE_ERRORS),
+        ("neumeta_reloads_total", "result", RELOADS),
+        ("neumeta_self_check_total", "result", SELF_CHECKS),
+    ):
+        assert [registry.get_sample_value(name, {label: value}) for value in values] == [0] * len(values)
