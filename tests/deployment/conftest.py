@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from neumeta_service.metrics import CACHE_ERRORS
+from neumeta_service.metrics import CACHE_ERRORS, RELOADS, SELF_CHECKS
 
 from tests.deployment.exposition import OUTCOMES, Exposed, exposed, operations
 from tests.tiny import save_tiny
@@ -18,9 +18,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def series(models: Path) -> Exposed:
+def series(tmp_path_factory: pytest.TempPathFactory) -> Exposed:
     """Series of a real ``/metrics`` and their labels."""
-    return exposed(models)
+    return exposed(tmp_path_factory.mktemp("exposed"))
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,8 @@ def values(models: Path) -> dict[str, set[str]]:
     return {
         "outcome": OUTCOMES,
         "operation": operations(models),
-        "stage": {"inr", "onnx", "cache"},
+        "stage": {"cache", "lease", "queue", "inr", "onnx"},
         "kind": set(CACHE_ERRORS),
+        "result": {*RELOADS, *SELF_CHECKS},
         "job": {"neumeta", "prometheus"},
     }

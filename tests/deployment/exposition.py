@@ -10,18 +10,21 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.deployment.promql import parse
 from tests.service.serving import POST, live, tiny_app
+from tests.service.signed import Clock, SignedFolder
 
 # What Prometheus adds: labels of the target, and series of its own.
 TARGET = {"job", "instance"}
 OWN = {"up": TARGET, "ALERTS": TARGET | {"alertname", "alertstate", "severity"}}
-OUTCOMES = {*PROBLEMS, "ok", "memory", "redis", "built"}
+OUTCOMES = {*PROBLEMS, "ok", "memory", "redis", "disk", "built", "disconnected", "cancelled"}
 
 Exposed = dict[str, set[str]]
 
 
-def exposed(models: Path) -> Exposed:
-    """Series of ``/metrics`` and their labels, after requests that touch all of them."""
-    app = tiny_app(models)
+def exposed(folder: Path) -> Exposed:
+    """Series of ``/metrics`` and their labels, of a service with every part that counts, after requests that touch all of them."""
+    signed = SignedFolder(folder, Clock())
+    signed.add()
+    app = signed.app(cache_dir=folder / "cache", rate_limit="1000/minute")
     with live(app) as base, httpx.Client(base_url=base, timeout=60) as client:
         for _ in range(2):
             made = client.post(POST, json={"compression": 0.5}).raise_for_status()

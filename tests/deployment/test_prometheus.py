@@ -43,6 +43,15 @@ def test_the_mounted_folder_holds_what_the_command_and_the_configuration_name() 
     assert [(FOLDER / name).is_file() for name in CONFIGURATION["rule_files"]] == [True]
 
 
+def test_the_line_for_a_service_with_keys_names_a_file_beside_it_that_git_passes_over() -> None:
+    [line] = re.findall("^    # (authorization: .*)$", (FOLDER / "prometheus.yml").read_text(), re.MULTILINE)
+    with_token = yaml.safe_load((FOLDER / "prometheus.yml").read_text().replace(f"# {line}", line))
+    [authorization] = [job["authorization"] for job in with_token["scrape_configs"] if "authorization" in job]
+    assert JOBS["neumeta"].get("authorization") is None
+    assert f"/docker/prometheus/{authorization['credentials_file']}" in (ROOT / ".gitignore").read_text().splitlines()
+    assert f"docker/prometheus/{authorization['credentials_file']}" in (ROOT / "docs/operations.md").read_text()
+
+
 @each_alert
 def test_an_alert_asks_for_what_the_service_exposes(alert: dict[str, Any], series: Exposed, values: dict[str, set[str]]) -> None:
     check(alert["expr"], series, values)
