@@ -19,11 +19,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from neumeta_core.manifold import Manifold
+from neumeta_service.app import create_app
+from neumeta_service.catalog import Catalog
 
 from tests.deployment.files import ROOT, compose
 from tests.service.access.tokens import add_key, bearer
 from tests.service.redis_server import free_port
 from tests.service.serving import JSON, POST, CountedManifold, live, tiny_app, wait_for
+from tests.service.signed import Clock, SignedFolder
 from tests.tiny import save_tiny
 
 CONFIGURATION = ROOT / "docker" / "nginx" / "nginx.conf"
@@ -137,6 +140,25 @@ def test_however_many_wait_the_service_is_asked_once(tmp_path: Path) -> None:
     asked = Proxied(client, app)
     wait_for(lambda: asked.asked("get_artifact", "built"))  # The service counts a request when its answer is sent.
     assert asked.asked("get_artifact", "built") == 1
+
+
+def test_signatures_are_not_kept_and_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """They are made anew while an artifact stays: a lock that lets one request through at a time would queue them all."""
+    signed = SignedFolder(tmp_path, Clock())
+    manifold = CountedManifold.load(signed.add())
+    app = create_app(signed.settings(cache_bytes=0), catalog=Catalog([manifold]), clock=signed.clock)
+    with live(app) as base, proxy(tmp_path, [httpx.URL(base).port or 0]) as client, ThreadPoolExecutor(8) as threads:
+        proxied = Proxied(client, app)
+        url = f"{proxied.artifact()[0]}/signature"
+        manifold.gate.clear()
+        answers = [threads.submit(client.get, url) for _ in range(8)]
+        wait_for(lambda: proxied.inflight() == 8)
+        manifold.gate.set()
+        assert {answer.result().status_code for answer in answers} == {200}
+        wait_for(lambda: proxied.inflight() == 0)
+        envelope = client.get(url).json()["envelope"]
+        signed.clock.now += 24 * 3600
+        assert client.get(url).json()["envelope"] != envelope
 
 
 @pytest.mark.parametrize("warm", [False, True])
