@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from httpx import ASGITransport, AsyncClient
+from neumeta_service.server import Server
+from neumeta_service.settings import Settings
 
 from tests.deployment.files import COMPOSE_FILE, ROOT, compose, instructions, with_defaults
+from tests.service.serving import tiny_app
 
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
 LONG_RUNNING = ["service", "service-gpu", "proxy", "redis", "prometheus", "grafana"]
@@ -105,6 +109,32 @@ def test_the_service_waits_for_a_healthy_redis(name: str) -> None:
 
 def test_the_proxy_waits_for_a_healthy_service() -> None:
     assert SERVICES["proxy"]["depends_on"] == {"service": {"condition": "service_healthy", "restart": True}}
+
+
+@pytest.mark.parametrize("name", ["service", "service-gpu"])
+def test_the_service_has_time_to_leave(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The grace, then requests in flight, then the second in which the process ends itself."""
+    drain_s = with_defaults(SERVICES[name]["environment"]["NEUMETA_DRAIN_S"])
+    monkeypatch.delenv("NEUMETA_SHUTDOWN_S", raising=False)
+    assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > float(drain_s) + Settings().shutdown_s + 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("peer", "counted"), [("172.18.0.5", "198.51.100.1"), ("192.168.16.4", "198.51.100.1"), ("203.0.113.9", "203.0.113.9")])
+async def test_rate_limits_see_the_address_that_the_proxy_saw(models: Path, peer: str, counted: str) -> None:
+    trusted = with_defaults(SERVICES["service"]["environment"]["NEUMETA_TRUSTED_PROXIES"])
+    server = Server(tiny_app(models, rate_limit="1/day"), Settings(trusted_proxies=trusted))
+    server.config.load()
+    through, direct = (ASGITransport(server.config.loaded_app, client=(address, 1)) for address in (peer, counted))
+    async with AsyncClient(transport=through, base_url="http://n") as proxied, AsyncClient(transport=direct, base_url="http://n") as client:
+        assert (await proxied.get("/v1/models", headers={"x-forwarded-for": "198.51.100.1"})).status_code == 200
+        assert (await client.get("/v1/models")).status_code == 429
+
+
+def test_a_service_with_a_port_of_its_own_believes_no_proxy() -> None:
+    assert SERVICES["service-gpu"]["ports"]
+    assert SERVICES["service-gpu"]["environment"]["NEUMETA_TRUSTED_PROXIES"] is None
+    assert "ports" not in SERVICES["service"]
 
 
 def test_everything_can_run_side_by_side() -> None:
