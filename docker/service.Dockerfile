@@ -1,6 +1,15 @@
 # The service. VARIANT=cpu (default) or gpu chooses the base image, the build of PyTorch and of onnxruntime.
 ARG VARIANT=cpu
 
+# The page that the service serves at `/`. Vite writes it to where the service's package has it.
+FROM node:22.20-slim AS explorer
+WORKDIR /src/clients/web
+COPY clients/web/package.json clients/web/package-lock.json clients/web/.npmrc ./
+RUN --mount=type=cache,target=/root/.npm npm ci
+COPY clients/web/index.html clients/web/vite.config.ts clients/web/tsconfig.json ./
+COPY clients/web/src src
+RUN npm run explorer
+
 FROM ubuntu:24.04 AS base-cpu
 
 # The CUDA version that the PyTorch of constraints.txt is built for.
@@ -35,6 +44,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 COPY README.md LICENSE ./
 COPY core core
 COPY service service
+COPY --from=explorer /src/service/neumeta_service/explorer service/neumeta_service/explorer
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --constraint constraints.txt ".[service,jwt,otel,${VARIANT}]" \
     && pip check

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from neumeta_service.routes.explorer import FOLDER
 
 from tests.deployment.files import DOCKERFILES, ROOT, SERVICE_DOCKERFILE, Instruction, instructions
 
@@ -20,7 +21,18 @@ each_dockerfile = pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda 
 
 def copied(step: Instruction) -> set[str]:
     """What a COPY takes from the build context."""
-    return set(step.value.split()[:-1]) if step.name == "COPY" else set()
+    return set(step.value.split()[:-1]) if step.name == "COPY" and "--from=" not in step.value else set()
+
+
+def stages(dockerfile: Path) -> dict[str, list[Instruction]]:
+    """The instructions of each stage, by what its FROM says after AS, or else before."""
+    found: dict[str, list[Instruction]] = {}
+    for step in instructions(dockerfile):
+        if step.name == "FROM":
+            found[step.value.split(" AS ")[-1]] = []
+        elif found:
+            found[list(found)[-1]].append(step)
+    return found
 
 
 def test_the_service_and_the_trainer_have_one() -> None:
@@ -46,12 +58,44 @@ def test_every_base_image_has_a_version(dockerfile: Path) -> None:
 
 @each_dockerfile
 def test_dependencies_are_installed_before_any_code_is_copied(dockerfile: Path) -> None:
-    steps = instructions(dockerfile)
+    steps = list(stages(dockerfile).values())[-1]
     dependencies = next(place for place, step in enumerate(steps) if step.name == "RUN" and "--only-deps" in step.value)
     project = next(place for place, step in enumerate(steps) if step.name == "RUN" and "--only-deps" not in step.value and '".[' in step.value)
     code = [place for place, step in enumerate(steps) if copied(step) - NO_CODE]
     assert dependencies < min(code)
     assert max(code) < project
+
+
+def test_the_page_is_built_by_a_stage_of_its_own_and_copied_before_the_project_is_installed() -> None:
+    built = stages(SERVICE_DOCKERFILE)
+    page = built["explorer"]
+    install, build = (next(place for place, step in enumerate(page) if step.name == "RUN" and verb in step.value) for verb in ("npm ci", "npm run"))
+    lists = {f"clients/web/{name}" for name in ("package.json", "package-lock.json", ".npmrc")}
+    assert set().union(*(copied(step) for step in page[:install])) == lists
+    assert max(place for place, step in enumerate(page) if copied(step)) < build
+    image = built["base-${VARIANT}"]
+    [taken] = [place for place, step in enumerate(image) if "--from=explorer" in step.value]
+    [code] = [place for place, step in enumerate(image) if "service" in copied(step)]
+    project = max(place for place, step in enumerate(image) if step.name == "RUN")
+    assert code < taken < project
+
+
+@pytest.mark.skipif(not (ROOT / "clients/web/node_modules").is_dir(), reason="the packages of clients/web are not installed (`make explorer`)")
+def test_the_page_can_be_built_from_what_its_stage_copies(tmp_path: Path) -> None:
+    page = stages(SERVICE_DOCKERFILE)["explorer"]
+    [workdir] = [step.value for step in page if step.name == "WORKDIR"]
+    folder = tmp_path / workdir.lstrip("/")
+    folder.mkdir(parents=True)
+    for source in sorted(set().union(*(copied(step) for step in page))):
+        target = folder / Path(source).relative_to("clients/web")
+        (shutil.copytree if (ROOT / source).is_dir() else shutil.copy)(ROOT / source, target)
+    (folder / "node_modules").symlink_to(ROOT / "clients/web/node_modules")
+    [build] = [step.value for step in page if step.name == "RUN" and "npm run" in step.value]
+    built = subprocess.run(build.split(), cwd=folder, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    [taken] = [step.value.split() for step in stages(SERVICE_DOCKERFILE)["base-${VARIANT}"] if "--from=explorer" in step.value]
+    assert (tmp_path / taken[1].lstrip("/") / "index.html").is_file()
+    assert taken[2] == str(FOLDER.relative_to(ROOT))
 
 
 @each_dockerfile
@@ -92,9 +136,9 @@ def test_it_starts_a_command_of_the_project_without_a_shell(dockerfile: Path) ->
 
 
 def test_the_service_has_a_cpu_and_a_gpu_variant() -> None:
-    stages = [step.value for step in instructions(SERVICE_DOCKERFILE, "FROM")]
-    assert [stage.split(" AS ")[-1] for stage in stages] == ["base-cpu", "base-gpu", "base-${VARIANT}"]
-    assert stages[1].startswith("nvidia/cuda:")
+    bases = [step.value for step in instructions(SERVICE_DOCKERFILE, "FROM")]
+    assert list(stages(SERVICE_DOCKERFILE)) == ["explorer", "base-cpu", "base-gpu", "base-${VARIANT}"]
+    assert bases[2].startswith("nvidia/cuda:")
     assert {"cpu", "gpu"} <= PROJECT["optional-dependencies"].keys()
 
 
