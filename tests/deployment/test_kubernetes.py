@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,18 +12,22 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from neumeta_service.access import check_exposure
 from neumeta_service.settings import Settings, load_settings, variable
 
 from tests.deployment.exposition import Exposed, check
 from tests.deployment.files import ROOT, SERVICE_DOCKERFILE, compose, image_environment, instructions
+from tests.service.access.tokens import add_key
+from tests.service.serving import live, tiny_app
 
 FOLDER = ROOT / "kubernetes"
 OVERLAYS = ["hpa", "keda"]
-# The oldest has the preStop sleep of base/deployment.yaml switched on; the newest is the newest that the package knows.
+# The oldest is the one that docs/kubernetes.md names; the newest is the newest that the package knows.
 VERSIONS = ["1.30", kubernetes_validate.latest_version()]
 SCALED_OBJECT = json.loads(Path(__file__).with_name("scaled-object.schema.json").read_text())
 KUBECTL = shutil.which("kubectl") or ""
@@ -141,7 +146,7 @@ def test_the_pod_is_what_the_image_expects() -> None:
     assert user == f"{DEPLOYMENT['securityContext']['runAsUser']}:{DEPLOYMENT['securityContext']['runAsGroup']}"
     assert [port["containerPort"] for port in SERVICE["ports"]] == [int(image["NEUMETA_PORT"])]
     mounts = {mount["mountPath"]: mount for mount in SERVICE["volumeMounts"]}
-    assert mounts.keys() == {image["NEUMETA_MODELS"], image["HOME"]}
+    assert mounts.keys() == {image["NEUMETA_MODELS"], image["HOME"], "/access"}
     assert mounts[image["NEUMETA_MODELS"]]["readOnly"] is True
 
 
@@ -151,24 +156,65 @@ def test_probes_ask_what_they_are_for() -> None:
     assert {SERVICE[probe]["httpGet"]["port"] for probe in asked} == {"http"}
 
 
-def test_a_pod_has_time_to_leave() -> None:
-    """The pause in which connections still come, and then as long as Compose gives the same process."""
-    finishing = int(compose()["services"]["service"]["stop_grace_period"].removesuffix("s"))
-    assert DEPLOYMENT["terminationGracePeriodSeconds"] >= SERVICE["lifecycle"]["preStop"]["sleep"]["seconds"] + finishing
+def test_a_pod_has_time_to_leave(environment: dict[str, str]) -> None:
+    """The grace in which connections still come, then as long as a request may wait, then the second in which the process ends itself."""
+    settings = load_settings(environment)
+    assert settings.drain_s >= 10
+    assert settings.shutdown_s >= settings.request_timeout_s
+    assert DEPLOYMENT["terminationGracePeriodSeconds"] > settings.drain_s + settings.shutdown_s + 1
 
 
-def test_the_settings_are_those_of_the_service(monkeypatch: pytest.MonkeyPatch, models: Path) -> None:
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, models: Path) -> dict[str, str]:
+    """What a container of the pod has, set here too."""
     for name in {variable(field) for field in Settings.model_fields} & os.environ.keys():
         monkeypatch.delenv(name)
     image = {name: value for name, value in image_environment(SERVICE_DOCKERFILE).items() if name.startswith("NEUMETA_")}
     environment = image | {"NEUMETA_MODELS": str(models)} | the("ConfigMap", "neumeta-settings")["data"] | EXAMPLE["stringData"]
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    return environment
+
+
+def test_the_settings_are_those_of_the_service(environment: dict[str, str]) -> None:
     assert load_settings(environment).device == "cpu"
     assert [source[kind]["name"] for source, kind in zip(SERVICE["envFrom"], ("configMapRef", "secretRef"), strict=True)] == [
         "neumeta-settings",
         EXAMPLE["metadata"]["name"],
     ]
+
+
+def test_nobody_is_let_in_without_a_key(environment: dict[str, str]) -> None:
+    settings = load_settings(environment)
+    assert not settings.allow_anonymous
+    check_exposure(settings)
+    assert settings.api_keys_file is not None
+    [mounted] = [mount for mount in SERVICE["volumeMounts"] if mount["mountPath"] == str(settings.api_keys_file.parent)]
+    [volume] = [volume for volume in DEPLOYMENT["volumes"] if volume["name"] == mounted["name"]]
+    # Neither optional, so that no pod starts without it, nor by subPath, which would never change.
+    assert (volume["secret"], "subPath" in mounted) == ({"secretName": "neumeta-access"}, False)
+
+
+def test_probes_need_no_token(models: Path, tmp_path: Path) -> None:
+    add_key(tmp_path / "keys.json")
+    with live(tiny_app(models, api_keys_file=tmp_path / "keys.json")) as base:
+        asked = {SERVICE[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
+        assert {httpx.get(f"{base}{path}").status_code for path in asked} == {200}
+        assert httpx.get(f"{base}/metrics").status_code == 401
+
+
+def test_what_the_page_tells_prometheus_is_a_job_for_these_pods() -> None:
+    page = (ROOT / "docs/kubernetes.md").read_text()
+    [text] = [text for text in re.findall("```yaml\n(.*?)```", page, re.DOTALL) if text.startswith("scrape_configs")]
+    [job] = yaml.safe_load(text)["scrape_configs"]
+    assert job["job_name"] == "neumeta"
+    kept = {rule["source_labels"][0]: rule["regex"] for rule in job["relabel_configs"] if rule.get("action") == "keep"}
+    assert kept == {
+        "__meta_kubernetes_pod_label_app_kubernetes_io_name": pod("Deployment")["metadata"]["labels"]["app.kubernetes.io/name"],
+        "__meta_kubernetes_pod_container_port_name": SERVICE["ports"][0]["name"],
+    }
+    assert {rule["target_label"] for rule in job["relabel_configs"] if "target_label" in rule} == {"namespace", "pod"}
+    assert job["authorization"].keys() == {"credentials_file"}
 
 
 def test_kubernetes_adds_no_variables_that_the_service_would_refuse() -> None:
