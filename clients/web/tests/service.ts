@@ -14,9 +14,11 @@ export interface Service {
 
 export async function startService(environment: Record<string, string> = {}): Promise<Service> {
   const port = await freePort();
+  // Not the settings of whoever runs the tests, nor NEUMETA_PYTHON, which is none.
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("NEUMETA_"));
   const child = spawn(PYTHON, ["-m", "neumeta_service"], {
     cwd: ROOT,
-    env: { ...process.env, NEUMETA_MODELS: `${ROOT}models`, NEUMETA_PORT: String(port), NEUMETA_DEVICE: "cpu", ...environment },
+    env: { ...Object.fromEntries(inherited), NEUMETA_MODELS: `${ROOT}models`, NEUMETA_PORT: String(port), NEUMETA_DEVICE: "cpu", ...environment },
     stdio: ["ignore", "ignore", "pipe"],
   });
   const log: Buffer[] = [];

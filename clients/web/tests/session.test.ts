@@ -1,9 +1,12 @@
+import { env } from "onnxruntime-web/wasm";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Client, createSession, prepared, softmax } from "../src/client/index.js";
 import { digits } from "./digits.js";
 import { type Service, startService } from "./service.js";
 
 let service: Service;
+// Node.js 20 has no `navigator`, and the runtime cannot ask how many cores there are. A page has one thread too.
+env.wasm.numThreads = 1;
 
 beforeAll(async () => {
   service = await startService();
