@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { BudgetImpossible, Client, ConnectionFailed, InvalidRequest, ModelNotFound, type Selection } from "../src/client/index.js";
+import { BudgetImpossible, Client, ConnectionFailed, InvalidRequest, ModelNotFound, type Selection, VersionNotFound } from "../src/client/index.js";
 import { digestOf } from "../src/client/digest.js";
 import { MemoryCache } from "./memory_cache.js";
 import { freePort, type Service, startService } from "./service.js";
@@ -21,6 +21,21 @@ describe("what there is", () => {
     const curve = await client().curve(MODEL);
     expect(model.costs.smallest.params).toBeLessThan(model.costs.full.params);
     expect(curve.points.map((point) => point.params)).toContain(model.costs.full.params);
+  });
+
+  test("a version by number and by alias, and one that is not there", async () => {
+    const [summary] = await client().models();
+    expect([summary?.version, summary?.aliases]).toEqual([1, ["latest"]]);
+    for (const version of [1, "1", "latest"]) {
+      expect((await client().model(MODEL, { version })).version).toBe(1);
+      expect((await client().curve(MODEL, { version })).version).toBe(1);
+      expect((await client().samples(MODEL, { version })).labels.length).toBeGreaterThan(0);
+    }
+    for (const version of [1, "latest"]) expect((await client().manifest(MODEL, { compression: 0.5, version })).version).toBe(1);
+    for (const version of [9, "stable"]) {
+      await expect(client().curve(MODEL, { version })).rejects.toBeInstanceOf(VersionNotFound);
+      await expect(client().plan(MODEL, { compression: 0.5, version })).rejects.toBeInstanceOf(VersionNotFound);
+    }
   });
 });
 

@@ -1,28 +1,14 @@
 /** Services that break their promises, on real sockets. */
 import { createHash } from "node:crypto";
-import { createServer, type RequestListener, type Server } from "node:http";
-import { once } from "node:events";
-import { afterEach, expect, test } from "vitest";
-import { Client, ConnectionFailed, IntegrityError, ServiceUnavailable, UnexpectedAnswer } from "../src/client/index.js";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { expect, test } from "vitest";
+import { ConnectionFailed, IntegrityError, rest, ServiceUnavailable, type Sleep, UnexpectedAnswer } from "../src/client/index.js";
 import { MemoryCache } from "./memory_cache.js";
+import { serve } from "./server.js";
 
 const DATA = Buffer.from("the bytes of an artifact");
 const DIGEST = `sha256:${createHash("sha256").update(DATA).digest("hex")}`;
-const MANIFEST = { model: "m", digest: DIGEST, size: DATA.length, filename: "m.onnx" };
-let server: Server;
-
-afterEach(() => {
-  server.closeAllConnections();
-  server.close();
-});
-
-async function serve(listener: RequestListener): Promise<Client> {
-  server = createServer(listener).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return new Client(`http://127.0.0.1:${address.port}`, { token: "secret", cache: new MemoryCache() });
-}
+const MANIFEST = { model: "m", version: 2, digest: DIGEST, size: DATA.length, filename: "m.onnx" };
 
 /** Answers a POST with the manifest, and GETs with one body after the other. */
 const withBodies = (...bodies: readonly Buffer[]): RequestListener => {
@@ -41,24 +27,143 @@ test("wrong bytes are fetched once more", async () => {
 test("wrong bytes twice, too many and too few are errors", async () => {
   const wrong = Buffer.from("THE bytes of an artifact");
   await expect((await serve(withBodies(wrong, wrong))).pull("m", { compression: 0 })).rejects.toBeInstanceOf(IntegrityError);
-  server.close();
   const long = Buffer.concat([DATA, DATA]);
   await expect((await serve(withBodies(long, long))).pull("m", { compression: 0 })).rejects.toBeInstanceOf(IntegrityError);
-  server.close();
   await expect((await serve(withBodies(DATA.subarray(1)))).pull("m", { compression: 0 })).rejects.toBeInstanceOf(ConnectionFailed);
 });
 
-test("a cut connection", async () => {
-  const client = await serve((request, response) => {
+/** Answers a POST with the manifest; the first GET is cut after `sent` bytes, later ones are `then`'s. Gives the headers of the GETs. */
+function cutting(sent: number, then: (request: IncomingMessage, response: ServerResponse) => void): [RequestListener, IncomingMessage["headers"][]] {
+  const gets: IncomingMessage["headers"][] = [];
+  const listener: RequestListener = (request, response) => {
     if (request.method === "POST") return withBodies()(request, response);
-    response.writeHead(200, { "content-length": DATA.length }).write(DATA.subarray(0, 5), () => response.destroy());
+    gets.push(request.headers);
+    if (gets.length > 1) return then(request, response);
+    response.writeHead(200, { "content-length": DATA.length }).write(DATA.subarray(0, sent), () => response.destroy());
+  };
+  return [listener, gets];
+}
+
+/** The part that was asked for, as RFC 9110 has it. */
+function partial(request: IncomingMessage, response: ServerResponse): void {
+  const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1]);
+  response.writeHead(206, { "content-range": `bytes ${start}-${DATA.length - 1}/${DATA.length}` }).end(DATA.subarray(start));
+}
+
+test("a download that was cut is continued on the strong ETag", async () => {
+  const [listener, gets] = cutting(5, partial);
+  const progress: number[] = [];
+  const { data } = await (await serve(listener)).pull("m", { compression: 0 }, { onProgress: (received) => progress.push(received) });
+  expect(Buffer.from(data)).toEqual(DATA);
+  expect(gets.map(({ range, "if-range": validator }) => [range, validator])).toEqual([[undefined, undefined], ["bytes=5-", `"${DIGEST}"`]]);
+  expect(gets.map(({ authorization }) => authorization)).toEqual(["Bearer secret", "Bearer secret"]);
+  expect(progress).toEqual([5, DATA.length]);
+});
+
+test("it starts again when the answer is the whole", async () => {
+  const [listener] = cutting(5, (_, response) => void response.end(DATA));
+  expect(Buffer.from((await (await serve(listener)).pull("m", { compression: 0 })).data)).toEqual(DATA);
+});
+
+test("a rest from another place is not put after the beginning", async () => {
+  const [listener, gets] = cutting(5, (_, response) => {
+    if (gets.length > 2) return void response.end(DATA);
+    response.writeHead(206, { "content-range": `bytes 6-${DATA.length - 1}/${DATA.length}` }).end(DATA.subarray(6));
   });
-  await expect(client.pull("m", { compression: 0 })).rejects.toBeInstanceOf(ConnectionFailed);
+  expect(Buffer.from((await (await serve(listener)).pull("m", { compression: 0 })).data)).toEqual(DATA);
+  expect(gets.length).toBe(3);
+});
+
+test("the artifact that is gone meanwhile is asked for anew", async () => {
+  const [listener, gets] = cutting(5, (_, response) => {
+    if (gets.length > 2) return void response.end(DATA);
+    response.writeHead(404, { "content-type": "application/problem+json" }).end(JSON.stringify({ code: "artifact_gone" }));
+  });
+  expect(Buffer.from((await (await serve(listener)).pull("m", { compression: 0 })).data)).toEqual(DATA);
+});
+
+test("a connection that is cut twice is an error, and nothing is kept", async () => {
+  const [listener, gets] = cutting(5, (_, response) => {
+    response.writeHead(206, { "content-range": "bytes 5-23/24", "content-length": 19 }).write(DATA.subarray(5, 9), () => response.destroy());
+  });
+  const cache = new MemoryCache();
+  await expect((await serve(listener, { cache })).pull("m", { compression: 0 })).rejects.toBeInstanceOf(ConnectionFailed);
+  expect([gets.length, cache.entries.size]).toEqual([2, 0]);
+});
+
+/** Answers `busy` times that it is overloaded, with this header, then with no models. */
+function overloaded(busy: number, retryAfter?: string): RequestListener {
+  let left = busy;
+  return (_, response) => {
+    if (left-- === 0) return void response.end(JSON.stringify({ models: [] }));
+    response.writeHead(503, { "content-type": "application/problem+json", ...(retryAfter === undefined ? {} : { "retry-after": retryAfter }) });
+    response.end(JSON.stringify({ code: "overloaded", status: 503, detail: "Too much." }));
+  };
+}
+
+test.each([
+  ["as long as the service says", "7", [7000, 7000, 7000]],
+  ["longer every time without a word from it", undefined, [1000, 2000, 4000]],
+  ["likewise when it says a date", "Fri, 31 Dec 1999 23:59:59 GMT", [1000, 2000, 4000]],
+])("a service that is not available is asked three times more, %s", async (_, retryAfter, expected) => {
+  const waits: number[] = [];
+  const sleep: Sleep = async (milliseconds) => void waits.push(milliseconds);
+  expect(await (await serve(overloaded(3, retryAfter), { sleep })).models()).toEqual([]);
+  expect(waits).toEqual(expected);
+  waits.length = 0;
+  const error: unknown = await (await serve(overloaded(4, retryAfter), { sleep })).models().catch((caught: unknown) => caught);
+  expect(error).toBeInstanceOf(ServiceUnavailable);
+  expect((error as ServiceUnavailable).retryAfter).toBe(retryAfter === "7" ? 7 : undefined);
+  expect(waits).toEqual(expected);
+});
+
+test("a wait of more than a minute is left to the caller, and what would not help is not repeated", async () => {
+  const sleep: Sleep = () => Promise.reject(new Error("waited"));
+  await expect((await serve(overloaded(1, "61"), { sleep })).models()).rejects.toMatchObject({ name: "ServiceUnavailable", retryAfter: 61 });
+  const refused = await serve((_, response) => void response.writeHead(403, { "retry-after": "1" }).end(), { sleep });
+  await expect(refused.models()).rejects.toMatchObject({ name: "ServiceError" });
+});
+
+test("a wait ends when the signal is aborted, with its reason", async () => {
+  const controller = new AbortController();
+  const sleep: Sleep = (milliseconds, signal) => {
+    const resting = rest(milliseconds, signal);
+    controller.abort(new Error("enough"));
+    return resting;
+  };
+  const client = await serve(overloaded(1, "60"), { sleep });
+  await expect(client.models({ signal: controller.signal })).rejects.toThrow("enough");
+  await expect(rest(0, controller.signal)).rejects.toThrow("enough");
+  await rest(0);
+});
+
+test("the version is asked for, and another one is not taken", async () => {
+  const asked: string[] = [];
+  const client = await serve((request, response) => {
+    const parts: Buffer[] = [];
+    request.on("data", (part: Buffer) => parts.push(part));
+    request.on("end", () => {
+      asked.push(`${request.url} ${Buffer.concat(parts).toString()}`.trim());
+      response.end(JSON.stringify(MANIFEST));
+    });
+  });
+  await client.model("m", { version: 2 });
+  await client.curve("m", { version: "stable" });
+  await client.samples("m");
+  await client.plan("m", { compression: 0, version: 2 });
+  await client.manifest("m", { compression: 0, version: "stable" });
+  expect(asked).toEqual([
+    "/v1/models/m?version=2",
+    "/v1/models/m/curve?version=stable",
+    "/v1/models/m/samples",
+    '/v1/models/m/plan {"compression":0,"version":2}',
+    '/v1/models/m/materialize {"compression":0,"version":"stable"}',
+  ]);
+  await expect(client.manifest("m", { compression: 0, version: 1 })).rejects.toThrow("answered with version 2 of m; version 1 was asked for");
 });
 
 test("a manifest of another model, and an answer that is no JSON", async () => {
   await expect((await serve(withBodies())).pull("other", { compression: 0 })).rejects.toBeInstanceOf(UnexpectedAnswer);
-  server.close();
   await expect((await serve((_, response) => response.end("<html>"))).models()).rejects.toBeInstanceOf(UnexpectedAnswer);
 });
 

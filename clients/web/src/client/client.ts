@@ -1,7 +1,10 @@
 import { type ArtifactCache, StorageCache } from "./cache.js";
+import { reached } from "./connection.js";
 import { digestOf } from "./digest.js";
-import { ArtifactGone, ConnectionFailed, errorOf, IntegrityError, UnexpectedAnswer } from "./errors.js";
-import type { Curve, Manifest, Model, ModelSummary, Plan, Samples, Selection } from "./types.js";
+import { download, type PullOptions } from "./download.js";
+import { ArtifactGone, errorOf, IntegrityError, UnexpectedAnswer } from "./errors.js";
+import { rest, retried, type Sleep } from "./retry.js";
+import type { Curve, Manifest, Model, ModelSummary, Plan, Samples, Selection, Version } from "./types.js";
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
@@ -10,12 +13,23 @@ export interface ClientOptions {
   readonly token?: string;
   /** Where artifacts are kept; null keeps none. The browser's Cache Storage when not given. */
   readonly cache?: ArtifactCache | null;
+  /** Waits before a service that is not available is asked again; for pages that say so, and for tests. */
+  readonly sleep?: Sleep;
 }
 
-export interface PullOptions {
+export interface ReadOptions {
   readonly signal?: AbortSignal;
-  /** Called with the bytes that have come so far and those that will have. */
-  readonly onProgress?: (received: number, size: number) => void;
+}
+
+export interface VersionOptions extends ReadOptions {
+  /** The latest version when not given. */
+  readonly version?: Version;
+}
+
+interface Request extends ReadOptions {
+  readonly accept: string;
+  readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** An artifact whose size and digest were verified. */
@@ -30,44 +44,50 @@ export class Client {
   readonly #base: string;
   readonly #token: string | undefined;
   readonly #cache: ArtifactCache | null;
+  readonly #sleep: Sleep;
 
   /** `url` is where the service is, for example `location.origin`. */
   constructor(url: string, options: ClientOptions = {}) {
     this.#base = url.replace(/\/+$/, "");
     this.#token = options.token;
     this.#cache = options.cache === undefined ? new StorageCache() : options.cache;
+    this.#sleep = options.sleep ?? rest;
   }
 
-  /** Every model of the service, ready or refused. */
-  async models(options: { signal?: AbortSignal } = {}): Promise<readonly ModelSummary[]> {
+  /** Every version of every model of the service, ready or refused. */
+  async models(options: ReadOptions = {}): Promise<readonly ModelSummary[]> {
     return (await this.#json<{ models: readonly ModelSummary[] }>("/v1/models", options)).models;
   }
 
   /** One model: channel groups, limits, costs, input. */
-  async model(name: string, options: { signal?: AbortSignal } = {}): Promise<Model> {
-    return this.#json(pathOf(name), options);
+  async model(name: string, options: VersionOptions = {}): Promise<Model> {
+    return this.#json(`${pathOf(name)}${queryOf(options)}`, options);
   }
 
   /** Measured quality of one model against size. */
-  async curve(name: string, options: { signal?: AbortSignal } = {}): Promise<Curve> {
-    return this.#json(`${pathOf(name)}/curve`, options);
+  async curve(name: string, options: VersionOptions = {}): Promise<Curve> {
+    return this.#json(`${pathOf(name)}/curve${queryOf(options)}`, options);
   }
 
   /** A few real inputs of one model; none when its file carries none. */
-  async samples(name: string, options: { signal?: AbortSignal } = {}): Promise<Samples> {
-    return this.#json(`${pathOf(name)}/samples`, options);
+  async samples(name: string, options: VersionOptions = {}): Promise<Samples> {
+    return this.#json(`${pathOf(name)}/samples${queryOf(options)}`, options);
   }
 
   /** What a member would be and cost; nothing is made for it. */
-  async plan(name: string, selection: Selection, options: { signal?: AbortSignal } = {}): Promise<Plan> {
+  async plan(name: string, selection: Selection, options: ReadOptions = {}): Promise<Plan> {
     return this.#json(`${pathOf(name)}/plan`, { ...options, body: JSON.stringify(selection) });
   }
 
   /** What a pull would get, without the download. */
-  async manifest(name: string, selection: Selection, options: { signal?: AbortSignal } = {}): Promise<Manifest> {
+  async manifest(name: string, selection: Selection, options: ReadOptions = {}): Promise<Manifest> {
     const manifest = await this.#json<Manifest>(`${pathOf(name)}/materialize`, { ...options, body: JSON.stringify(selection) });
     if (manifest.model !== name || !DIGEST.test(manifest.digest) || !Number.isSafeInteger(manifest.size)) {
       throw new UnexpectedAnswer(`The service's manifest of ${name} is not one.`);
+    }
+    const { version } = selection;
+    if (/^\d+$/.test(String(version)) && String(manifest.version) !== String(version)) {
+      throw new UnexpectedAnswer(`The service answered with version ${manifest.version} of ${name}; version ${version} was asked for.`);
     }
     return manifest;
   }
@@ -89,22 +109,14 @@ export class Client {
       if ((await digestOf(kept)) === manifest.digest) return { data: kept, manifest, fromCache: true };
       await this.#cache?.remove(manifest.digest);
     }
-    const data = await this.#download(manifest, options);
+    const request = { ...options, accept: "application/octet-stream" };
+    const data = await download(manifest, (headers) => this.#fetch(`/v1/artifacts/${manifest.digest}`, { ...request, headers }), options);
     await this.#cache?.put(manifest.digest, data);
     return { data, manifest, fromCache: false };
   }
 
-  async #download(manifest: Manifest, options: PullOptions): Promise<ArrayBuffer> {
-    const response = await this.#fetch(`/v1/artifacts/${manifest.digest}`, options, "application/octet-stream");
-    const data = await read(response, manifest.size, options.onProgress);
-    if ((await digestOf(data)) !== manifest.digest) {
-      throw new IntegrityError(`The bytes of ${manifest.filename} are not those that the manifest names; nothing was kept.`);
-    }
-    return data;
-  }
-
-  async #json<T>(path: string, options: { signal?: AbortSignal; body?: string }): Promise<T> {
-    const response = await this.#fetch(path, options, "application/json");
+  async #json<T>(path: string, options: ReadOptions & { readonly body?: string }): Promise<T> {
+    const response = await this.#fetch(path, { ...options, accept: "application/json" });
     try {
       return (await response.json()) as T;
     } catch (error) {
@@ -112,13 +124,16 @@ export class Client {
     }
   }
 
-  async #fetch(path: string, options: { signal?: AbortSignal; body?: string }, accept: string): Promise<Response> {
-    const headers: Record<string, string> = { accept };
+  #fetch(path: string, request: Request): Promise<Response> {
+    return retried(() => this.#ask(path, request), this.#sleep, request.signal);
+  }
+
+  async #ask(path: string, { accept, body, headers: further, signal }: Request): Promise<Response> {
+    const headers: Record<string, string> = { accept, ...further };
     if (this.#token !== undefined) headers["authorization"] = `Bearer ${this.#token}`;
-    if (options.body !== undefined) headers["content-type"] = "application/json";
-    const init: RequestInit = { headers, signal: options.signal ?? null };
-    if (options.body !== undefined) Object.assign(init, { method: "POST", body: options.body });
-    const response = await reached(fetch(this.#base + path, init), options.signal);
+    if (body !== undefined) headers["content-type"] = "application/json";
+    const init: RequestInit = { headers, signal: signal ?? null, ...(body === undefined ? {} : { method: "POST", body }) };
+    const response = await reached(fetch(this.#base + path, init), signal);
     if (!response.ok) throw await errorOf(response);
     return response;
   }
@@ -128,30 +143,6 @@ function pathOf(name: string): string {
   return `/v1/models/${encodeURIComponent(name)}`;
 }
 
-/** All bytes of a body of exactly `size`; stops reading as soon as there are more. */
-async function read(response: Response, size: number, onProgress: PullOptions["onProgress"]): Promise<ArrayBuffer> {
-  const data = new Uint8Array(size);
-  let received = 0;
-  const reader = response.body?.getReader();
-  for (let part = await reached(reader?.read()); part !== undefined && !part.done; part = await reached(reader?.read())) {
-    if (received + part.value.length > size) {
-      await reader?.cancel();
-      throw new IntegrityError(`More than the ${size} bytes came that the manifest names; nothing was kept.`);
-    }
-    data.set(part.value, received);
-    received += part.value.length;
-    onProgress?.(received, size);
-  }
-  if (received < size) throw new ConnectionFailed(`The connection ended after ${received} of ${size} bytes.`);
-  return data.buffer;
-}
-
-/** The same result; a network failure becomes `ConnectionFailed`, an abort stays what it is. */
-async function reached<T>(attempt: Promise<T> | undefined, signal?: AbortSignal): Promise<T> {
-  try {
-    return (await attempt) as T;
-  } catch (error) {
-    if (signal?.aborted || (error instanceof DOMException && error.name === "AbortError")) throw error;
-    throw new ConnectionFailed("The service could not be reached, or the connection was cut.", { cause: error });
-  }
+function queryOf({ version }: VersionOptions): string {
+  return version === undefined ? "" : `?version=${encodeURIComponent(version)}`;
 }

@@ -10,11 +10,18 @@ export interface Problem {
   readonly smallest?: { readonly params: number; readonly macs: number; readonly bytes: number };
 }
 
+export interface ErrorDetails {
+  readonly problem?: Problem;
+  readonly cause?: unknown;
+  /** Seconds. */
+  readonly retryAfter?: number | undefined;
+}
+
 /** Root of all errors; `problem` is empty when there was no answer. */
 export class NeuMetaClientError extends Error {
   readonly problem: Problem;
 
-  constructor(message: string, options: { problem?: Problem; cause?: unknown } = {}) {
+  constructor(message: string, options: ErrorDetails = {}) {
     super(message, { cause: options.cause });
     this.name = new.target.name;
     this.problem = options.problem ?? {};
@@ -37,10 +44,22 @@ export class InvalidRequest extends RequestError {}
 export class BudgetImpossible extends RequestError {}
 /** The service has no model of that name. */
 export class ModelNotFound extends RequestError {}
+/** The model has no version of that number or alias. */
+export class VersionNotFound extends RequestError {}
+/** The token is missing, unknown, expired or not for this request: `code` is `unauthenticated` or `forbidden`. */
+export class AccessRefused extends RequestError {}
 /** The service answered with an error. */
 export class ServiceError extends NeuMetaClientError {}
-/** It is starting, overloaded or behind a proxy that cannot reach it; ask again later. */
-export class ServiceUnavailable extends ServiceError {}
+/** It is starting, overloaded or behind a proxy that cannot reach it, and was asked several times; ask again later. */
+export class ServiceUnavailable extends ServiceError {
+  /** Seconds until the service wants to be asked again; undefined when it did not say. */
+  readonly retryAfter: number | undefined;
+
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, options);
+    this.retryAfter = options.retryAfter;
+  }
+}
 /** The service found a fault in the model's file and does not serve it. */
 export class ModelRefused extends ServiceError {}
 /** The artifact was evicted, and a repeated request did not bring it back. */
@@ -55,13 +74,17 @@ export class IntegrityError extends NeuMetaClientError {}
 export class Unsupported extends NeuMetaClientError {}
 
 const CLASS_OF_CODE: Readonly<Record<string, typeof NeuMetaClientError>> = {
-  invalid_request: InvalidRequest,
+  artifact_gone: ArtifactGone,
+  body_too_large: InvalidRequest,
   budget_impossible: BudgetImpossible,
+  forbidden: AccessRefused,
+  invalid_request: InvalidRequest,
   model_not_found: ModelNotFound,
   model_refused: ModelRefused,
-  artifact_gone: ArtifactGone,
-  not_ready: ServiceUnavailable,
+  unauthenticated: AccessRefused,
+  version_not_found: VersionNotFound,
 };
+/** Of answers without a code, or with one that only says why the service is not available. */
 const CLASS_OF_STATUS: Readonly<Record<number, typeof NeuMetaClientError>> = {
   429: ServiceUnavailable,
   502: ServiceUnavailable,
@@ -73,7 +96,13 @@ const CLASS_OF_STATUS: Readonly<Record<number, typeof NeuMetaClientError>> = {
 export async function errorOf(response: Response): Promise<NeuMetaClientError> {
   const problem = await problemOf(response);
   const Class = CLASS_OF_CODE[problem.code ?? ""] ?? CLASS_OF_STATUS[response.status] ?? ServiceError;
-  return new Class(problem.detail ?? `The service answered with status ${response.status}.`, { problem });
+  return new Class(problem.detail ?? `The service answered with status ${response.status}.`, { problem, retryAfter: retryAfterOf(response) });
+}
+
+/** Whole seconds (RFC 9110 section 10.2.3); a date, which only a clock that is right could read, counts as none. */
+function retryAfterOf(response: Response): number | undefined {
+  const value = response.headers.get("retry-after")?.trim() ?? "";
+  return /^\d{1,9}$/.test(value) ? Number(value) : undefined;
 }
 
 async function problemOf(response: Response): Promise<Problem> {

@@ -2,8 +2,11 @@
 
 export type Precision = "fp32" | "fp16" | "int8";
 
-/** Exactly one way to say a size, and a precision. */
-export type Selection = { readonly precision?: Precision } & (
+/** A version's number, or an alias; where none is given it is the service's latest version. */
+export type Version = number | string;
+
+/** Exactly one way to say a size, a precision and a version. */
+export type Selection = { readonly precision?: Precision; readonly version?: Version } & (
   | { readonly compression: number; readonly widths?: never; readonly budget?: never }
   | { readonly widths: Readonly<Record<string, number>>; readonly compression?: never; readonly budget?: never }
   | { readonly budget: Partial<Cost>; readonly compression?: never; readonly widths?: never }
@@ -62,7 +65,10 @@ export interface ModelSummary {
   readonly name: string;
   readonly version: number;
   readonly state: "ready" | "refused";
+  /** Why it is refused; of a version that is ready, what is wrong with the file that lies in its place now. */
   readonly reason: string | null;
+  /** What leads to this version, `latest` among them. */
+  readonly aliases: readonly string[];
 }
 
 /** A channel group and the widths that it can have. */
