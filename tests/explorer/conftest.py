@@ -20,6 +20,7 @@ from tests.service.serving import live
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 WAIT_MS = 120_000
+expect.set_options(timeout=WAIT_MS)
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Explorer:
 
     def expect_classes(self, *labels: str) -> None:
         """Wait until these are the likeliest classes."""
-        expect(self.page.locator(".results li:first-child .label")).to_have_text(list(labels), timeout=WAIT_MS)
+        expect(self.page.locator(".results li:first-child .label")).to_have_text(list(labels))
 
     def text(self, name: str) -> str:
         return self.page.locator(f"#{name}").inner_text()

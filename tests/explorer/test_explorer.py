@@ -47,7 +47,8 @@ def test_a_budget_that_nothing_fits_is_said_and_over_when_it_fits_again(explorer
     explorer.open()
     explorer.page.get_by_label("budget", exact=True).check()
     explorer.page.get_by_label("At most").fill("1")
-    explorer.page.wait_for_function("() => document.querySelector('#notice').textContent.includes('no member of the family')")
+    explorer.page.wait_for_function("() => document.querySelector('#notice').textContent.includes('the smallest network has 8,906 parameters')")
+    assert not explorer.text("params")[0].isdigit()
     explorer.page.get_by_label("At most").fill("200")
     explorer.page.locator("#notice").wait_for(state="hidden")
 

@@ -16,6 +16,8 @@ interface Lane {
 export class Bench {
   readonly #results = byId("results");
   #lanes: (Lane | undefined)[] = [undefined, undefined];
+  /** What a lane waits for; a later wish takes its place. */
+  readonly #wishes = [new AbortController(), new AbortController()];
   #labels: readonly string[] = [];
   #pixels: readonly number[] | undefined;
   /** Sizes are loaded and samples run one after the other, in the order in which they were asked for. */
@@ -30,21 +32,25 @@ export class Bench {
   reset(labels: readonly string[]): void {
     this.#labels = labels;
     this.#pixels = undefined;
+    for (const wish of this.#wishes) wish.abort();
     void this.#enqueue(async () => {
-      for (const lane of this.#lanes) await lane?.session.release();
-      this.#lanes = [undefined, undefined];
-      this.#results.replaceChildren();
+      for (const lane of [0, 1] as const) await this.#put(lane, undefined);
     });
   }
 
-  /** Pull a size into one of the two lanes. */
+  /** Pull a size into one of the two lanes, which is empty when that fails. */
   load(lane: 0 | 1, title: string, model: string, selection: Selection): Promise<void> {
+    this.#wishes[lane]?.abort();
+    const { signal } = (this.#wishes[lane] = new AbortController());
     return this.#enqueue(async () => {
-      const artifact = await this.client().pull(model, selection);
-      const session = await createSession(artifact);
-      await this.#lanes[lane]?.session.release();
-      this.#lanes[lane] = { title, plan: artifact.manifest, session };
-      await this.#show();
+      try {
+        signal.throwIfAborted();
+        const artifact = await this.client().pull(model, selection, { signal });
+        await this.#put(lane, { title, plan: artifact.manifest, session: await createSession(artifact) });
+      } catch (error) {
+        if (!signal.aborted) await this.#put(lane, undefined);
+        throw error;
+      }
     });
   }
 
@@ -52,6 +58,12 @@ export class Bench {
   run(pixels: readonly number[] | undefined): Promise<void> {
     this.#pixels = pixels;
     return this.#enqueue(() => this.#show());
+  }
+
+  async #put(lane: 0 | 1, filled: Lane | undefined): Promise<void> {
+    await this.#lanes[lane]?.session.release();
+    this.#lanes[lane] = filled;
+    await this.#show();
   }
 
   async #show(): Promise<void> {

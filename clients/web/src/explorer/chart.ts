@@ -82,8 +82,8 @@ export class Chart {
       cursor: { drag: { x: false, y: false }, bind: { click: (plot, _, handle) => this.#onClick(plot, handle) } },
       scales: { x: { time: false } },
       axes: [
-        { ...axis, label: "parameters", values: (_, ticks) => ticks.map(format.count) },
-        { ...axis, label: curve.metric ?? "quality", size: 70, values: (_, ticks) => ticks.map((tick) => format.quality(tick, curve.metric)) },
+        { ...axis, label: "parameters", space: 70, size: 34, labelSize: 20, values: (_, ticks) => ticks.map(format.count) },
+        { ...axis, label: curve.metric ?? "quality", size: 70, labelSize: 20, values: (_, ticks) => ticks.map((tick) => format.quality(tick, curve.metric)) },
       ],
       series: [
         {},

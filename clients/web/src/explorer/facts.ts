@@ -12,6 +12,11 @@ export function showFacts(plan: Plan): void {
   byId("quality").textContent = quality.value === null ? "not measured" : `${format.quality(quality.value, quality.metric)} (${promise(plan)})`;
 }
 
+/** Nothing is known of what the form says. */
+export function clearFacts(): void {
+  for (const id of ["params", "macs", "bytes", "quality"]) byId(id).textContent = "–";
+}
+
 /** How the number was come by; one that was measured in another format says so. */
 function promise({ quality, spec }: Plan): string {
   return quality.precision === spec.precision ? quality.kind : `${quality.kind} in ${quality.precision}`;

@@ -1,71 +1,93 @@
 /** The explorer: wires the parts of the page together. */
-import { Client, type Model, NeuMetaClientError, type Plan, type Selection } from "../client/index.js";
+import { AccessRefused, Client, type ModelSummary, type Plan, rest, type Selection } from "../client/index.js";
+import { Access } from "./access.js";
 import { Bench } from "./bench.js";
 import { Chart } from "./chart.js";
 import { Controls } from "./controls.js";
-import { showFacts } from "./facts.js";
+import { clearFacts, showFacts } from "./facts.js";
+import { hush, say } from "./notice.js";
 import { Pad } from "./pad.js";
 import { byId, make } from "./page.js";
+import { Picker } from "./picker.js";
 import { showSnippets } from "./snippets.js";
+import { inWords } from "./words.js";
 
 const PAUSE_MS = 120;
-const TOKEN = "neumeta-token";
 
-let client = connect();
-let model: Model | undefined;
+let chosen: ModelSummary | undefined;
 let plan: Plan | undefined;
+let opening = new AbortController();
 let asked = new AbortController();
 let pending: ReturnType<typeof setTimeout> | undefined;
 
+const access = new Access(() => {
+  client = connect();
+  start().catch(report);
+});
+let client = connect();
+const picker = new Picker(() => void open().catch(report));
 const controls = new Controls(choose);
 const chart = new Chart((compression) => {
   controls.choose(compression);
   choose();
 });
-const bench = new Bench(() => client, report);
+const bench = new Bench(() => client, reportMaking);
 const pad = new Pad(() => void bench.run(pad.pixels));
 
 function connect(): Client {
-  const token = sessionStorage.getItem(TOKEN);
-  return new Client(location.origin, token === null ? {} : { token });
+  const { key } = access;
+  return new Client(location.origin, { sleep, ...(key === undefined ? {} : { token: key }) });
 }
 
-/** Say what went wrong; a missing API key is asked for. */
+/** A service that is busy is asked again; whoever waits is told. */
+async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  say(`The service is busy; it is asked again in ${Math.ceil(milliseconds / 1000)} s.`);
+  await rest(milliseconds, signal).finally(hush);
+}
+
+/** Say what went wrong; a key that is missing or wrong is asked for. */
 function report(error: unknown): void {
   if (error instanceof DOMException && error.name === "AbortError") return;
-  const notice = byId("notice");
-  notice.hidden = false;
-  notice.textContent = error instanceof Error ? error.message : String(error);
-  const status = error instanceof NeuMetaClientError ? error.problem.status : undefined;
-  byId("access").hidden = !(status === 401 || status === 403);
+  say(inWords(error, access.key !== undefined));
+  if (error instanceof AccessRefused) access.ask();
+}
+
+/** The same of what makes a member: a key that may only read still shows costs and the curve. */
+function reportMaking(error: unknown): void {
+  if (error instanceof AccessRefused && error.code === "forbidden") access.denyMaking();
+  else report(error);
 }
 
 function settle(): void {
-  byId("notice").hidden = true;
-  byId("access").hidden = true;
+  hush();
+  access.settle();
 }
 
 async function start(): Promise<void> {
-  const models = await client.models();
+  try {
+    picker.offer(await client.models());
+  } finally {
+    byId("parts").hidden = picker.chosen === undefined;
+  }
   settle();
-  const ready = models.filter(({ state }) => state === "ready");
-  const names = [...new Set(ready.map(({ name }) => name))];
-  byId("model").replaceChildren(...names.map((name) => make("option", { value: name }, name)));
-  const refused = models.filter(({ state }) => state === "refused");
-  if (refused.length > 0) report(new Error(refused.map(({ name, version, reason }) => `${name} ${version} is not served: ${reason}`).join(" ")));
-  if (names[0] !== undefined) await open(names[0]);
-  else if (refused.length === 0) report(new Error("The service has no models."));
+  if (picker.chosen !== undefined) await open();
+  else if (byId("refused").hidden) say("The service has no models.");
 }
 
-/** Show another model. */
-async function open(name: string): Promise<void> {
-  const [opened, curve, samples] = await Promise.all([client.model(name), client.curve(name), client.samples(name)]);
-  model = opened;
-  controls.offer(opened);
+/** Show what was picked. */
+async function open(): Promise<void> {
+  chosen = picker.chosen;
+  if (chosen === undefined) return;
+  opening.abort();
+  opening = new AbortController();
+  const { name, version } = chosen;
+  const options = { version, signal: opening.signal };
+  const [model, curve, samples] = await Promise.all([client.model(name, options), client.curve(name, options), client.samples(name, options)]);
+  controls.offer(model);
   chart.show(curve);
-  bench.reset(opened.labels);
-  byId("try").hidden = !pad.offer(opened.input, samples) || opened.task !== "classification";
-  if (!byId("try").hidden) void bench.load(1, "Full network", name, { compression: 0 });
+  bench.reset(model.labels);
+  byId("try").hidden = !pad.offer(model.input, samples) || model.task !== "classification";
+  load(1, "Full network", { compression: 0 });
   await update();
 }
 
@@ -76,26 +98,37 @@ function choose(): void {
 }
 
 async function update(): Promise<void> {
-  if (model === undefined) return;
+  if (chosen === undefined) return;
   asked.abort();
-  asked = new AbortController();
-  const { name } = model;
+  const { signal } = (asked = new AbortController());
+  const { name, version, aliases } = chosen;
   const selection = controls.selection;
-  showSnippets(name, selection);
-  plan = await client.plan(name, selection, { signal: asked.signal });
+  showSnippets(name, aliases.includes("latest") ? selection : { ...selection, version }, access.key !== undefined);
+  try {
+    plan = await client.plan(name, { ...selection, version }, { signal });
+  } catch (error) {
+    if (!signal.aborted) clearFacts();
+    throw error;
+  }
   settle();
   showFacts(plan);
   chart.mark(plan);
   controls.follow(plan.spec.widths);
-  if (!byId("try").hidden) void bench.load(0, `Chosen: ${titleOf(plan)}`, name, selection);
+  load(0, `Chosen: ${titleOf(plan)}`, selection);
 }
 
-function titleOf(chosen: Plan): string {
-  return `${Math.round(100 * chosen.compression.effective)} % compressed, ${chosen.spec.precision}`;
+/** Try a size of the chosen model in one of the two lanes, where that is possible. */
+function load(lane: 0 | 1, title: string, selection: Selection): void {
+  if (chosen === undefined || byId("try").hidden || !access.mayMake) return;
+  void bench.load(lane, title, chosen.name, { ...selection, version: chosen.version });
 }
 
-async function download(name: string, selection: Selection): Promise<void> {
-  const { data, manifest } = await client.pull(name, selection);
+function titleOf({ compression, spec }: Plan): string {
+  return `${Math.round(100 * compression.effective)} % compressed, ${spec.precision}`;
+}
+
+async function download({ name, version }: ModelSummary): Promise<void> {
+  const { data, manifest } = await client.pull(name, { ...controls.selection, version });
   const url = URL.createObjectURL(new Blob([data], { type: "application/octet-stream" }));
   make("a", { href: url, download: manifest.filename }).click();
   byId("downloaded").textContent = `${manifest.filename}, digest verified`;
@@ -103,15 +136,8 @@ async function download(name: string, selection: Selection): Promise<void> {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-byId("model").addEventListener("change", (event) => void open((event.target as HTMLSelectElement).value).catch(report));
-byId("download").addEventListener("click", () => model && void download(model.name, controls.selection).catch(report));
+byId("download").addEventListener("click", () => chosen && void download(chosen).catch(reportMaking));
 byId("keep").addEventListener("click", () => {
-  if (model !== undefined && plan !== undefined) void bench.load(1, `Kept: ${titleOf(plan)}`, model.name, { widths: plan.spec.widths, precision: plan.spec.precision });
-});
-byId("access").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem(TOKEN, byId<HTMLInputElement>("token").value);
-  client = connect();
-  start().catch(report);
+  if (plan !== undefined) load(1, `Kept: ${titleOf(plan)}`, { widths: plan.spec.widths, precision: plan.spec.precision });
 });
 start().catch(report);

@@ -1,0 +1,49 @@
+/** The API key of this visit, and the form that asks for one. */
+import { byId } from "./page.js";
+
+const KEY = "neumeta-token";
+
+export class Access {
+  readonly #form = byId<HTMLFormElement>("access");
+  readonly #input = byId<HTMLInputElement>("token");
+  #mayMake = true;
+
+  /** `onKey` is called with every key that is entered. */
+  constructor(onKey: () => void) {
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      sessionStorage.setItem(KEY, this.#input.value.trim());
+      this.#input.value = "";
+      this.#mayMake = true;
+      this.settle();
+      onKey();
+    });
+  }
+
+  get key(): string | undefined {
+    return sessionStorage.getItem(KEY) ?? undefined;
+  }
+
+  /** Whether members may be made, as far as is known: a key may be for reading alone. */
+  get mayMake(): boolean {
+    return this.#mayMake;
+  }
+
+  ask(): void {
+    this.#form.hidden = false;
+  }
+
+  /** All was answered: only who may not make anything is still asked for another key. */
+  settle(): void {
+    this.#form.hidden = this.#mayMake;
+    for (const id of ["denied", "try-denied"]) byId(id).hidden = this.#mayMake;
+    for (const id of ["bench", "try-text"]) byId(id).hidden = !this.#mayMake;
+    byId<HTMLButtonElement>("download").disabled = !this.#mayMake;
+  }
+
+  /** The key turned out to be for reading alone. */
+  denyMaking(): void {
+    this.#mayMake = false;
+    this.settle();
+  }
+}

@@ -1,0 +1,26 @@
+/** Errors in words for whoever looks at the page. */
+import { BudgetImpossible, NeuMetaClientError } from "../client/index.js";
+import * as format from "./format.js";
+
+const SAID: Readonly<Record<string, (detail: string) => string>> = {
+  deadline_exceeded: (detail) => `The service took too long to make this size; choose it again in a moment. ${detail}`,
+  overloaded: (detail) => `The service is busy and could not make this size; choose it again in a moment. ${detail}`,
+  rate_limited: (detail) => `The service was asked too often. ${detail}`,
+  self_check_failed: (detail) => `This size does not work, so the service does not deliver it; choose another size or number format. ${detail}`,
+  version_not_found: (detail) => `This version is not served any more; reload the page to see those that are. ${detail}`,
+};
+
+/** One or two sentences; `hasKey` tells a key that is wrong from one that is missing. */
+export function inWords(error: unknown, hasKey: boolean): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error instanceof BudgetImpossible) return budgetInWords(error);
+  const code = error instanceof NeuMetaClientError ? error.code : undefined;
+  if (code === "unauthenticated") return hasKey ? `This key is not accepted. ${error.message}` : "This service asks for an API key.";
+  return SAID[code ?? ""]?.(error.message) ?? error.message;
+}
+
+function budgetInWords({ message, problem: { smallest } }: BudgetImpossible): string {
+  if (smallest === undefined) return message;
+  const { params, macs, bytes } = smallest;
+  return `The budget is too small: the smallest network has ${format.count(params)} parameters, ${format.count(macs)} multiply-adds and a file of ${format.size(bytes)}.`;
+}
