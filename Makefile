@@ -11,7 +11,7 @@ ONCE ?=
 RUNTIME ?= cpu
 # Python of the environment that the SBOM lists.
 SBOM_OF ?= $(BIN)/python
-BENCHMARKS := materialize train_step cold cached warm herd
+BENCHMARKS := materialize train_step cold cached warm herd explorer
 
 WEB := clients/web
 EXPLORER := service/neumeta_service/explorer/index.html
@@ -59,7 +59,8 @@ check: $(VENV)/.dev-$(RUNTIME)  ## Lint, format and type checks
 	cd $(WEB) && npm run check
 
 bench: $(VENV)/.dev-$(RUNTIME)  ## Run all benchmarks (docs/performance.md); the machine should have nothing else to do (JSON=FOLDER: keep the figures)
-	@scripts/need.sh redis
+	@scripts/need.sh redis node chromium
+	@$(MAKE) --no-print-directory $(EXPLORER)
 	@$(if $(JSON),mkdir -p '$(JSON)')
 	@set -e; for each in $(BENCHMARKS); do echo "== benchmarks/$$each.py"; $(BIN)/python benchmarks/$$each.py $(if $(JSON),--json '$(JSON)'/$$each.json); done
 
