@@ -5,7 +5,7 @@ NeuMetaClientError
 │   ├── InvalidRequest       an argument is missing, unknown or out of range
 │   ├── BudgetImpossible     no member of the family is small enough
 │   ├── ModelNotFound        the service has no model of that name
-│   └── VersionNotFound      the model has no version of that number or alias
+│   ├── VersionNotFound      the model has no version of that number or alias
 │   └── AccessRefused        the token is missing, not valid any more, or not for this
 ├── ServiceError             the service answered with an error
 │   ├── ServiceUnavailable   it is starting, overloaded or behind a proxy that cannot reach it; ask again later
