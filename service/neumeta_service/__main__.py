@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from neumeta_core.errors import NeuMetaError
 
-from neumeta_service import log
 from neumeta_service.access import check_exposure, command
 from neumeta_service.app import create_app
-from neumeta_service.server import Server
+from neumeta_service.http.server import Server
 from neumeta_service.settings import Settings, SettingsError, load_settings, variable
+from neumeta_service.telemetry import log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

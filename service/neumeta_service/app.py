@@ -8,17 +8,17 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from neumeta_service import problems
 from neumeta_service.cache import Cache
-from neumeta_service.catalog import Catalog
+from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.engine import Engine
-from neumeta_service.middleware import BodyLimit, RequestContext
-from neumeta_service.openapi import ANY_PROBLEM, DescribedApp
+from neumeta_service.http import problems
+from neumeta_service.http.middleware import BodyLimit, RequestContext
+from neumeta_service.http.openapi import ANY_PROBLEM, DescribedApp
+from neumeta_service.http.patience import Patience
 from neumeta_service.parts import Parts, build_parts
-from neumeta_service.patience import Patience
 from neumeta_service.routes import admin, artifacts, docs, explorer, health, jobs, models
 from neumeta_service.settings import Settings
-from neumeta_service.signer import Clock
+from neumeta_service.signing.signer import Clock
 
 
 def create_app(

@@ -20,15 +20,15 @@ from neumeta_core.manifest import JsonObject, manifest_of, plan_of
 from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 
-from neumeta_service.aliases import LATEST
 from neumeta_service.cache import Cache, Entry, LeaseHolder, Origin
-from neumeta_service.catalog import Catalog, Selector
+from neumeta_service.catalog.aliases import LATEST
+from neumeta_service.catalog.catalog import Catalog, Selector
 from neumeta_service.errors import ArtifactGone, NotSigned, RefusedRequest, VersionNotFound
 from neumeta_service.flight import Dropped, SingleFlight
-from neumeta_service.manifest import WrittenManifest, write_manifest
-from neumeta_service.metrics import Metrics
 from neumeta_service.selfcheck import Inspector, Quarantine
-from neumeta_service.signer import Signer
+from neumeta_service.signing.manifest import WrittenManifest, write_manifest
+from neumeta_service.signing.signer import Signer
+from neumeta_service.telemetry.metrics import Metrics
 from neumeta_service.worker import DeviceWorker
 
 logger = logging.getLogger(__name__)

@@ -13,20 +13,20 @@ from neumeta_core.device import resolve_device
 from neumeta_core.manifold import Manifold
 
 from neumeta_service.access import Access, build_access
-from neumeta_service.admission import admit
 from neumeta_service.cache import Cache, DiskCache, MemoryCache, NoCache, RedisCache
-from neumeta_service.catalog import Catalog
+from neumeta_service.catalog.admission import admit
+from neumeta_service.catalog.catalog import Catalog
+from neumeta_service.catalog.reloads import Reloads, watching
+from neumeta_service.catalog.repository import Repository
+from neumeta_service.catalog.store import Store
 from neumeta_service.engine import Engine
 from neumeta_service.jobs import Jobs, prewarm
-from neumeta_service.metrics import Metrics
-from neumeta_service.reloads import Reloads, watching
-from neumeta_service.repository import Repository
 from neumeta_service.selfcheck import Inspector, find_inspector
 from neumeta_service.settings import Settings
-from neumeta_service.signer import Clock
-from neumeta_service.store import Store
-from neumeta_service.tracing import TracedMetrics, make_tracer_provider
-from neumeta_service.trust import provenance_of, signer_of
+from neumeta_service.signing.signer import Clock
+from neumeta_service.signing.trust import provenance_of, signer_of
+from neumeta_service.telemetry.metrics import Metrics
+from neumeta_service.telemetry.tracing import TracedMetrics, make_tracer_provider
 from neumeta_service.worker import DeviceWorker
 
 if TYPE_CHECKING:

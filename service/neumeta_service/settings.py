@@ -24,8 +24,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from neumeta_service.cache.redis_url import RedisUrl
+from neumeta_service.catalog.store import check_location
 from neumeta_service.rate import parse_rate
-from neumeta_service.store import check_location
 
 PREFIX = "NEUMETA_"
 

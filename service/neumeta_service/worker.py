@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from neumeta_service.errors import Overloaded
 from neumeta_service.flight import Dropped
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 
 Result = TypeVar("Result")
 QUEUE_LIMIT = 64

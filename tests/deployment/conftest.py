@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from neumeta_service.metrics import CACHE_ERRORS, RELOADS, SELF_CHECKS
+from neumeta_service.telemetry.metrics import CACHE_ERRORS, RELOADS, SELF_CHECKS
 
 from tests.deployment.exposition import OUTCOMES, Exposed, exposed, operations
 from tests.tiny import save_tiny

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
-from neumeta_service.problems import PROBLEMS
+from neumeta_service.http.problems import PROBLEMS
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.deployment.promql import parse

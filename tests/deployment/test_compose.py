@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from httpx import ASGITransport, AsyncClient
-from neumeta_service.server import Server
+from neumeta_service.http.server import Server
 from neumeta_service.settings import Settings
 
 from tests.deployment.files import COMPOSE_FILE, ROOT, compose, instructions, with_defaults

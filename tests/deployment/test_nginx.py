@@ -20,7 +20,7 @@ import pytest
 from fastapi import FastAPI
 from neumeta_core.manifold import Manifold
 from neumeta_service.app import create_app
-from neumeta_service.catalog import Catalog
+from neumeta_service.catalog.catalog import Catalog
 
 from tests.deployment.files import ROOT, compose
 from tests.service.access.tokens import add_key, bearer

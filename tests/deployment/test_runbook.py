@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from neumeta_service.metrics import Metrics
-from neumeta_service.problems import PROBLEMS
+from neumeta_service.http.problems import PROBLEMS
+from neumeta_service.telemetry.metrics import Metrics
 
 from tests.deployment.files import ROOT
 

@@ -16,12 +16,12 @@ from fastapi import FastAPI
 from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 from neumeta_service.app import create_app
-from neumeta_service.blob import PIECE_BYTES
 from neumeta_service.cache import Entry, MemoryCache, Origin
-from neumeta_service.catalog import Catalog
+from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.engine import Engine
-from neumeta_service.metrics import Metrics
+from neumeta_service.http.blob import PIECE_BYTES
 from neumeta_service.settings import Settings
+from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.serving import POST, CountedManifold, live, tier, tiny_app, wait_for
 

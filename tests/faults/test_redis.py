@@ -16,8 +16,8 @@ import pytest
 from neumeta_service.app import create_app
 from neumeta_service.cache import RedisCache
 from neumeta_service.cache.breaker import CircuitBreaker
-from neumeta_service.metrics import Metrics
 from neumeta_service.settings import Settings
+from neumeta_service.telemetry.metrics import Metrics
 
 from tests.faults.proxy import FaultProxy
 from tests.faults.redis_faults import FAULTS, SHORT, SLOW_S, Broken

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from neumeta_core.configuration import Configuration
 from neumeta_core.manifold import Manifold
-from neumeta_service import log
 from neumeta_service.app import create_app
-from neumeta_service.catalog import Catalog
-from neumeta_service.server import Server
+from neumeta_service.catalog.catalog import Catalog
+from neumeta_service.http.server import Server
 from neumeta_service.settings import load_settings
+from neumeta_service.telemetry import log
 from torch import Tensor
 
 FOLDER = Path(os.environ["HELD"])

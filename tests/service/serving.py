@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from neumeta_core.configuration import Configuration
 from neumeta_core.manifold import Manifold
 from neumeta_service.app import create_app
-from neumeta_service.catalog import Catalog
-from neumeta_service.protocol import BoundedProtocol
+from neumeta_service.catalog.catalog import Catalog
+from neumeta_service.http.protocol import BoundedProtocol
 from neumeta_service.settings import Settings
 from torch import Tensor
 

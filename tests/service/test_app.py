@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from neumeta_service.app import create_app
 from neumeta_service.cache import Entry, MemoryCache, Origin
-from neumeta_service.catalog import Catalog
+from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.engine import Engine
-from neumeta_service.metrics import Metrics
 from neumeta_service.settings import Settings
+from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.serving import POST, CountedManifold, in_process, tier
 
@@ -67,6 +67,6 @@ async def test_manifolds_are_loaded_by_the_thread_that_computes(
     models: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging, "logThreads", True)
-    with caplog.at_level(logging.INFO, "neumeta_service.admission"):
+    with caplog.at_level(logging.INFO, "neumeta_service.catalog.admission"):
         create_app(Settings(models=models, device="cpu"))
     assert [(record.threadName, record.getMessage()) for record in caplog.records] == [("neumeta-device_0", "tiny version 1 is served")]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from neumeta_service.blob import PIECE_BYTES, parse_range, whole_response
 from neumeta_service.errors import RangeNotSatisfiable
+from neumeta_service.http.blob import PIECE_BYTES, parse_range, whole_response
 from starlette.types import Message
 
 from tests.service.cache.entries import entry

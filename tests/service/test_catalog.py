@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from neumeta_core.errors import ManifoldRefused
 from neumeta_core.manifold import Manifold
-from neumeta_service.catalog import Catalog, Refusal, Selector
+from neumeta_service.catalog.catalog import Catalog, Refusal, Selector
 from neumeta_service.errors import ModelNotFound, VersionNotFound
 
 from tests.tiny import tiny_manifold

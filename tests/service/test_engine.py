@@ -14,10 +14,10 @@ from neumeta_core.errors import AssemblyError, InvalidField, ManifoldRefused
 from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 from neumeta_service.cache import Entry, MemoryCache, Origin
-from neumeta_service.catalog import Catalog, Refusal
+from neumeta_service.catalog.catalog import Catalog, Refusal
 from neumeta_service.engine import Delivery, Engine, Wish
 from neumeta_service.errors import ArtifactGone, ModelNotFound, VersionNotFound
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 from torch import Tensor
 
 from tests.service.serving import CountedManifold, wait_for

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from neumeta_service.log import request_id
-from neumeta_service.log_format import JsonFormatter, TextFormatter
+from neumeta_service.telemetry.log import request_id
+from neumeta_service.telemetry.log_format import JsonFormatter, TextFormatter
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from neumeta_service.metrics import CACHE_ERRORS, RELOADS, SELF_CHECKS, Metrics
+from neumeta_service.telemetry.metrics import CACHE_ERRORS, RELOADS, SELF_CHECKS, Metrics
 
 
 def test_what_alerts_count_is_counted_from_nought() -> None:

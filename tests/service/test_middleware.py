@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from neumeta_service.middleware import MAX_BODY_BYTES
+from neumeta_service.http.middleware import MAX_BODY_BYTES
 
 from tests.service.serving import POST, CountedManifold, live, posting, tier, tiny_app, wait_for
 
@@ -78,7 +78,7 @@ def test_one_line_for_each_request(client: httpx.Client, caplog: pytest.LogCaptu
     client.get("/v1/models/%0d%0aforged%20line")
 
     def lines() -> list[str]:
-        messages = (record.getMessage() for record in caplog.records if record.name == "neumeta_service.middleware")
+        messages = (record.getMessage() for record in caplog.records if record.name == "neumeta_service.http.middleware")
         return [message for message in messages if "/v1/models/" in message]
 
     # A line is written after the answer was sent, so that of an earlier test may still come.

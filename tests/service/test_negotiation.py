@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from neumeta_service.negotiation import preferred
+from neumeta_service.http.negotiation import preferred
 
 BYTES, JSON = "application/octet-stream", "application/json"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from neumeta_core.precision import PRECISIONS
-from neumeta_service.problems import PROBLEMS
+from neumeta_service.http.problems import PROBLEMS
 
 from tests.service.serving import in_process, tiny_app
 

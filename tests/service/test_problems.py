@@ -13,8 +13,8 @@ import neumeta_core.errors
 import neumeta_service.errors
 import pytest
 from neumeta_core.errors import NeuMetaError
-from neumeta_service.problems import PROBLEMS
-from neumeta_service.schemas import ProblemDocument
+from neumeta_service.http.problems import PROBLEMS
+from neumeta_service.http.schemas import ProblemDocument
 
 from tests.service.serving import POST, CountedManifold, in_process, tiny_app
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from neumeta_service.middleware import MAX_BODY_BYTES
-from neumeta_service.protocol import MAX_FIELDS, MAX_HEAD_BYTES, BoundedProtocol
+from neumeta_service.http.middleware import MAX_BODY_BYTES
+from neumeta_service.http.protocol import MAX_FIELDS, MAX_HEAD_BYTES, BoundedProtocol
 
 from tests.service.serving import POST, CountedManifold, live, tiny_app
 

@@ -16,13 +16,13 @@ import httpx
 import pytest
 from neumeta_core.manifold import Manifold
 from neumeta_service.cache import MemoryCache
-from neumeta_service.catalog import Catalog
+from neumeta_service.catalog.catalog import Catalog
+from neumeta_service.catalog.reloads import Reloads
+from neumeta_service.catalog.repository import Repository
+from neumeta_service.catalog.store import Store
 from neumeta_service.engine import Engine, Wish
 from neumeta_service.errors import ArtifactGone, ModelNotFound, StoreUnavailable
-from neumeta_service.metrics import Metrics
-from neumeta_service.reloads import Reloads
-from neumeta_service.repository import Repository
-from neumeta_service.store import Store
+from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.serving import JSON, POST, CountedManifold, live, tiny_app, wait_for
 from tests.tiny import save_tiny

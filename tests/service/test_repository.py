@@ -17,11 +17,11 @@ import torch
 from fsspec.implementations.memory import MemoryFileSystem
 from neumeta_core.errors import ManifoldRefused
 from neumeta_core.manifold import Manifold
-from neumeta_service.admission import admit
-from neumeta_service.catalog import Catalog
+from neumeta_service.catalog.admission import admit
+from neumeta_service.catalog.catalog import Catalog
+from neumeta_service.catalog.repository import Repository
+from neumeta_service.catalog.store import Store
 from neumeta_service.errors import StoreUnavailable
-from neumeta_service.repository import Repository
-from neumeta_service.store import Store
 
 from tests.tiny import save_tiny, tiny_manifold
 

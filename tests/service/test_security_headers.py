@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from neumeta_service.protocol import MAX_HEAD_BYTES
+from neumeta_service.http.protocol import MAX_HEAD_BYTES
 
 from tests.service.serving import JSON, POST, live, tiny_app
 

@@ -15,7 +15,7 @@ from neumeta_core.signing.manifest import ManifestStatement
 from neumeta_core.signing.manifold import signature_path, state_manifold
 from neumeta_core.signing.payload import Kind
 from neumeta_service.settings import SettingsError
-from neumeta_service.signer import LOOK_S
+from neumeta_service.signing.signer import LOOK_S
 
 from tests.core.signing.authority import DAY, NEXT_ROOT, NOW, ONLINE, ROOT, ROOTS, STRANGER, certificate, credentials
 from tests.service.serving import JSON, POST, in_process, tiny_app

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from neumeta_service.errors import Overloaded
 from neumeta_service.flight import Dropped
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 from neumeta_service.worker import DeviceWorker
 
 pytestmark = pytest.mark.anyio

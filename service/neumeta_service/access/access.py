@@ -14,9 +14,9 @@ from neumeta_service.access.limits import RateLimits, limits_in_memory, limits_i
 from neumeta_service.access.middleware import AccessControl, RateLimit
 from neumeta_service.access.watched import WatchedFile
 from neumeta_service.cache.redis_url import RedisUrl
-from neumeta_service.metrics import Metrics
 from neumeta_service.rate import parse_rate
 from neumeta_service.settings import Settings, SettingsError
+from neumeta_service.telemetry.metrics import Metrics
 
 
 class Access:

@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 
 from neumeta_service.cache.breaker import CircuitBreaker
 from neumeta_service.errors import RateLimited
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

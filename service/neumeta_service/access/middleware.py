@@ -11,7 +11,7 @@ from neumeta_service.access.authenticator import Authenticator
 from neumeta_service.access.caller import is_open, needed_scope
 from neumeta_service.access.limits import RateLimits
 from neumeta_service.errors import Forbidden, RefusedRequest, Unauthenticated
-from neumeta_service.problems import problem_of
+from neumeta_service.http.problems import problem_of
 
 _VARY = (b"vary", b"Authorization")
 

@@ -23,7 +23,7 @@ from neumeta_service.cache.disk_index import DiskIndex, is_broken
 from neumeta_service.cache.disk_leases import DiskLeases
 from neumeta_service.cache.guard import Guard
 from neumeta_service.cache.stored import decode_origin, lifetime_s, verified
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

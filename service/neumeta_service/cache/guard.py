@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from neumeta_service.cache.breaker import CircuitBreaker
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 Reply = TypeVar("Reply")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 
 
 class Claim(Enum):

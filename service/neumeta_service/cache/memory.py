@@ -5,7 +5,7 @@ from __future__ import annotations
 from cachetools import LRUCache
 
 from neumeta_service.cache.base import Entry, Origin
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 
 # About 10 MB when full: an origin is a few hundred bytes.
 _MAX_ORIGINS = 16_384

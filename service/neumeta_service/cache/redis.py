@@ -24,7 +24,7 @@ from neumeta_service.cache.redis_leases import RedisLeases
 from neumeta_service.cache.redis_url import RedisUrl
 from neumeta_service.cache.stored import decode_origin, encode_meta, encode_origin, lifetime_s, verified
 from neumeta_service.cache.timeout import within
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 
 Reply = TypeVar("Reply")
 # Fewer than any topology's pool holds: who is one too many waits here, where the library would fail.

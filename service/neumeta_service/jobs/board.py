@@ -11,9 +11,9 @@ from neumeta_core.errors import NeuMetaError
 
 from neumeta_service.engine import Delivery, Engine
 from neumeta_service.errors import IdempotencyKeyReused, JobNotFound, Overloaded, TooManyJobs
+from neumeta_service.http.problems import explain
 from neumeta_service.jobs.job import Job, Member, Outcome
-from neumeta_service.log import request_id
-from neumeta_service.problems import explain
+from neumeta_service.telemetry.log import request_id
 
 logger = logging.getLogger(__name__)
 MAX_UNFINISHED = 8

@@ -8,10 +8,10 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from neumeta_service.aliases import LATEST
+from neumeta_service.catalog.aliases import LATEST
 from neumeta_service.engine import Wish
+from neumeta_service.http.schemas import MaterializeRequest, Number, Version, Wire
 from neumeta_service.jobs.job import Job, JobState, Member, MemberState, Outcome
-from neumeta_service.schemas import MaterializeRequest, Number, Version, Wire
 
 MAX_MEMBERS = 256
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from neumeta_core.configuration import effective_compression
 from neumeta_core.errors import InvalidField
 
-from neumeta_service.aliases import LATEST
-from neumeta_service.catalog import Selector
+from neumeta_service.catalog.aliases import LATEST
+from neumeta_service.catalog.catalog import Selector
 from neumeta_service.engine import Engine, Wish
 from neumeta_service.jobs.board import Jobs
 from neumeta_service.jobs.job import Job, Member

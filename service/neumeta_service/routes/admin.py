@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from neumeta_service import present
-from neumeta_service.openapi import problems
-from neumeta_service.reloads import Reloads
-from neumeta_service.schemas import ReloadDocument
+from neumeta_service.catalog.reloads import Reloads
+from neumeta_service.http import present
+from neumeta_service.http.openapi import problems
+from neumeta_service.http.schemas import ReloadDocument
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 

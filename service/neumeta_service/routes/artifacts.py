@@ -6,13 +6,13 @@ from fastapi import APIRouter, Request, Response
 from neumeta_core.errors import NeuMetaError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from neumeta_service import present
-from neumeta_service.deps import EngineDep, waiting_for
 from neumeta_service.engine import Engine
 from neumeta_service.errors import NotSigned
-from neumeta_service.openapi import BYTES, Responses, answer, problems
-from neumeta_service.problems import problem_of
-from neumeta_service.schemas import SignatureDocument
+from neumeta_service.http import present
+from neumeta_service.http.deps import EngineDep, waiting_for
+from neumeta_service.http.openapi import BYTES, Responses, answer, problems
+from neumeta_service.http.problems import problem_of
+from neumeta_service.http.schemas import SignatureDocument
 
 PREFIX = "/v1/artifacts"
 router = APIRouter(prefix=PREFIX, tags=["artifacts"])

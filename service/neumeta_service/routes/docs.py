@@ -6,7 +6,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from neumeta_service.security_headers import PAGE
+from neumeta_service.http.security_headers import PAGE
 
 _ASSETS = f"{PAGE}/assets"
 # Addresses in the page are relative, for proxies that serve it below a path of their own.

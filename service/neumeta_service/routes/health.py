@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from neumeta_service.deps import EngineDep
 from neumeta_service.errors import Draining, NotReady
-from neumeta_service.openapi import TEXT, answer, problems
-from neumeta_service.schemas import HealthDocument
+from neumeta_service.http.deps import EngineDep
+from neumeta_service.http.openapi import TEXT, answer, problems
+from neumeta_service.http.schemas import HealthDocument
 
 router = APIRouter(tags=["health"])
 

@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Request, Response
 from neumeta_core.errors import InvalidField
 
-from neumeta_service.deps import DeclaredRoute, EngineDep
+from neumeta_service.http.deps import DeclaredRoute, EngineDep
+from neumeta_service.http.openapi import problems
 from neumeta_service.jobs import Jobs, Ticket, plan
 from neumeta_service.jobs.documents import JobDocument, JobList, JobRequest, document, summary
-from neumeta_service.openapi import problems
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _MAX_KEY_LENGTH = 255

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
-from neumeta_service import present
-from neumeta_service.aliases import LATEST
-from neumeta_service.deps import JSON, EngineDep, NegotiatedRoute, engine_of, waiting_for
-from neumeta_service.openapi import BYTES, answer, problems
-from neumeta_service.schemas import (
+from neumeta_service.catalog.aliases import LATEST
+from neumeta_service.http import present
+from neumeta_service.http.deps import JSON, EngineDep, NegotiatedRoute, engine_of, waiting_for
+from neumeta_service.http.openapi import BYTES, answer, problems
+from neumeta_service.http.schemas import (
     CurveDocument,
     ManifestDocument,
     MaterializeRequest,

@@ -14,9 +14,9 @@ from neumeta_core.manifold import Manifold
 from neumeta_core.precision import PRECISIONS
 from neumeta_core.spec import Spec
 
-from neumeta_service.metrics import Metrics
 from neumeta_service.selfcheck.examination import fault_of
 from neumeta_service.settings import SettingsError, variable
+from neumeta_service.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 Mode = Literal["auto", "required", "off"]

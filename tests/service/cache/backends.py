@@ -10,7 +10,7 @@ from typing import Protocol
 
 from neumeta_service.cache import Cache, DiskCache, Entry, RedisCache
 from neumeta_service.cache.breaker import CircuitBreaker
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.redis_server import RedisServer
 

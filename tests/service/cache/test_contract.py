@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from neumeta_service.cache import Cache, MemoryCache, NoCache
 from neumeta_service.cache.lease import Claim, Leases
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.cache.backends import TTL_S, Shared, SharedFolder, SharedRedis
 from tests.service.cache.entries import entry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 from neumeta_service.cache.lease import Claim, LeaseHolder, LeaseTimes
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 NEVER_RENEWED = LeaseTimes(renewal_s=1e6, pauses_s=(0, 0), longest_s=1e7)

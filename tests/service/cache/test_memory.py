@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from neumeta_service.cache import MemoryCache
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.cache.entries import entry
 

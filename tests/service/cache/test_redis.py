@@ -12,7 +12,7 @@ import pytest
 from neumeta_service.cache import RedisCache
 from neumeta_service.cache.breaker import CircuitBreaker
 from neumeta_service.cache.lease import Claim
-from neumeta_service.metrics import Metrics
+from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.cache.entries import entry
 from tests.service.redis_server import RedisServer

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
-from neumeta_service import problems
+from neumeta_service.http import problems
 from neumeta_service.routes import explorer
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 from neumeta_core.manifold import Manifold
-from neumeta_service.schemas import ManifestDocument, PlanDocument
+from neumeta_service.http.schemas import ManifestDocument, PlanDocument
 
 from tests.service.serving import JSON, POST, CountedManifold, in_process, tier, tiny_app
 from tests.tiny import save_tiny, tiny_manifold, with_quality_in

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from neumeta_core.manifold import Manifold
-from neumeta_service.log_format import JsonFormatter
+from neumeta_service.telemetry.log_format import JsonFormatter
 
 from tests.service.serving import JSON, POST, in_process, tiny_app
 from tests.tiny import save_tiny

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from neumeta_core.manifold import Manifold
-from neumeta_service.metrics import Metrics
 from neumeta_service.selfcheck import Inspector
+from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.selfcheck.judged import diverging, judged_manifold, save
 from tests.service.serving import in_process, tiny_app

@@ -14,11 +14,11 @@ from neumeta_core.assembly import assemble
 from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 from neumeta_service.cache import Entry, MemoryCache, Origin
-from neumeta_service.catalog import Catalog
+from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.engine import Engine, Wish
 from neumeta_service.errors import SelfCheckFailed
-from neumeta_service.metrics import Metrics
 from neumeta_service.selfcheck import Inspector, Quarantine
+from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.redis_server import RedisServer
 from tests.service.selfcheck.judged import SHARED, judged_manifold, save

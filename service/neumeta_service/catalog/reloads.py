@@ -11,11 +11,11 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeVar
 
-from neumeta_service.catalog import Refusal
+from neumeta_service.catalog.catalog import Refusal
+from neumeta_service.catalog.repository import Repository
+from neumeta_service.catalog.store import Release
 from neumeta_service.engine import Engine
 from neumeta_service.errors import StoreUnavailable
-from neumeta_service.repository import Repository
-from neumeta_service.store import Release
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

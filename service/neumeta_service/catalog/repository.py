@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from neumeta_core.errors import ManifoldRefused
 from neumeta_core.manifold import Manifold
 
-from neumeta_service.aliases import LATEST, parse_aliases
-from neumeta_service.catalog import Catalog, Refusal
+from neumeta_service.catalog.aliases import LATEST, parse_aliases
+from neumeta_service.catalog.catalog import Catalog, Refusal
+from neumeta_service.catalog.provenance import Provenance
+from neumeta_service.catalog.store import ALIASES, FILE_NAME, Listing, Mark, Release, Store
 from neumeta_service.errors import AliasesRefused, StoreUnavailable
-from neumeta_service.provenance import Provenance
-from neumeta_service.store import ALIASES, FILE_NAME, Listing, Mark, Release, Store
 
 logger = logging.getLogger(__name__)
 Admit = Callable[[str, int, bytes], Manifold]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from neumeta_core.errors import ManifoldRefused
 from neumeta_core.manifold import Manifold
 
-from neumeta_service.aliases import LATEST
+from neumeta_service.catalog.aliases import LATEST
+from neumeta_service.catalog.store import ALIASES, Release
 from neumeta_service.errors import ModelNotFound, VersionNotFound
-from neumeta_service.store import ALIASES, Release
 
 Selector = int | str
 """What a client says to choose a version: its number (as text too), an alias or ``latest``."""

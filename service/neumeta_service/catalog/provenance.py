@@ -11,7 +11,7 @@ from neumeta_core.signing.bundle import Bundle
 from neumeta_core.signing.manifold import check_manifold
 from neumeta_core.signing.roots import Roots
 
-from neumeta_service.store import SIGNATURE
+from neumeta_service.catalog.store import SIGNATURE
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from neumeta_service.protocol import BoundedProtocol
+from neumeta_service.http.protocol import BoundedProtocol
 from neumeta_service.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from neumeta_service.problems import MEDIA_TYPE, PROBLEMS
-from neumeta_service.schemas import ProblemDocument
+from neumeta_service.http.problems import MEDIA_TYPE, PROBLEMS
+from neumeta_service.http.schemas import ProblemDocument
 
 Responses = dict[int | str, dict[str, Any]]
 Content = dict[str, dict[str, Any]]

@@ -20,8 +20,8 @@ def configure(level: str, form: str = "text") -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {
-                "text": {"()": "neumeta_service.log_format.TextFormatter"},
-                "json": {"()": "neumeta_service.log_format.JsonFormatter"},
+                "text": {"()": "neumeta_service.telemetry.log_format.TextFormatter"},
+                "json": {"()": "neumeta_service.telemetry.log_format.JsonFormatter"},
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": form}},
             "root": {"level": level.upper(), "handlers": ["stderr"]},

@@ -7,10 +7,10 @@ from pathlib import Path
 from neumeta_core.errors import KeyRefused, SignatureRefused
 from neumeta_core.signing.roots import Roots, read_roots
 
-from neumeta_service.metrics import Metrics
-from neumeta_service.provenance import Provenance
+from neumeta_service.catalog.provenance import Provenance
 from neumeta_service.settings import Settings, SettingsError, variable
-from neumeta_service.signer import Clock, KeyFiles, Signer
+from neumeta_service.signing.signer import Clock, KeyFiles, Signer
+from neumeta_service.telemetry.metrics import Metrics
 
 
 def provenance_of(settings: Settings, clock: Clock) -> Provenance | None:

@@ -11,11 +11,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from neumeta_service.errors import BodyTooLarge
-from neumeta_service.log import request_id
-from neumeta_service.metrics import Metrics
-from neumeta_service.problems import problem_of
-from neumeta_service.request_line import RequestLine
-from neumeta_service.security_headers import security_headers_of
+from neumeta_service.http.problems import problem_of
+from neumeta_service.http.security_headers import security_headers_of
+from neumeta_service.telemetry.log import request_id
+from neumeta_service.telemetry.metrics import Metrics
+from neumeta_service.telemetry.request_line import RequestLine
 
 logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 16 * 1024

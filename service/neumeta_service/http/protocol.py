@@ -13,9 +13,9 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from neumeta_service.errors import HeadersTooLarge
-from neumeta_service.log import request_id
-from neumeta_service.problems import problem_of
-from neumeta_service.security_headers import security_headers_of
+from neumeta_service.http.problems import problem_of
+from neumeta_service.http.security_headers import security_headers_of
+from neumeta_service.telemetry.log import request_id
 
 logger = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 16 * 1024

@@ -9,12 +9,13 @@ from neumeta_core.precision import PRECISIONS
 from starlette.requests import Request
 from starlette.responses import Response
 
-from neumeta_service.blob import blob_response, whole_response
-from neumeta_service.catalog import Catalog
+from neumeta_service.catalog.catalog import Catalog
+from neumeta_service.catalog.reloads import Changes
+from neumeta_service.catalog.store import Release
 from neumeta_service.engine import Delivery
 from neumeta_service.errors import ModelNotFound
-from neumeta_service.reloads import Changes
-from neumeta_service.schemas import (
+from neumeta_service.http.blob import blob_response, whole_response
+from neumeta_service.http.schemas import (
     CostDocument,
     CurveDocument,
     CurvePointDocument,
@@ -31,7 +32,6 @@ from neumeta_service.schemas import (
     SamplesDocument,
     VersionList,
 )
-from neumeta_service.store import Release
 
 _MAX_SAMPLES = 16
 

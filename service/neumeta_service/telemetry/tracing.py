@@ -10,8 +10,8 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from neumeta_service.metrics import Metrics
 from neumeta_service.settings import SettingsError
+from neumeta_service.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 
-from neumeta_service import blob
 from neumeta_service.engine import Delivery, Engine, Wait
 from neumeta_service.errors import NotAcceptable, UnsupportedMediaType
-from neumeta_service.negotiation import preferred
-from neumeta_service.patience import Patience
+from neumeta_service.http import blob
+from neumeta_service.http.negotiation import preferred
+from neumeta_service.http.patience import Patience
 
 JSON = "application/json"
 

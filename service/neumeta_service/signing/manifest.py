@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from neumeta_service.signer import Signed, Signer
+from neumeta_service.signing.signer import Signed, Signer
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from neumeta_core.budget import Budget
 from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from neumeta_service.aliases import LATEST
+from neumeta_service.catalog.aliases import LATEST
 from neumeta_service.engine import Wish
 
 SELECTORS = ("compression", "widths", "budget")

@@ -7,7 +7,7 @@ import logging
 import time
 from datetime import UTC, datetime
 
-from neumeta_service.log import request_id
+from neumeta_service.telemetry.log import request_id
 
 
 class TextFormatter(logging.Formatter):

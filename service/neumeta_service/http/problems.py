@@ -18,7 +18,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from neumeta_service.errors import MalformedBody, RangeNotSatisfiable, RefusedRequest, SelfCheckFailed
-from neumeta_service.log import request_id
+from neumeta_service.telemetry.log import request_id
 
 MEDIA_TYPE = "application/problem+json"
 PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
