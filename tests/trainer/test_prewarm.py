@@ -50,9 +50,12 @@ def test_a_member_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_interrupting_it_cancels_the_job(manifold: CountedManifold, tmp_path: Path) -> None:
     manifold.gate.clear()
-    with live(tiny_app(tmp_path, manifold)) as url:
+    app = tiny_app(tmp_path, manifold)
+    with live(app) as url:
         process = subprocess.Popen(command("prewarm", url, "tiny", *LADDER), stderr=subprocess.PIPE, text=True)
         assert manifold.started.wait(PATIENCE)
+        # The command knows its job when it asks how that goes; the job itself begins before.
+        wait_for(lambda: b'operation="get_job"' in app.state.engine.metrics.render())
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
