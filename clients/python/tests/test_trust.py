@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from neumeta_client import AsyncClient, CacheError, Client, IntegrityError, InvalidRequest, RollbackRefused, SignatureMissing, TrustRoot
-from neumeta_client._seen import SeenVersions
+from neumeta_client._trust.seen import SeenVersions
 
 KEY, OTHER = f"ed25519:{'0a' * 32}", f"ed25519:{'0b' * 32}"
 

@@ -34,7 +34,7 @@ from neumeta_client._errors import (
     VerificationError,
     VersionNotFound,
 )
-from neumeta_client._trust import TrustRoot
+from neumeta_client._trust.root import TrustRoot
 from neumeta_client._types import ChannelGroup, Compression, Cost, Curve, CurvePoint, Input, Manifest, Model, ModelSummary, Output, Quality, Spec
 from neumeta_client._version import __version__
 

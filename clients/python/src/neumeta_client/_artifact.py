@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neumeta_client._errors import MissingExtra
-from neumeta_client._part import Part, disk_errors
+from neumeta_client._local.part import Part, disk_errors
 from neumeta_client._types import Manifest
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ import httpx
 
 from neumeta_client import _flows
 from neumeta_client._artifact import Artifact
-from neumeta_client._cache import Cache
 from neumeta_client._errors import NeuMetaClientError
 from neumeta_client._flows import Flow, advance
+from neumeta_client._local.cache import Cache
 from neumeta_client._protocol import Answer, Request, Selection, connection_errors
 from neumeta_client._settings import DEFAULT_TIMEOUT, cache_folder, headers, needs_tls, service_url, verifier
-from neumeta_client._trust import TrustRoot
+from neumeta_client._trust.root import TrustRoot
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
 
 T = TypeVar("T")

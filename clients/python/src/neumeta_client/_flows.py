@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Generic, TypeVar, Union
 
 from neumeta_client._artifact import Artifact
-from neumeta_client._cache import Cache
 from neumeta_client._decode import decode
 from neumeta_client._errors import ArtifactGone, IntegrityError, NeuMetaClientError, UnexpectedAnswer
+from neumeta_client._local.cache import Cache
 from neumeta_client._protocol import Request, Selection, Version, download, materialize, model_path, read
-from neumeta_client._trust import Verifier
+from neumeta_client._trust.root import Verifier
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
 
 T = TypeVar("T")

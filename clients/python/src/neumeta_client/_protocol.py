@@ -26,7 +26,7 @@ from neumeta_client._errors import (
     UnexpectedAnswer,
     VersionNotFound,
 )
-from neumeta_client._part import Part
+from neumeta_client._local.part import Part
 from neumeta_client._types import ALIAS, MODEL_NAME, Manifest
 
 MAX_JSON_BYTES = 16 << 20

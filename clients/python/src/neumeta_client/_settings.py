@@ -10,8 +10,8 @@ import httpx
 import platformdirs
 
 from neumeta_client._errors import InvalidRequest
-from neumeta_client._seen import SeenVersions
-from neumeta_client._trust import TrustRoot, Verifier
+from neumeta_client._trust.root import TrustRoot, Verifier
+from neumeta_client._trust.seen import SeenVersions
 from neumeta_client._version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8080"

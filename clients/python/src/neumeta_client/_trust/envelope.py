@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from neumeta_client._decode import decode
-from neumeta_client._ed25519 import is_signed_by
 from neumeta_client._errors import SignatureInvalid, UnexpectedAnswer
+from neumeta_client._trust.ed25519 import is_signed_by
 
 T = TypeVar("T")
 PUBLIC_KEY = re.compile("ed25519:[0-9a-f]{64}")

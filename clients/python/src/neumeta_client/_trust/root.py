@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable, Optional, Union
 
-from neumeta_client._certificate import LEEWAY_S, check_authority, moment
 from neumeta_client._decode import decode
-from neumeta_client._ed25519 import require_ed25519
-from neumeta_client._envelope import PUBLIC_KEY, Envelope
 from neumeta_client._errors import InvalidRequest, SignatureExpired, SignatureInvalid, SignatureMissing, UnexpectedAnswer
 from neumeta_client._protocol import Selection
-from neumeta_client._seen import SeenVersions
+from neumeta_client._trust.certificate import LEEWAY_S, check_authority, moment
+from neumeta_client._trust.ed25519 import require_ed25519
+from neumeta_client._trust.envelope import PUBLIC_KEY, Envelope
+from neumeta_client._trust.seen import SeenVersions
 from neumeta_client._types import Compression, Manifest
 
 

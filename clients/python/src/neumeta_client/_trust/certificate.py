@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from neumeta_client._envelope import Envelope
 from neumeta_client._errors import CertificateExpired, SignatureInvalid
+from neumeta_client._trust.envelope import Envelope
 
 LEEWAY_S = 300
 """How far this device's clock may be behind that of the one who signed."""

@@ -17,7 +17,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from neumeta_client._part import Part, disk_errors
+from neumeta_client._local.part import Part, disk_errors
 from neumeta_client._types import Manifest
 
 logger = logging.getLogger(__name__)

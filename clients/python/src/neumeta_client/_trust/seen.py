@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from neumeta_client._errors import RollbackRefused
-from neumeta_client._part import disk_errors, sync_folder
+from neumeta_client._local.part import disk_errors, sync_folder
 
 
 class SeenVersions:
