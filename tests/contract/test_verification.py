@@ -210,3 +210,38 @@ def test_without_a_trust_root_nothing_changes(signed, tmp_path):
             digests.append(client.pull("tiny", compression=0.5).digest)
         assert not (tmp_path / str(number) / "seen").exists()
     assert len(set(digests)) == 1
+
+
+def kept(signed: SignedFolder, tmp_path: Path, url: str, *, key: str = public_of(ROOT)) -> str:
+    """What a client of this service that may not ask it finds in its cache."""
+    root = TrustRoot(frozenset([key]), clock=signed.clock)
+    with Client(url, cache=tmp_path / "cache", trust_root=root, offline=True) as client:
+        return client.pull("tiny", compression=0.5).digest
+
+
+def test_what_was_verified_is_good_offline_after_its_signature_has_expired(signed, tmp_path):
+    root = TrustRoot(frozenset([public_of(ROOT)]), clock=signed.clock)
+    with live(signed.app()) as url, Client(url, cache=tmp_path / "cache", trust_root=root) as client:
+        digest = client.pull("tiny", compression=0.5).digest
+    signed.clock.now = NOW + 400 * DAY
+    assert kept(signed, tmp_path, url) == digest
+
+
+def test_what_was_kept_is_verified(signed, tmp_path):
+    with live(signed.app()) as url, Client(url, cache=tmp_path / "cache") as client:
+        client.pull("tiny", compression=0.5)
+    with pytest.raises(SignatureInvalid):
+        kept(signed, tmp_path, url, key=public_of(STRANGER))
+    (ref,) = (tmp_path / "cache" / "refs" / "tiny").iterdir()
+    ref.write_text(json.dumps({name: value for name, value in json.loads(ref.read_text()).items() if name != "signature"}))
+    with pytest.raises(SignatureMissing):
+        kept(signed, tmp_path, url)
+
+
+def test_what_was_kept_is_no_way_back(signed, tmp_path):
+    root = TrustRoot(frozenset([public_of(ROOT)]), clock=signed.clock)
+    with live(signed.app()) as url, Client(url, cache=tmp_path / "cache", trust_root=root) as client:
+        client.pull("tiny", compression=0.5)
+    (tmp_path / "cache" / "seen" / "tiny" / "2").touch()
+    with pytest.raises(RollbackRefused):
+        kept(signed, tmp_path, url)

@@ -13,7 +13,7 @@ from typing import Callable
 
 import pytest
 
-from neumeta_client import AsyncClient, Client
+from neumeta_client import AsyncClient, Client, Retries
 
 MODEL = "lenet-mnist"
 LIMIT_S = 300
@@ -34,9 +34,10 @@ class FakeService(ThreadingHTTPServer):
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.script: dict[str, deque[Callable[[Handler, bytes], None]]] = defaultdict(deque)
         self.manifest_changes: dict[str, object] = {}
+        self.model_changes: dict[str, object] = {}
         self.blobs: dict[str, bytes] = {}
         self.failures: list[BaseException | None] = []
-        self.stalled, self.release, self.together = threading.Event(), threading.Event(), threading.Barrier(2)
+        self.stalled, self.release, self.asked_twice = threading.Event(), threading.Event(), threading.Event()
 
     def make(self, body: dict[str, object]) -> bytes:
         """The bytes of a member; a test may put another function here."""
@@ -57,21 +58,21 @@ class FakeService(ThreadingHTTPServer):
 
     @staticmethod
     def cut(handler: Handler, data: bytes) -> None:
-        handler.begin(200, "application/octet-stream", len(data))
+        handler.begin(handler.good, "application/octet-stream", len(data))
         handler.wfile.write(data[: len(data) // 2])
         handler.close_connection = True
 
     @staticmethod
     def short(handler: Handler, data: bytes) -> None:
-        handler.answer(200, "application/octet-stream", data[: len(data) // 2])
+        handler.answer(handler.good, "application/octet-stream", data[: len(data) // 2])
 
     @staticmethod
     def wrong(handler: Handler, data: bytes) -> None:
-        handler.answer(200, "application/octet-stream", bytes([data[0] ^ 1]) + data[1:])
+        handler.answer(handler.good, "application/octet-stream", bytes([data[0] ^ 1]) + data[1:])
 
     @staticmethod
     def extra(handler: Handler, data: bytes) -> None:
-        handler.answer(200, "application/octet-stream", data + b"!")
+        handler.answer(handler.good, "application/octet-stream", data + b"!")
 
     @staticmethod
     def endless(handler: Handler, data: bytes) -> None:
@@ -82,20 +83,22 @@ class FakeService(ThreadingHTTPServer):
 
     @staticmethod
     def stall(handler: Handler, data: bytes) -> None:
-        handler.begin(200, "application/octet-stream", len(data))
+        handler.begin(handler.good, "application/octet-stream", len(data))
         handler.wfile.write(data[: len(data) // 2])
+        handler.wfile.flush()
         handler.server.stalled.set()
         handler.server.release.wait(LIMIT_S)
         handler.close_connection = True
 
     @staticmethod
-    def meet(handler: Handler, data: bytes) -> None:
-        handler.server.together.wait(LIMIT_S)
-        handler.answer(200, "application/octet-stream", data)
+    def hold(handler: Handler, data: bytes) -> None:
+        handler.server.stalled.set()
+        handler.server.release.wait(LIMIT_S)
+        handler.answer(handler.good, "application/octet-stream", data)
 
     @staticmethod
-    def reply(status: int, media_type: str, body: bytes) -> Callable[[Handler, bytes], None]:
-        return lambda handler, _: handler.answer(status, media_type, body)
+    def reply(status: int, media_type: str, body: bytes, **headers: str) -> Callable[[Handler, bytes], None]:
+        return lambda handler, _: handler.answer(status, media_type, body, **headers)
 
     @staticmethod
     def problem(name: str, status: int, **members: object) -> Callable[[Handler, bytes], None]:
@@ -112,24 +115,36 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         route = route_of(self.command, self.path)
         data = ROUTES[route](self.server, self.path, body) if route in ROUTES else b""
+        self.good, self.range, start = 200, None, 0
+        asked = self.headers.get("Range", "")
+        if route == "artifact" and data and asked and self.headers.get("If-Range") == f'"{digest_of(data)}"':
+            start = int(asked[len("bytes=") : -1])
+            self.good, self.range = 206, f"bytes {start}-{len(data) - 1}/{len(data)}"
+        data = data[start:]
         faults = self.server.script[route]
         if faults:
             faults.popleft()(self, data)
         elif not data:
             FakeService.problem("not_found", 404)(self, data)
         else:
-            self.answer(200, "application/octet-stream" if route == "artifact" else "application/json", data)
+            self.answer(self.good, "application/octet-stream" if route == "artifact" else "application/json", data)
+        if self.server.count("materialize") > 1:
+            self.server.asked_twice.set()
 
     do_POST = do_GET  # noqa: N815 - the name that http.server calls
 
-    def begin(self, status: int, media_type: str, size: int | None) -> None:
+    def begin(self, status: int, media_type: str, size: int | None, **headers: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", media_type)
+        if status == 206 and self.range:
+            self.send_header("Content-Range", self.range)
         self.send_header("Connection" if size is None else "Content-Length", "close" if size is None else str(size))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
         self.end_headers()
 
-    def answer(self, status: int, media_type: str, data: bytes) -> None:
-        self.begin(status, media_type, len(data))
+    def answer(self, status: int, media_type: str, data: bytes, **headers: str) -> None:
+        self.begin(status, media_type, len(data), **headers)
         self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
@@ -179,7 +194,7 @@ def models(_: FakeService, __: str, ___: bytes) -> bytes:
     return json.dumps({"models": listed}).encode()
 
 
-def model(_: FakeService, __: str, ___: bytes) -> bytes:
+def model(service: FakeService, _: str, __: bytes) -> bytes:
     document = {
         "name": MODEL,
         "version": 1,
@@ -197,7 +212,7 @@ def model(_: FakeService, __: str, ___: bytes) -> bytes:
         "training": {"recipe": "lenet-mnist", "seeds": [0]},
         "curve_url": f"/v1/models/{MODEL}/curve",
     }
-    return json.dumps(document).encode()
+    return json.dumps({**document, **service.model_changes}).encode()
 
 
 def curve(_: FakeService, __: str, ___: bytes) -> bytes:
@@ -228,7 +243,7 @@ class Caller:
 
     def __init__(self, kind: str, **options: object) -> None:
         self.kind = kind
-        self.options = options
+        self.options = {"retries": Retries(attempts=3, first_delay_s=0), **options}
 
     def __getattr__(self, method: str) -> Callable[..., object]:
         def call(*args: object, **kwargs: object) -> object:

@@ -126,7 +126,7 @@ def test_wrong_usage_exits_with_2(run, service, arguments):
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "expected"), [("invalid_request", 422, 2), ("model_not_found", 404, 2), ("not_ready", 503, 1), ("internal_error", 500, 1)]
+    ("code", "status", "expected"), [("invalid_request", 422, 2), ("model_not_found", 404, 2), ("model_refused", 503, 1), ("internal_error", 500, 1)]
 )
 def test_an_error_is_one_sentence_with_its_exit_code(run, service, code, status, expected):
     service.on("materialize", service.problem(code, status))

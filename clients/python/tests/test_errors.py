@@ -18,6 +18,7 @@ from neumeta_client import (
     ModelNotFound,
     ModelRefused,
     NeuMetaClientError,
+    Retries,
     ServiceError,
     ServiceUnavailable,
     SignatureMissing,
@@ -25,6 +26,12 @@ from neumeta_client import (
     VersionNotFound,
     _errors,
 )
+
+
+@pytest.fixture
+def impatient(call, service, cache):
+    return call(url=service.url, cache=cache, retries=Retries(attempts=1))
+
 
 CODES = [
     ("malformed_body", 400, ServiceError),
@@ -63,10 +70,10 @@ CODES = [
 
 
 @pytest.mark.parametrize(("code", "status", "kind"), CODES)
-def test_the_code_decides_the_class(client, service, code, status, kind):
+def test_the_code_decides_the_class(impatient, service, code, status, kind):
     service.on("materialize", service.problem(code, status))
     with pytest.raises(NeuMetaClientError) as caught:
-        client.pull("lenet-mnist", compression=0.5)
+        impatient.pull("lenet-mnist", compression=0.5)
     error = caught.value
     assert type(error) is kind
     assert (error.code, error.status, error.request_id, str(error)) == (code, status, "r1", f"It is {code}.")
@@ -127,10 +134,10 @@ def test_a_broken_problem_document_is_still_an_error_of_this_package(client, ser
         (200, "application/json", b"[]", UnexpectedAnswer),
     ],
 )
-def test_answers_that_are_not_ours(client, service, status, media_type, body, kind):
+def test_answers_that_are_not_ours(impatient, service, status, media_type, body, kind):
     service.on("materialize", service.reply(status, media_type, body))
     with pytest.raises(NeuMetaClientError) as caught:
-        client.pull("lenet-mnist", compression=0.5)
+        impatient.pull("lenet-mnist", compression=0.5)
     assert type(caught.value) is kind
     if status != 200:
         assert caught.value.status == status

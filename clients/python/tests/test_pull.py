@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
@@ -18,18 +19,30 @@ def test_pull_gives_the_bytes_that_the_manifest_names(client, service, cache, fi
     assert artifact.path == cache / "blobs" / "sha256" / f"{hexdigest}.onnx"
     assert artifact.manifest.size == len(data)
     assert not artifact.from_cache
-    assert files() == [f"blobs/sha256/{hexdigest}.onnx", f"refs/lenet-mnist/{artifact.manifest.spec_digest[7:]}.json"]
+    assert not artifact.stale
+    blob, ref = files()
+    assert blob == f"blobs/sha256/{hexdigest}.onnx"
+    assert re.fullmatch(r"refs/lenet-mnist/[0-9a-f]{64}\.json", ref)
 
 
 def test_the_ref_is_the_manifest_as_it_came(client, cache):
     artifact = client.pull("lenet-mnist", compression=0.5)
-    ref = json.loads((cache / "refs" / "lenet-mnist" / f"{artifact.manifest.spec_digest[7:]}.json").read_text())
+    (path,) = (cache / "refs" / "lenet-mnist").iterdir()
+    ref = json.loads(path.read_text())
     assert ref["digest"] == artifact.digest
     assert ref["made_by_a_newer_service"] == {"signature": "…"}
 
 
 @pytest.mark.parametrize(
-    "selector", [{"compression": 0.25}, {"compression": 0}, {"widths": {"conv1": 8}}, {"budget": {"params": 9000, "bytes": 90000}}]
+    "selector",
+    [
+        {"compression": 0.25},
+        {"compression": 0},
+        {"widths": {"conv1": 8}},
+        {"budget": {"params": 9000, "bytes": 90000}},
+        {"budget": {"latency_ms": 4.5, "device": "pi4"}},
+        {"rung": "small"},
+    ],
 )
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_each_selector_goes_over_the_wire(client, service, selector, precision):
@@ -141,10 +154,14 @@ def test_a_service_below_a_path_is_reached(call, service, cache):
     assert service.requests[0][1] == "/edge/v1/models"
 
 
-def test_two_threads_may_pull_the_same(client, service, files):
-    service.on("artifact", service.meet, service.meet)
+def test_of_two_threads_that_pull_the_same_one_downloads(client, service, files):
+    service.on("artifact", service.hold)
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: client.pull("lenet-mnist", compression=0.5), range(2))
+        pulls = [pool.submit(client.pull, "lenet-mnist", compression=0.5) for _ in range(2)]
+        assert service.asked_twice.wait(300)
+        service.release.set()
+        first, second = (pull.result() for pull in pulls)
     assert first.path == second.path
     assert first.path.read_bytes() == service.make({"compression": 0.5, "precision": "fp32"})
+    assert (service.count("artifact"), sorted([first.from_cache, second.from_cache])) == (1, [False, True])
     assert len(files()) == 2

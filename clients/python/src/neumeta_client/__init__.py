@@ -23,6 +23,7 @@ from neumeta_client._errors import (
     ModelNotFound,
     ModelRefused,
     NeuMetaClientError,
+    Offline,
     RequestError,
     RollbackRefused,
     ServiceError,
@@ -34,6 +35,10 @@ from neumeta_client._errors import (
     VerificationError,
     VersionNotFound,
 )
+from neumeta_client._local.cache import Cache
+from neumeta_client._local.collection import CacheEntry
+from neumeta_client._local.download import Progress
+from neumeta_client._retry import Retries
 from neumeta_client._trust.root import TrustRoot
 from neumeta_client._types import ChannelGroup, Compression, Cost, Curve, CurvePoint, Input, Manifest, Model, ModelSummary, Output, Quality, Spec
 from neumeta_client._version import __version__
@@ -44,6 +49,8 @@ __all__ = [
     "ArtifactGone",
     "AsyncClient",
     "BudgetImpossible",
+    "Cache",
+    "CacheEntry",
     "CacheError",
     "CertificateExpired",
     "ChannelGroup",
@@ -64,9 +71,12 @@ __all__ = [
     "ModelRefused",
     "ModelSummary",
     "NeuMetaClientError",
+    "Offline",
     "Output",
+    "Progress",
     "Quality",
     "RequestError",
+    "Retries",
     "RollbackRefused",
     "ServiceError",
     "ServiceUnavailable",

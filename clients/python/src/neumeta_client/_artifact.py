@@ -23,6 +23,8 @@ class Artifact:
     manifest: Manifest
     from_cache: bool
     """Whether the file was there before; then nothing but the manifest was asked of the service."""
+    stale: bool = False
+    """Whether the service could not be asked, so that it may have a newer version."""
 
     @property
     def digest(self) -> str:

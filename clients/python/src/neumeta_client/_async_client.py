@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import closing, suppress
 from functools import partial
 from types import TracebackType
@@ -12,13 +12,13 @@ from typing import Callable, TypeVar
 
 import httpx
 
-from neumeta_client import _flows
 from neumeta_client._artifact import Artifact
 from neumeta_client._errors import NeuMetaClientError
-from neumeta_client._flows import Flow, advance
-from neumeta_client._local.cache import Cache
+from neumeta_client._flows import Done, Flow, advance
+from neumeta_client._local.download import Progress
 from neumeta_client._protocol import Answer, Request, Selection, connection_errors
-from neumeta_client._settings import DEFAULT_TIMEOUT, cache_folder, headers, needs_tls, service_url, verifier
+from neumeta_client._retry import Retries
+from neumeta_client._settings import DEFAULT_TIMEOUT, headers, make_flows, needs_tls, service_url
 from neumeta_client._trust.root import TrustRoot
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
 
@@ -37,14 +37,16 @@ class AsyncClient:
         url: str | None = None,
         *,
         cache: str | os.PathLike[str] | None = None,
+        cache_limit: int | None = None,
+        offline: bool | None = None,
+        retries: Retries | None = None,
         token: str | None = None,
         timeout: float | httpx.Timeout = DEFAULT_TIMEOUT,
         trust_root: str | os.PathLike[str] | TrustRoot | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._url = service_url(url)
-        self._cache = Cache(cache_folder(cache))
-        self._verifier = verifier(trust_root, self._cache.folder)
+        self._flows = make_flows(self._url, cache=cache, cache_limit=cache_limit, offline=offline, retries=retries, trust_root=trust_root)
         self._http = httpx.AsyncClient(base_url=self._url, timeout=timeout, transport=transport, headers=headers(token), verify=needs_tls(self._url))
 
     async def __aenter__(self) -> AsyncClient:
@@ -59,15 +61,15 @@ class AsyncClient:
 
     async def models(self) -> tuple[ModelSummary, ...]:
         """Every model of the service, ready or refused with the reason."""
-        return await self._run(_flows.models())
+        return await self._run(self._flows.models())
 
     async def model(self, name: str, *, version: int | str | None = None) -> Model:
         """What can be asked of one model: channel groups, limits, costs, input, labels."""
-        return await self._run(_flows.model(name, version))
+        return await self._run(self._flows.model(name, version))
 
     async def curve(self, name: str, *, version: int | str | None = None) -> Curve:
         """Quality of one model against compression, parameters and multiply-adds."""
-        return await self._run(_flows.curve(name, version))
+        return await self._run(self._flows.curve(name, version))
 
     async def manifest(
         self,
@@ -75,12 +77,13 @@ class AsyncClient:
         *,
         compression: float | None = None,
         widths: Mapping[str, int] | None = None,
-        budget: Mapping[str, int] | None = None,
+        budget: Mapping[str, float | str] | None = None,
+        rung: str | None = None,
         precision: str = "fp32",
         version: int | str | None = None,
     ) -> Manifest:
         """What ``pull`` with the same arguments would get, without the download."""
-        return await self._run(_flows.manifest(name, Selection(compression, widths, budget, precision, version), self._verifier))
+        return await self._run(self._flows.manifest(name, Selection(compression, widths, budget, rung, precision, version)))
 
     async def pull(
         self,
@@ -88,19 +91,40 @@ class AsyncClient:
         *,
         compression: float | None = None,
         widths: Mapping[str, int] | None = None,
-        budget: Mapping[str, int] | None = None,
+        budget: Mapping[str, float | str] | None = None,
+        rung: str | None = None,
         precision: str = "fp32",
         version: int | str | None = None,
+        progress: Progress | None = None,
     ) -> Artifact:
         """A network of the wanted size as a verified ONNX file; see ``Client.pull``."""
-        return await self._run(_flows.pull(name, Selection(compression, widths, budget, precision, version), self._cache, self._verifier))
+        return await self._run(self._flows.pull(name, Selection(compression, widths, budget, rung, precision, version), progress))
+
+    async def watch(
+        self,
+        name: str,
+        *,
+        compression: float | None = None,
+        widths: Mapping[str, int] | None = None,
+        budget: Mapping[str, float | str] | None = None,
+        rung: str | None = None,
+        precision: str = "fp32",
+        version: int | str | None = None,
+        interval_s: float = 60.0,
+    ) -> AsyncIterator[Artifact]:
+        """The artifact, and then the one of each newer version; see ``Client.watch``."""
+        selection = Selection(compression, widths, budget, rung, precision, version).followed()
+        artifact = await self.pull(name, compression=compression, widths=widths, budget=budget, rung=rung, precision=precision, version=version)
+        while True:
+            yield artifact
+            artifact = await self._run(self._flows.newer(name, selection, artifact.manifest.version, interval_s))
 
     async def _run(self, flow: Flow[T]) -> T:
         with closing(flow):
             step = await _in_thread(partial(advance, flow))
-            while isinstance(step, Request):
+            while not isinstance(step, Done):
                 try:
-                    answer = await self._send(step)
+                    answer = await (self._send(step) if isinstance(step, Request) else asyncio.sleep(step.seconds))
                 except NeuMetaClientError as error:
                     step = await _in_thread(partial(advance, flow, error=error))
                 else:

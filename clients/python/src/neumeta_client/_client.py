@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from types import TracebackType
 from typing import TypeVar
 
 import httpx
 
-from neumeta_client import _flows
 from neumeta_client._artifact import Artifact
 from neumeta_client._errors import NeuMetaClientError
-from neumeta_client._flows import Flow, advance
-from neumeta_client._local.cache import Cache
+from neumeta_client._flows import Done, Flow, Step, advance
+from neumeta_client._local.download import Progress
 from neumeta_client._protocol import Answer, Request, Selection, connection_errors
-from neumeta_client._settings import DEFAULT_TIMEOUT, cache_folder, headers, needs_tls, service_url, verifier
+from neumeta_client._retry import Retries
+from neumeta_client._settings import DEFAULT_TIMEOUT, headers, make_flows, needs_tls, service_url
 from neumeta_client._trust.root import TrustRoot
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
 
@@ -27,10 +28,11 @@ class Client:
     """A NeuMeta service; use it in a ``with`` block, or call ``close``.
 
     ``url`` defaults to NEUMETA_CLIENT_URL, else http://127.0.0.1:8080; ``cache`` to NEUMETA_CLIENT_CACHE, else the user's
-    cache folder; ``token``, where the service asks for one, to NEUMETA_CLIENT_TOKEN; ``timeout`` is in seconds, for
-    connecting and between two pieces of an answer. With a ``trust_root`` (a public key, a file of them, or a TrustRoot; else
-    NEUMETA_CLIENT_TRUST_ROOT) manifests are taken only when it vouches for them, see VerificationError. Every method raises
-    errors of this package only, see NeuMetaClientError.
+    cache folder, which is kept below ``cache_limit`` bytes (NEUMETA_CLIENT_CACHE_LIMIT, else 1 GB); with ``offline``
+    (NEUMETA_CLIENT_OFFLINE) only what is there is given. ``retries`` says what is done about failures that may pass; ``token``, where the
+    service asks for one, defaults to NEUMETA_CLIENT_TOKEN; ``timeout`` is in seconds, for connecting and between two pieces of an
+    answer. With a ``trust_root`` (a public key, a file of them, or a TrustRoot; else NEUMETA_CLIENT_TRUST_ROOT) manifests are taken
+    only when it vouches for them, see VerificationError. Every method raises errors of this package only, see NeuMetaClientError.
     """
 
     def __init__(
@@ -38,14 +40,16 @@ class Client:
         url: str | None = None,
         *,
         cache: str | os.PathLike[str] | None = None,
+        cache_limit: int | None = None,
+        offline: bool | None = None,
+        retries: Retries | None = None,
         token: str | None = None,
         timeout: float | httpx.Timeout = DEFAULT_TIMEOUT,
         trust_root: str | os.PathLike[str] | TrustRoot | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._url = service_url(url)
-        self._cache = Cache(cache_folder(cache))
-        self._verifier = verifier(trust_root, self._cache.folder)
+        self._flows = make_flows(self._url, cache=cache, cache_limit=cache_limit, offline=offline, retries=retries, trust_root=trust_root)
         self._http = httpx.Client(base_url=self._url, timeout=timeout, transport=transport, headers=headers(token), verify=needs_tls(self._url))
 
     def __enter__(self) -> Client:
@@ -60,15 +64,15 @@ class Client:
 
     def models(self) -> tuple[ModelSummary, ...]:
         """Every model of the service, ready or refused with the reason."""
-        return self._run(_flows.models())
+        return self._run(self._flows.models())
 
     def model(self, name: str, *, version: int | str | None = None) -> Model:
         """What can be asked of one model: channel groups, limits, costs, input, labels."""
-        return self._run(_flows.model(name, version))
+        return self._run(self._flows.model(name, version))
 
     def curve(self, name: str, *, version: int | str | None = None) -> Curve:
         """Quality of one model against compression, parameters and multiply-adds."""
-        return self._run(_flows.curve(name, version))
+        return self._run(self._flows.curve(name, version))
 
     def manifest(
         self,
@@ -76,12 +80,13 @@ class Client:
         *,
         compression: float | None = None,
         widths: Mapping[str, int] | None = None,
-        budget: Mapping[str, int] | None = None,
+        budget: Mapping[str, float | str] | None = None,
+        rung: str | None = None,
         precision: str = "fp32",
         version: int | str | None = None,
     ) -> Manifest:
         """What ``pull`` with the same arguments would get, without the download."""
-        return self._run(_flows.manifest(name, Selection(compression, widths, budget, precision, version), self._verifier))
+        return self._run(self._flows.manifest(name, Selection(compression, widths, budget, rung, precision, version)))
 
     def pull(
         self,
@@ -89,29 +94,64 @@ class Client:
         *,
         compression: float | None = None,
         widths: Mapping[str, int] | None = None,
-        budget: Mapping[str, int] | None = None,
+        budget: Mapping[str, float | str] | None = None,
+        rung: str | None = None,
         precision: str = "fp32",
         version: int | str | None = None,
+        progress: Progress | None = None,
     ) -> Artifact:
         """A network of the wanted size as a verified ONNX file, from the cache folder if it is there.
 
-        Exactly one of ``compression`` (0 is the full network), ``widths`` (channel group -> width, for every group) and
-        ``budget`` (maxima of ``params``, ``macs``, ``bytes``); ``precision`` is ``fp32``, ``fp16`` or ``int8``;
-        ``version`` a number or an alias, by default the service's latest version.
+        Exactly one of ``compression`` (0 is the full network), ``widths`` (channel group -> width, for every group), ``budget``
+        (maxima of ``params``, ``macs``, ``bytes``, or of ``latency_ms`` on a ``device`` whose profile the service has) and ``rung`` (a
+        size that the service's operator has named); ``precision`` is ``fp32``, ``fp16`` or ``int8``; ``version`` a number or an alias,
+        by default the service's latest version. ``progress`` is called with the bytes that are there and those of the file.
+
+        With a version's number the cache is asked first, and the service only if it has nothing. Else the service is asked, and
+        when it cannot be reached, what an earlier pull of the same brought is given, and is ``stale``.
         """
-        return self._run(_flows.pull(name, Selection(compression, widths, budget, precision, version), self._cache, self._verifier))
+        return self._run(self._flows.pull(name, Selection(compression, widths, budget, rung, precision, version), progress))
+
+    def watch(
+        self,
+        name: str,
+        *,
+        compression: float | None = None,
+        widths: Mapping[str, int] | None = None,
+        budget: Mapping[str, float | str] | None = None,
+        rung: str | None = None,
+        precision: str = "fp32",
+        version: int | str | None = None,
+        interval_s: float = 60.0,
+    ) -> Iterator[Artifact]:
+        """What ``pull`` gives, and then the same of each newer version, as soon as there is one; never ends by itself.
+
+        The service is asked every ``interval_s`` seconds, more or less, for the version that ``version`` leads to. A service that
+        cannot be reached is asked again; any other error ends the iteration.
+        """
+        selection = Selection(compression, widths, budget, rung, precision, version).followed()
+        artifact = self.pull(name, compression=compression, widths=widths, budget=budget, rung=rung, precision=precision, version=version)
+        while True:
+            yield artifact
+            artifact = self._run(self._flows.newer(name, selection, artifact.manifest.version, interval_s))
 
     def _run(self, flow: Flow[T]) -> T:
         with closing(flow):
             step = advance(flow)
-            while isinstance(step, Request):
+            while not isinstance(step, Done):
                 try:
-                    answer = self._send(step)
+                    answer = self._carry_out(step)
                 except NeuMetaClientError as error:
                     step = advance(flow, error=error)
                 else:
                     step = advance(flow, answer)
         return step.value
+
+    def _carry_out(self, step: Step) -> object:
+        if isinstance(step, Request):
+            return self._send(step)
+        time.sleep(step.seconds)
+        return None
 
     def _send(self, request: Request) -> object:
         answer = Answer(request)

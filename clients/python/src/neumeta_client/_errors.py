@@ -13,6 +13,7 @@ NeuMetaClientError
 │   ├── ArtifactGone         the artifact was evicted, and a repeated request did not bring it back
 │   └── UnexpectedAnswer     the answer is not what the HTTP API promises
 ├── ConnectionFailed         no answer, or not all of it: refused, timed out, cut
+├── Offline                  the client may not ask the service, and the cache does not have it
 ├── IntegrityError           the bytes are not those that the manifest names
 ├── VerificationError        the signature does not prove what it should; nothing was kept
 │   ├── SignatureMissing     there is none
@@ -34,13 +35,16 @@ class NeuMetaClientError(Exception):
     """Root of all errors of this package.
 
     ``status`` is the HTTP status and ``problem`` the problem document of the answer behind the error; None and empty when
-    there was no answer.
+    there was no answer. ``retry_after`` is how many seconds the service wants to be left alone, if it said so.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, problem: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, problem: Mapping[str, object] | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.problem = dict(problem or {})
+        self.retry_after = retry_after
 
     @property
     def code(self) -> str | None:
@@ -121,6 +125,10 @@ class UnexpectedAnswer(ServiceError):
 
 class ConnectionFailed(NeuMetaClientError):
     """The service could not be reached, or the connection ended before the whole answer had come."""
+
+
+class Offline(NeuMetaClientError):
+    """The client may not ask the service, and the cache does not have what was asked for."""
 
 
 class IntegrityError(NeuMetaClientError):

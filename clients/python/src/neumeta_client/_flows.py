@@ -1,4 +1,4 @@
-"""What the clients do, written once: generators that yield requests, are sent the answers, and return the result.
+"""What the clients do, written once: generators that yield requests and pauses, are sent the answers, and return the result.
 
 A client only carries requests to the service and answers back, waiting or awaiting. Errors of this package are thrown
 into the flow, which may try again.
@@ -6,21 +6,35 @@ into the flow, which may try again.
 
 from __future__ import annotations
 
+import logging
+import random
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar, Union
+from typing import Callable, Generic, Optional, TypeVar, Union
 
 from neumeta_client._artifact import Artifact
 from neumeta_client._decode import decode
-from neumeta_client._errors import ArtifactGone, IntegrityError, NeuMetaClientError, UnexpectedAnswer
+from neumeta_client._errors import ArtifactGone, IntegrityError, NeuMetaClientError, Offline, UnexpectedAnswer
 from neumeta_client._local.cache import Cache
+from neumeta_client._local.download import Download, Progress
 from neumeta_client._protocol import Request, Selection, Version, download, materialize, model_path, read
+from neumeta_client._retry import TEMPORARY, Retries
 from neumeta_client._trust.root import Verifier
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
 
 T = TypeVar("T")
-Flow = Generator[Request, object, T]
+logger = logging.getLogger(__name__)
+
+LOCK_POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Nothing is to be sent for so many seconds."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -30,72 +44,163 @@ class Done(Generic[T]):
     value: T
 
 
-def advance(flow: Flow[T], answer: object = None, *, error: NeuMetaClientError | None = None) -> Union[Request, Done[T]]:
-    """Run a flow to its next request or its end."""
+Step = Union[Request, Pause]
+Flow = Generator[Step, object, T]
+
+
+def advance(flow: Flow[T], answer: object = None, *, error: Optional[NeuMetaClientError] = None) -> Union[Step, Done[T]]:
+    """Run a flow to its next request or pause, or to its end."""
     try:
         return flow.send(answer) if error is None else flow.throw(error)
     except StopIteration as end:
         return Done(end.value)
 
 
-def models() -> Flow[tuple[ModelSummary, ...]]:
-    """Every model of the service."""
-    return decode(_ModelList, (yield read("/v1/models")), "answer").models
+@dataclass(frozen=True)
+class Flows:
+    """The flows of one client."""
 
+    service: str
+    """The service's address, as part of the names under which answers are kept."""
+    cache: Cache
+    cache_limit: int
+    verifier: Optional[Verifier]
+    retries: Retries
+    offline: bool
 
-def model(name: str, version: Version = None) -> Flow[Model]:
-    """One model."""
-    return decode(Model, (yield read(model_path(name), version)), "model")
+    def models(self) -> Flow[tuple[ModelSummary, ...]]:
+        """Every model of the service."""
+        return decode(_ModelList, (yield from self._ask(read("/v1/models"))), "answer").models
 
+    def model(self, name: str, version: Version = None) -> Flow[Model]:
+        """One model."""
+        return decode(Model, (yield from self._ask(read(model_path(name), version))), "model")
 
-def curve(name: str, version: Version = None) -> Flow[Curve]:
-    """The curve of one model."""
-    return decode(Curve, (yield read(f"{model_path(name)}/curve", version)), "curve")
+    def curve(self, name: str, version: Version = None) -> Flow[Curve]:
+        """The curve of one model."""
+        return decode(Curve, (yield from self._ask(read(f"{model_path(name)}/curve", version))), "curve")
 
+    def manifest(self, name: str, selection: Selection) -> Flow[Manifest]:
+        """The manifest of one member, verified when there is a verifier."""
+        request = materialize(name, selection)
+        if self.offline:
+            return self._recalled(name, selection)
+        return self._read(name, selection, (yield from self._ask(request)))
 
-def manifest(name: str, selection: Selection, verifier: Verifier | None = None) -> Flow[Manifest]:
-    """The manifest of one member, verified when there is a verifier."""
-    return _manifest(name, selection, (yield materialize(name, selection)), verifier)
-
-
-def pull(name: str, selection: Selection, cache: Cache, verifier: Verifier | None = None) -> Flow[Artifact]:
-    """One member, from the cache or the service, its manifest verified when there is a verifier.
-
-    Starts again once when the artifact was evicted between the two requests, and once when its bytes were wrong.
-    """
-    request = materialize(name, selection)
-    seen: set[type[NeuMetaClientError]] = set()
-    while True:
-        answer = yield request
-        wanted = _manifest(name, selection, answer, verifier)
-        path = cache.find(wanted)
-        from_cache = path is not None
+    def pull(self, name: str, selection: Selection, progress: Optional[Progress] = None) -> Flow[Artifact]:
+        """One member: from the cache if what was asked for never changes or the service cannot be asked, else as the service says."""
+        request = materialize(name, selection)
+        if self.offline:
+            return self._kept(name, selection)
+        if selection.is_fixed:
+            with suppress(NeuMetaClientError):
+                return self._kept(name, selection)
         try:
-            path = path or (yield from _fetch(wanted, cache))
-        except (ArtifactGone, IntegrityError) as error:
-            if type(error) in seen:
-                raise
-            seen.add(type(error))
-            continue
-        cache.remember(wanted, answer)
-        return Artifact(path, wanted, from_cache)
+            return (yield from self._pull(request, name, selection, progress))
+        except TEMPORARY as error:
+            with suppress(NeuMetaClientError):
+                kept = self._kept(name, selection)
+                logger.warning("%s is as it was pulled before, as the service cannot be asked: %s", name, error)
+                return kept
+            raise
+
+    def newer(self, name: str, selection: Selection, than: int, interval_s: float) -> Flow[Artifact]:
+        """One member of the next version that is higher than ``than``, whenever it appears."""
+        while True:
+            yield Pause(interval_s * random.uniform(0.9, 1.1))
+            try:
+                found = yield from self.model(name, selection.version)
+                if found.version > than:
+                    artifact = yield from self._pull(materialize(name, selection), name, selection, None)
+                    if artifact.manifest.version > than:
+                        return artifact
+            except TEMPORARY as error:
+                logger.warning("%s is looked for again in %g s: %s", name, interval_s, error)
+
+    def _pull(self, request: Request, name: str, selection: Selection, progress: Optional[Progress]) -> Flow[Artifact]:
+        """From the service; starts again once when the artifact was evicted between the two requests, and once when its bytes were wrong."""
+        key = selection.key(self.service)
+        retries = Retries(attempts=1) if self.cache.recall(name, key) else self.retries
+        seen: dict[type[NeuMetaClientError], Manifest] = {}
+        while True:
+            answer = yield from self._ask(request, retries)
+            wanted = self._read(name, selection, answer)
+            gone = seen.get(ArtifactGone)
+            if gone and gone.digest != wanted.digest:
+                self.cache.drop(gone)
+            path = self.cache.find(wanted)
+            from_cache = path is not None
+            try:
+                if path is None:
+                    with self.cache.download(wanted, progress) as part:
+                        path, from_cache = yield from self._fetch(wanted, part)
+            except (ArtifactGone, IntegrityError) as error:
+                if type(error) in seen:
+                    raise
+                seen[type(error)] = wanted
+                continue
+            self.cache.remember(name, key, answer)
+            if not from_cache:
+                self.cache.collect(self.cache_limit, keep=path)
+            return Artifact(path, wanted, from_cache)
+
+    def _fetch(self, wanted: Manifest, part: Download) -> Flow[tuple[Path, bool]]:
+        """The file, and whether another process or thread brought it."""
+        while not part.lock():
+            yield Pause(LOCK_POLL_S)
+        path = self.cache.find(wanted)
+        if path is not None:
+            return path, True
+        if part.received < part.size:
+            yield from self._send(lambda: download(wanted, part), self.retries, lambda: part.received)
+        return part.commit(), False
+
+    def _ask(self, request: Request, retries: Optional[Retries] = None) -> Flow[object]:
+        if self.offline:
+            raise Offline("This client is offline (NEUMETA_CLIENT_OFFLINE, or offline=True) and may not ask the service.")
+        return (yield from self._send(lambda: request, retries or self.retries))
+
+    def _send(self, request: Callable[[], Request], retries: Retries, received: Callable[[], int] = lambda: 0) -> Flow[object]:
+        """Send until there is an answer; a try in which something was ``received`` is not counted as failed."""
+        failed = 0
+        while True:
+            before = received()
+            try:
+                return (yield request())
+            except TEMPORARY as error:
+                failed = 1 if received() > before else failed + 1
+                delay = retries.delay(failed, error)
+                if delay is None:
+                    raise
+            yield Pause(delay)
+
+    def _kept(self, name: str, selection: Selection) -> Artifact:
+        """What an earlier pull of the same brought. Raises Offline when there was none, or its file is gone."""
+        manifest = self._recalled(name, selection)
+        path = self.cache.find(manifest)
+        if path is None:
+            raise _not_kept(name)
+        return Artifact(path, manifest, from_cache=True, stale=not selection.is_fixed)
+
+    def _recalled(self, name: str, selection: Selection) -> Manifest:
+        answer = self.cache.recall(name, selection.key(self.service))
+        if answer is None:
+            raise _not_kept(name)
+        return self._read(name, selection, answer, kept=True)
+
+    def _read(self, name: str, selection: Selection, answer: object, *, kept: bool = False) -> Manifest:
+        found = decode(Manifest, answer, "manifest")
+        if str(selection.version).isdecimal() and str(found.version) != str(selection.version):
+            raise UnexpectedAnswer(f"The service answered with version {found.version} of {name}; version {selection.version} was asked for.")
+        if found.model != name:
+            raise UnexpectedAnswer(f"The service answered with the model {found.model!r}; {name!r} was asked for.")
+        if self.verifier is not None:
+            self.verifier.verify(answer, found, selection, kept=kept)
+        return found
 
 
-def _fetch(wanted: Manifest, cache: Cache) -> Flow[Path]:
-    with cache.part(wanted) as part:
-        yield download(wanted, part)
-        return part.commit()
-
-
-def _manifest(name: str, selection: Selection, answer: object, verifier: Verifier | None) -> Manifest:
-    found = decode(Manifest, answer, "manifest")
-    if str(selection.version).isdecimal() and str(found.version) != str(selection.version):
-        raise UnexpectedAnswer(f"The service answered with version {found.version} of {name}; version {selection.version} was asked for.")
-    if found.model != name:
-        raise UnexpectedAnswer(f"The service answered with the model {found.model!r}; {name!r} was asked for.")
-    if verifier is not None:
-        verifier.verify(answer, found, selection)
-    return found
+def _not_kept(name: str) -> Offline:
+    return Offline(f"The service may not or cannot be asked, and no earlier pull left this size of {name} in the cache; pull it once before.")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Union
 
@@ -16,6 +20,7 @@ from neumeta_client._errors import (
     ArtifactGone,
     BudgetImpossible,
     ConnectionFailed,
+    IntegrityError,
     InvalidRequest,
     ModelNotFound,
     ModelRefused,
@@ -26,7 +31,7 @@ from neumeta_client._errors import (
     UnexpectedAnswer,
     VersionNotFound,
 )
-from neumeta_client._local.part import Part
+from neumeta_client._local.download import Download
 from neumeta_client._types import ALIAS, MODEL_NAME, Manifest
 
 MAX_JSON_BYTES = 16 << 20
@@ -52,36 +57,55 @@ ERRORS_BY_CODE: Mapping[str, type[NeuMetaClientError]] = {
     "not_signed": SignatureMissing,
 }
 _TEMPORARY = (429, 502, 503, 504)
+_GOOD = (HTTPStatus.OK, HTTPStatus.CREATED)
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})")
 
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request; the bytes of a good answer go ``into`` a part, or are read as JSON."""
+    """One HTTP request; the bytes of a good answer go ``into`` a download, or are read as JSON."""
 
     method: str
     path: str
     content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=lambda: {"Accept": "application/json"})
-    into: Part | None = None
+    into: Download | None = None
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which member is wanted: exactly one of ``compression``, ``widths`` and ``budget``, a number format and a version."""
+    """Which member is wanted: exactly one of ``compression``, ``widths``, ``budget`` and ``rung``, a number format and a version."""
 
     compression: float | None = None
     widths: Mapping[str, int] | None = None
-    budget: Mapping[str, int] | None = None
+    budget: Mapping[str, float | str] | None = None
+    rung: str | None = None
     precision: str = "fp32"
     version: Version = None
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it means the same artifact for ever: versions never change, but aliases, rungs and profiles of devices do."""
+        return str(self.version).isdecimal() and self.rung is None and "device" not in (self.budget or {})
+
+    def followed(self) -> Selection:
+        """Itself. Raises InvalidRequest when nothing newer can ever come of it."""
+        if str(self.version).isdecimal():
+            raise InvalidRequest(f"version: {self.version!r} never changes; expected an alias, or none for the latest version.")
+        return self
+
+    def key(self, service: str) -> str:
+        """A name for this request to this service, 64 hexadecimal digits. Raises InvalidRequest."""
+        asked = json.loads(self.body(), parse_int=float)
+        return hashlib.sha256(json.dumps([service, asked], sort_keys=True).encode()).hexdigest()
+
     def body(self) -> bytes:
         """The JSON body of the request. Raises InvalidRequest."""
-        selectors: dict[str, object] = {"compression": self.compression, "widths": self.widths, "budget": self.budget}
+        selectors: dict[str, object] = {"compression": self.compression, "widths": self.widths, "budget": self.budget, "rung": self.rung}
         chosen = {name: value for name, value in selectors.items() if value is not None}
         if len(chosen) != 1:
             given = " and ".join(chosen) or "none of them"
-            raise InvalidRequest(f"Exactly one of compression, widths and budget says which size is wanted; given: {given}.")
+            raise InvalidRequest(f"Exactly one of compression, widths, budget and rung says which size is wanted; given: {given}.")
         if self.version is not None:
             chosen["version"] = checked_version(self.version)
         try:
@@ -101,9 +125,15 @@ def materialize(name: str, selection: Selection) -> Request:
     return Request("POST", f"{model_path(name)}/materialize", content=selection.body(), headers=headers)
 
 
-def download(manifest: Manifest, part: Part) -> Request:
-    """A request for the bytes of an artifact."""
-    return Request("GET", manifest.url, headers={"Accept": "application/octet-stream", "Accept-Encoding": "identity"}, into=part)
+def download(manifest: Manifest, into: Download) -> Request:
+    """A request for the bytes of an artifact that are not there yet.
+
+    The rest comes only if the service still has the very same bytes (RFC 9110, section 13.1.5), else all of them.
+    """
+    headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+    if into.received:
+        headers |= {"Range": f"bytes={into.received}-", "If-Range": f'"{manifest.digest}"'}
+    return Request("GET", manifest.url, headers=headers, into=into)
 
 
 def model_path(name: str) -> str:
@@ -126,17 +156,28 @@ class Answer:
 
     def __init__(self, request: Request) -> None:
         self._into = request.into
+        self._may_be_empty = request.method in ("PUT", "DELETE")
         self._body = bytearray()
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Status and headers are there."""
-        self._status = status
+        self._status, self._headers = status, headers
         self._type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if status != HTTPStatus.OK:
+        if self._into is not None:
+            self._begin_download(self._into)
+
+    def _begin_download(self, into: Download) -> None:
+        if self._status == HTTPStatus.PARTIAL_CONTENT:
+            _check_rest(into, self._headers)
+        elif self._status == HTTPStatus.OK:
+            into.restart()
+        elif self._status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise IntegrityError(f"The service has no more than the {into.received} bytes that are there; the manifest names {into.size}.")
+        else:
             self._into = None
-        length = headers.get("content-length", "")
-        if self._into is not None and length.isdecimal() and len(length) < 16 and "content-encoding" not in headers:
-            self._into.announce(int(length))
+        length = self._headers.get("content-length", "")
+        if self._into is not None and length.isdecimal() and len(length) < 16 and "content-encoding" not in self._headers:
+            into.announce(int(length))
 
     def write(self, chunk: bytes) -> None:
         """A piece of the body is there."""
@@ -148,21 +189,23 @@ class Answer:
             self._body += chunk
 
     def result(self) -> object:
-        """The JSON value of a good answer (None when the bytes went into a part); raises the error that another one stands for."""
-        if self._status != HTTPStatus.OK:
-            raise error_of(self._status, self._type, bytes(self._body))
-        return None if self._into is not None else _json(bytes(self._body), self._status)
+        """The JSON value of a good answer (None when the bytes went into a download, or there are none); raises the error of another one."""
+        if self._into is not None or (self._may_be_empty and self._status == HTTPStatus.NO_CONTENT):
+            return None
+        if self._status not in _GOOD:
+            raise error_of(self._status, self._type, bytes(self._body), retry_after=_seconds(self._headers.get("retry-after", "")))
+        return _json(bytes(self._body), self._status)
 
 
-def error_of(status: int, media_type: str, body: bytes) -> NeuMetaClientError:
-    """The error that an answer other than 200 stands for: by ``code`` in a problem document, else by status."""
+def error_of(status: int, media_type: str, body: bytes, *, retry_after: float | None = None) -> NeuMetaClientError:
+    """The error that an answer stands for: by ``code`` in a problem document, else by status."""
     problem = _problem(body) if media_type == "application/problem+json" else {}
     code = problem.get("code")
     fallback = ServiceUnavailable if status in _TEMPORARY else ServiceError
     kind = ERRORS_BY_CODE.get(code, fallback) if isinstance(code, str) else fallback
     detail = problem.get("detail") or problem.get("title")
     unknown = f"The answer is {_status_name(status)}, from a proxy or from something that is not a NeuMeta service."
-    return kind(one_line(detail) if isinstance(detail, str) else unknown, status=status, problem=problem)
+    return kind(one_line(detail) if isinstance(detail, str) else unknown, status=status, problem=problem, retry_after=retry_after)
 
 
 @contextmanager
@@ -181,6 +224,26 @@ def connection_errors(url: httpx.URL) -> Iterator[None]:
 def one_line(text: str) -> str:
     """Text by others, fit for terminals and logs: no control characters, of bounded length."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:500]
+
+
+def _check_rest(into: Download, headers: Mapping[str, str]) -> None:
+    """Raises IntegrityError unless the answer is the rest of the bytes that are there, and of nothing else."""
+    found = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+    wanted = (into.received, into.size - 1, into.size)
+    if found is None or tuple(int(number) for number in found.groups()) != wanted:
+        raise IntegrityError(f"The service sent {headers.get('content-range', '')!r:.80}; expected 'bytes {wanted[0]}-{wanted[1]}/{wanted[2]}'.")
+    if headers.get("etag", f'"{into.digest}"') != f'"{into.digest}"':
+        raise IntegrityError(f"The service sent a part of {headers['etag']!r:.90}; expected one of {into.digest}.")
+
+
+def _seconds(text: str) -> float | None:
+    """What ``Retry-After`` says (RFC 9110, section 10.2.3): seconds, or a date; None for anything else."""
+    if text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _as_object(value: object) -> dict[str, object]:

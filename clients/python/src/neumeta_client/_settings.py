@@ -10,12 +10,17 @@ import httpx
 import platformdirs
 
 from neumeta_client._errors import InvalidRequest
+from neumeta_client._flows import Flows
+from neumeta_client._local.cache import Cache
+from neumeta_client._retry import Retries
 from neumeta_client._trust.root import TrustRoot, Verifier
 from neumeta_client._trust.seen import SeenVersions
 from neumeta_client._version import __version__
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+DEFAULT_CACHE_LIMIT = 10**9
+_YES, _NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
@@ -55,6 +60,46 @@ def cache_folder(cache: str | os.PathLike[str] | None) -> Path:
     """Where artifacts are kept: the argument, else NEUMETA_CLIENT_CACHE, else the user's cache folder."""
     chosen = cache if cache is not None else os.environ.get("NEUMETA_CLIENT_CACHE")
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("neumeta", appauthor=False)
+
+
+def cache_limit_bytes(limit: int | None) -> int:
+    """How much may be kept: the argument, else NEUMETA_CLIENT_CACHE_LIMIT, else 1 GB. Raises InvalidRequest."""
+    text = os.environ.get("NEUMETA_CLIENT_CACHE_LIMIT", "")
+    chosen = limit if limit is not None else (text or DEFAULT_CACHE_LIMIT)
+    if isinstance(chosen, bool) or not str(chosen).isdecimal():
+        raise InvalidRequest(f"cache_limit: {chosen!r} is not allowed; expected a number of bytes.")
+    return int(chosen)
+
+
+def is_offline(offline: bool | None) -> bool:
+    """Whether the service may not be asked: the argument, else NEUMETA_CLIENT_OFFLINE. Raises InvalidRequest."""
+    if offline is not None:
+        return offline
+    text = os.environ.get("NEUMETA_CLIENT_OFFLINE", "").lower()
+    if text not in _YES | _NO:
+        raise InvalidRequest(f"NEUMETA_CLIENT_OFFLINE: {text!r} is not allowed; expected 1 or 0.")
+    return text in _YES
+
+
+def make_flows(
+    url: httpx.URL,
+    *,
+    cache: str | os.PathLike[str] | None,
+    cache_limit: int | None,
+    offline: bool | None,
+    retries: Retries | None,
+    trust_root: str | os.PathLike[str] | TrustRoot | None,
+) -> Flows:
+    """The flows of a client of this service. Raises InvalidRequest or MissingExtra."""
+    folder = cache_folder(cache)
+    return Flows(
+        service=str(url.copy_with(userinfo=b"")),
+        cache=Cache(folder),
+        cache_limit=cache_limit_bytes(cache_limit),
+        verifier=verifier(trust_root, folder),
+        retries=retries or Retries(),
+        offline=is_offline(offline),
+    )
 
 
 def verifier(root: str | os.PathLike[str] | TrustRoot | None, cache: Path) -> Verifier | None:

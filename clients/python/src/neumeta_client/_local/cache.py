@@ -1,11 +1,11 @@
-"""The cache folder: artifacts under their digest, manifests under model and spec.
+"""The cache folder: artifacts under their digest, manifests under model and request.
 
-CACHE/blobs/sha256/HEX.onnx          the bytes, verified before they get this name and again whenever they are found
-CACHE/blobs/sha256/HEX.onnx.ID.part  a download in progress, seen by nobody else
-CACHE/refs/MODEL/HEX.json            the manifest as the service sent it; HEX is the spec's digest
+CACHE/blobs/sha256/HEX.onnx          the bytes, verified before they get this name and again when they are found
+CACHE/blobs/sha256/HEX.onnx.part     a download that is in progress, or was interrupted and will be continued
+CACHE/refs/MODEL/HEX.json            the manifest as the service sent it; HEX is the digest of service and request
 
-Processes and threads share a folder without locks: every file appears by an atomic rename, and two of the same name
-hold the same bytes.
+Processes and threads share a folder: a download is locked by the one that writes it, every file appears by an atomic
+rename, and two of the same name hold the same bytes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ import hashlib
 import json
 import logging
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Optional
 
+from neumeta_client._local.collection import CacheEntry, collect, inventory
+from neumeta_client._local.download import Download, Progress
 from neumeta_client._local.part import Part, disk_errors
 from neumeta_client._types import Manifest
 
@@ -28,16 +32,23 @@ class Cache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._intact: dict[Path, tuple[int, int, int]] = {}
 
-    def find(self, manifest: Manifest) -> Path | None:
-        """The artifact's file if it is there and verifies; a corrupt one is removed."""
+    def find(self, manifest: Manifest) -> Optional[Path]:
+        """The artifact's file if it is there and verifies; a corrupt one is removed.
+
+        A file that this object has verified is not read again as long as its size, time and place on the disk stay the same.
+        """
         path = self._blob(manifest)
         with disk_errors(path):
             try:
                 with path.open("rb") as file:
                     found = os.fstat(file.fileno())
-                    intact = found.st_size == manifest.size and _digest(file) == manifest.digest
+                    stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+                    intact = self._intact.get(path) == stamp or (found.st_size == manifest.size and _digest(file) == manifest.digest)
                 if intact:
+                    self._intact[path] = stamp
+                    _touch(path, found)
                     return path
                 logger.warning("%s is corrupt and will be fetched again", path)
                 # Another process may have put a good file in its place meanwhile.
@@ -47,13 +58,19 @@ class Cache:
                 pass
         return None
 
-    def part(self, manifest: Manifest) -> Part:
-        """A new download of the artifact."""
-        return Part(self._blob(manifest), digest=manifest.digest, size=manifest.size)
+    def download(self, manifest: Manifest, progress: Optional[Progress] = None) -> Download:
+        """The artifact's download, new or to be continued."""
+        return Download(self._blob(manifest), digest=manifest.digest, size=manifest.size, progress=progress)
 
-    def remember(self, manifest: Manifest, answer: object) -> None:
-        """Keep the manifest as it came, fields that this version does not know included."""
-        path = self.folder / "refs" / manifest.model / f"{_hex(manifest.spec_digest)}.json"
+    def drop(self, manifest: Manifest) -> None:
+        """Remove what there is of a download that nobody will continue."""
+        with self.download(manifest) as download, suppress(OSError):
+            if download.lock():
+                download.restart()
+
+    def remember(self, model: str, key: str, answer: object) -> None:
+        """Keep the manifest that answered a request as it came, fields that this version does not know included."""
+        path = self._ref(model, key)
         data = json.dumps(answer, indent=2).encode()
         with disk_errors(path):
             if path.is_file() and path.read_bytes() == data:
@@ -62,12 +79,38 @@ class Cache:
             part.write(data)
             part.commit()
 
+    def recall(self, model: str, key: str) -> object:
+        """The manifest that answered the request last; None when there is none, or nothing that can be read."""
+        path = self._ref(model, key)
+        with disk_errors(path):
+            try:
+                value: object = json.loads(path.read_bytes())
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            except ValueError:
+                logger.warning("%s is corrupt and will be asked for again", path)
+                return None
+        return value
+
+    def entries(self) -> tuple[CacheEntry, ...]:
+        """What the cache holds, the least recently used first."""
+        return inventory(self.folder)
+
+    def collect(self, limit: int, *, keep: Optional[Path] = None) -> tuple[CacheEntry, ...]:
+        """Remove what was used least recently until at most ``limit`` bytes are left, and say what; the file ``keep`` stays."""
+        return collect(self.folder, limit, keep=keep)
+
     def _blob(self, manifest: Manifest) -> Path:
-        return self.folder / "blobs" / "sha256" / f"{_hex(manifest.digest)}.onnx"
+        return self.folder / "blobs" / "sha256" / f"{manifest.digest.split(':')[1]}.onnx"
+
+    def _ref(self, model: str, key: str) -> Path:
+        return self.folder / "refs" / model / f"{key}.json"
 
 
-def _hex(digest: str) -> str:
-    return digest.split(":")[1]
+def _touch(path: Path, found: os.stat_result) -> None:
+    # The time of access says what was used last; the time of change stays, as it belongs to what was verified.
+    with suppress(OSError):
+        os.utime(path, ns=(time.time_ns(), found.st_mtime_ns))
 
 
 def _digest(file: BinaryIO) -> str:

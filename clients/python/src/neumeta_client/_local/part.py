@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 from uuid import uuid4
 
 from neumeta_client._errors import CacheError, IntegrityError
@@ -24,8 +25,9 @@ class Part:
         self.digest = digest
         self.size = size
         self._path = target.with_name(f"{target.name}.{uuid4().hex}.part")
-        self._sha256 = hashlib.sha256()
-        self._written = 0
+        self._file: IO[bytes]
+        self._keep = self._committed = False
+        self._forget()
 
     def __enter__(self) -> Part:
         with disk_errors(self.target):
@@ -35,23 +37,24 @@ class Part:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        # Closing flushes, which a full disk refuses; the error that matters was raised before.
-        with suppress(OSError):
-            self._file.close()
-        with suppress(OSError):
-            self._path.unlink()
+        # Closing gives a lock back, so the name goes before it; but Windows removes no open file.
+        if os.name == "nt":
+            self._close()
+        if not self._keep and not self._committed:
+            with suppress(OSError):
+                self._path.unlink()
+        self._close()
 
     def announce(self, size: int) -> None:
-        """Refuse a download that says beforehand that it has another size."""
-        if size != self.size:
-            raise IntegrityError(f"The service announces {size} bytes for {self.digest}; expected the {self.size} that the manifest names.")
+        """Refuse an answer that says beforehand that it does not complete the file."""
+        if self._written + size != self.size:
+            raise IntegrityError(f"The service announces {size} bytes for {self.digest}; expected {self.size - self._written} by the manifest.")
 
     def write(self, chunk: bytes) -> None:
         """Append bytes; refuses those that go beyond ``size``."""
-        self._written += len(chunk)
-        if self._written > self.size:
+        if self._written + len(chunk) > self.size:
             raise IntegrityError(f"More than the {self.size} bytes that the manifest names came for {self.digest}.")
-        self._sha256.update(chunk)
+        self._count(chunk)
         with disk_errors(self.target):
             self._file.write(chunk)
 
@@ -65,10 +68,26 @@ class Part:
         with disk_errors(self.target):
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._file.close()
+            # Windows moves no open file; elsewhere its lock goes with it.
+            if os.name == "nt":
+                self._file.close()
             self._path.replace(self.target)
+            self._committed = True
             sync_folder(self.target.parent)
         return self.target
+
+    def _close(self) -> None:
+        # Closing flushes, which a full disk refuses; the error that matters was raised before.
+        with suppress(OSError):
+            self._file.close()
+
+    def _forget(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._written = 0
+
+    def _count(self, chunk: bytes) -> None:
+        self._sha256.update(chunk)
+        self._written += len(chunk)
 
 
 @contextmanager

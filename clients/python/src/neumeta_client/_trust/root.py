@@ -72,27 +72,28 @@ class Verifier:
     def __post_init__(self) -> None:
         require_ed25519()
 
-    def verify(self, answer: object, manifest: Manifest, selection: Selection) -> None:
+    def verify(self, answer: object, manifest: Manifest, selection: Selection, *, kept: bool = False) -> None:
         """Raises a VerificationError unless a trusted key says, and still says, all of this manifest, and it is what was asked for.
 
-        ``answer`` is the JSON that ``manifest`` was read from. A version that is accepted is remembered.
+        ``answer`` is the JSON that ``manifest`` was read from. A version that is accepted is remembered. A manifest that was ``kept`` since an
+        earlier pull may have expired since: it is judged as at the moment when it was signed.
         """
         signature = answer.get("signature") if isinstance(answer, Mapping) else None
         if signature is None:
             raise SignatureMissing(f"The manifest of {manifest.model} is not signed; this client has a trust root and takes signed ones only.")
-        if self._signed_manifest(signature) != replace(manifest, compression=Compression(None, manifest.compression.effective)):
+        if self._signed_manifest(signature, kept=kept) != replace(manifest, compression=Compression(None, manifest.compression.effective)):
             raise SignatureInvalid(f"The manifest of {manifest.model} is not the one that was signed.")
         _check_asked(manifest, selection)
         # Who asks for a version by its number wants that one, however old.
         if not str(selection.version).isdecimal():
             self.seen.accept(manifest.model, manifest.version)
 
-    def _signed_manifest(self, signature: object) -> Manifest:
-        now = self.root.clock()
+    def _signed_manifest(self, signature: object, *, kept: bool) -> Manifest:
         try:
             bundle = decode(_Bundle, signature, "signature")
-            check_authority(bundle.envelope.key, "manifest", bundle.certificates, self.root.keys, now)
             statement = bundle.envelope.open("manifest", _Statement)
+            now = statement.issued if kept else self.root.clock()
+            check_authority(bundle.envelope.key, "manifest", bundle.certificates, self.root.keys, now)
             signed = decode(Manifest, statement.manifest, "manifest")
         except UnexpectedAnswer as error:
             raise SignatureInvalid(str(error)) from error
@@ -105,7 +106,9 @@ class Verifier:
 def _check_asked(manifest: Manifest, selection: Selection) -> None:
     """Raises SignatureInvalid for a member that is none of those asked for, though it was signed."""
     costs = {"params": manifest.cost.params, "macs": manifest.cost.macs, "bytes": manifest.size}
-    over = [name for name, limit in (selection.budget or {}).items() if name in costs and costs[name] > limit]
+    over = [
+        name for name, limit in (selection.budget or {}).items() if name in costs and not (isinstance(limit, (int, float)) and costs[name] <= limit)
+    ]
     other_widths = selection.widths is not None and dict(selection.widths) != dict(manifest.spec.widths)
     if over or other_widths or manifest.spec.precision != selection.precision:
         raise SignatureInvalid(f"The signed manifest is of another member of {manifest.model} than the one that was asked for.")
