@@ -38,6 +38,8 @@ from neumeta_client._errors import (
 from neumeta_client._local.cache import Cache
 from neumeta_client._local.collection import CacheEntry
 from neumeta_client._local.download import Progress
+from neumeta_client._morphing.pressure import Advice, LatencyBudget, Pressure, Reserve
+from neumeta_client._morphing.readings import available_memory, battery_charge
 from neumeta_client._retry import Retries
 from neumeta_client._trust.root import TrustRoot
 from neumeta_client._types import ChannelGroup, Compression, Cost, Curve, CurvePoint, Input, Manifest, Model, ModelSummary, Output, Quality, Spec
@@ -45,6 +47,7 @@ from neumeta_client._version import __version__
 
 __all__ = [
     "AccessRefused",
+    "Advice",
     "Artifact",
     "ArtifactGone",
     "AsyncClient",
@@ -64,6 +67,7 @@ __all__ = [
     "Input",
     "IntegrityError",
     "InvalidRequest",
+    "LatencyBudget",
     "Manifest",
     "MissingExtra",
     "Model",
@@ -73,9 +77,11 @@ __all__ = [
     "NeuMetaClientError",
     "Offline",
     "Output",
+    "Pressure",
     "Progress",
     "Quality",
     "RequestError",
+    "Reserve",
     "Retries",
     "RollbackRefused",
     "ServiceError",
@@ -89,4 +95,6 @@ __all__ = [
     "VerificationError",
     "VersionNotFound",
     "__version__",
+    "available_memory",
+    "battery_charge",
 ]

@@ -1,0 +1,1 @@
+"""When a network should change its size: pressures and the ladder."""
