@@ -28,6 +28,7 @@ from neumeta_client._errors import (
     RollbackRefused,
     ServiceError,
     ServiceUnavailable,
+    SessionClosed,
     SignatureExpired,
     SignatureInvalid,
     SignatureMissing,
@@ -40,6 +41,7 @@ from neumeta_client._local.collection import CacheEntry
 from neumeta_client._local.download import Progress
 from neumeta_client._morphing.pressure import Advice, LatencyBudget, Pressure, Reserve
 from neumeta_client._morphing.readings import available_memory, battery_charge
+from neumeta_client._morphing.session import MorphingSession
 from neumeta_client._retry import Retries
 from neumeta_client._trust.root import TrustRoot
 from neumeta_client._types import ChannelGroup, Compression, Cost, Curve, CurvePoint, Input, Manifest, Model, ModelSummary, Output, Quality, Spec
@@ -74,6 +76,7 @@ __all__ = [
     "ModelNotFound",
     "ModelRefused",
     "ModelSummary",
+    "MorphingSession",
     "NeuMetaClientError",
     "Offline",
     "Output",
@@ -86,6 +89,7 @@ __all__ = [
     "RollbackRefused",
     "ServiceError",
     "ServiceUnavailable",
+    "SessionClosed",
     "SignatureExpired",
     "SignatureInvalid",
     "SignatureMissing",

@@ -22,6 +22,7 @@ NeuMetaClientError
 │   ├── CertificateExpired   the certificate of the key that signed is over, or has not begun
 │   └── RollbackRefused      it is of an older version than one that was seen before
 ├── CacheError               a file on this device cannot be read or written
+├── SessionClosed            a MorphingSession was used after its end
 └── MissingExtra             a part of this package that is optional is not installed
 """
 
@@ -161,6 +162,10 @@ class RollbackRefused(VerificationError):
 
 class CacheError(NeuMetaClientError):
     """A file on this device cannot be read or written."""
+
+
+class SessionClosed(NeuMetaClientError):
+    """A MorphingSession was closed before, or while it was asked for another size."""
 
 
 class MissingExtra(NeuMetaClientError, ImportError):

@@ -1,1 +1,1 @@
-"""When a network should change its size: pressures and the ladder."""
+"""A network that changes its size while it runs: when to (pressure, ladder), and how (network, session)."""
