@@ -41,7 +41,8 @@ def combine(advices: Iterable[Advice]) -> Advice:
 class LatencyBudget:
     """Milliseconds that 95 of 100 calls may take: SHRINK above ``latency_ms``, GROW below ``headroom`` of it. Raises InvalidRequest.
 
-    Until a rung is tried, nobody knows how long it takes: ``headroom`` should be below the ratio of two neighbouring rungs' latencies.
+    Nobody knows how long a larger size takes before it is tried: ``headroom`` should be below the ratio of the latencies of a rung and of
+    the next larger one, which is about that of their multiply-adds.
     """
 
     latency_ms: float
