@@ -14,6 +14,7 @@ from typing import Callable
 import pytest
 
 from neumeta_client import AsyncClient, Client, Retries
+from neumeta_client.__main__ import main
 
 MODEL = "lenet-mnist"
 LIMIT_S = 300
@@ -293,3 +294,25 @@ def call(request):
 @pytest.fixture
 def client(call, service, cache):
     return call(url=service.url, cache=cache)
+
+
+@pytest.fixture
+def environment(service, cache, monkeypatch):
+    """This process talks to the fake service, as a user's shell would tell it to."""
+    monkeypatch.setenv("NEUMETA_CLIENT_URL", service.url)
+    monkeypatch.setenv("NEUMETA_CLIENT_CACHE", str(cache))
+    monkeypatch.setenv("COLUMNS", "120")
+    return monkeypatch
+
+
+@pytest.fixture
+def run(environment, capsys):
+    """Runs the command line: exit code, standard output, standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        environment.setattr(sys, "argv", ["neumeta-client", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run

@@ -22,6 +22,8 @@ HEAVY = [
     "pydantic",
     "typer",
     "rich",
+    "PIL",
+    "matplotlib",
     "cryptography",
     "neumeta_core",
     "neumeta_service",
@@ -55,7 +57,8 @@ def names(requirements: list[str]) -> list[str]:
 def test_only_light_packages_are_declared(project):
     assert names(project["dependencies"]) == ["httpx", "platformdirs"]
     assert {extra: names(needed) for extra, needed in project["optional-dependencies"].items()} == {
-        "run": ["numpy", "onnxruntime"],
+        "plot": ["matplotlib"],
+        "run": ["numpy", "onnxruntime", "pillow"],
         "cli": ["rich", "typer"],
         "verify": ["cryptography"],
     }

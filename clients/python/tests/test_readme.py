@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -35,12 +36,12 @@ def test_the_code_in_the_readme_runs(service, cache, monkeypatch, capsys):
     assert printed[2:4] == ["0 60000 0.99", "0.5 17000 0.985"]
 
 
-@pytest.mark.parametrize("line", re.findall(r"^neumeta-client .*", README, re.MULTILINE))
-def test_the_commands_in_the_readme_run(service, cache, monkeypatch, tmp_path, line):
-    from typer.testing import CliRunner
-
-    from neumeta_client.cli import app
-
+def test_the_commands_in_the_readme_run_in_order(run, service, monkeypatch, tmp_path):
+    service.make = lambda _: classifier()
+    Image.fromarray(np.zeros((28, 28), dtype=np.uint8)).save(tmp_path / "digit.png")
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, line.split()[1:], env={"NEUMETA_CLIENT_URL": service.url, "NEUMETA_CLIENT_CACHE": str(cache)})
-    assert result.exit_code == 0, result.output
+    lines = re.findall(r"^neumeta-client .*", README, re.MULTILINE)
+    assert len(lines) > 5
+    for line in lines:
+        code, _, err = run(*shlex.split(line, comments=True)[1:])
+        assert code == 0, f"{line}: {err}"

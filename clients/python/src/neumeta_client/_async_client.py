@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import closing, suppress
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Callable, TypeVar
 
@@ -99,6 +100,14 @@ class AsyncClient:
     ) -> Artifact:
         """A network of the wanted size as a verified ONNX file; see ``Client.pull``."""
         return await self._run(self._flows.pull(name, Selection(compression, widths, budget, rung, precision, version), progress))
+
+    async def verify(self, path: str | os.PathLike[str]) -> Manifest:
+        """The manifest of a network in a file, which nobody has changed since.
+
+        The manifest is one that was kept with a pull; with a trust root its signature is verified, and one that was not kept is asked of
+        the service. Raises IntegrityError when nothing names these bytes, a VerificationError when nobody trusted does.
+        """
+        return await self._run(self._flows.verify(Path(path)))
 
     async def watch(
         self,

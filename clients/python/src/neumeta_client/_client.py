@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -111,6 +112,14 @@ class Client:
         when it cannot be reached, what an earlier pull of the same brought is given, and is ``stale``.
         """
         return self._run(self._flows.pull(name, Selection(compression, widths, budget, rung, precision, version), progress))
+
+    def verify(self, path: str | os.PathLike[str]) -> Manifest:
+        """The manifest of a network in a file, which nobody has changed since.
+
+        The manifest is one that was kept with a pull; with a trust root its signature is verified, and one that was not kept is asked of
+        the service. Raises IntegrityError when nothing names these bytes, a VerificationError when nobody trusted does.
+        """
+        return self._run(self._flows.verify(Path(path)))
 
     def watch(
         self,

@@ -16,7 +16,7 @@ from typing import Callable, Generic, Optional, TypeVar, Union
 
 from neumeta_client._artifact import Artifact
 from neumeta_client._decode import decode
-from neumeta_client._errors import ArtifactGone, IntegrityError, NeuMetaClientError, Offline, UnexpectedAnswer
+from neumeta_client._errors import ArtifactGone, IntegrityError, NeuMetaClientError, Offline, SignatureInvalid, UnexpectedAnswer
 from neumeta_client._local.cache import Cache
 from neumeta_client._local.download import Download, Progress
 from neumeta_client._protocol import Request, Selection, Version, download, materialize, model_path, read
@@ -103,6 +103,23 @@ class Flows:
                 logger.warning("%s is as it was pulled before, as the service cannot be asked: %s", name, error)
                 return kept
             raise
+
+    def verify(self, path: Path) -> Flow[Manifest]:
+        """The manifest of a file: as it was kept, or with a verifier as it was signed, the signature asked of the service if need be."""
+        digest = self.cache.digest_of(path)
+        kept = self.cache.manifest_of(digest)
+        if self.verifier is None:
+            if kept is None:
+                raise IntegrityError(f"{path} ({digest}) is in no manifest of the cache, and without a trust root nobody else is asked.")
+            return decode(Manifest, kept, "manifest")
+        signature = kept.get("signature") if kept else None
+        is_kept = signature is not None
+        if not is_kept:
+            signature = yield from self._ask(read(f"/v1/artifacts/{digest}/signature"))
+        found = self.verifier.signed(signature, kept=is_kept)
+        if found.digest != digest:
+            raise SignatureInvalid(f"The signature is of {found.digest}; {path} has the digest {digest}.")
+        return found
 
     def newer(self, name: str, selection: Selection, than: int, interval_s: float) -> Flow[Artifact]:
         """One member of the next version that is higher than ``than``, whenever it appears."""

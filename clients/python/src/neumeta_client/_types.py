@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from neumeta_client._errors import UnexpectedAnswer
+from neumeta_client._inference.prepare import prepare
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import ArrayLike, NDArray
 
 MODEL_NAME = ALIAS = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -68,6 +73,13 @@ class Input:
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def prepare(self, pixels: ArrayLike) -> NDArray[float32]:
+        """What the network is fed for ``pixels`` (values as they are stored, 0 to 255): of ``shape``, or of several with a leading axis.
+
+        Raises InvalidRequest for another shape, MissingExtra when numpy is not installed.
+        """
+        return prepare(pixels, shape=self.shape, layout=self.layout, scale=self.scale, mean=self.mean, std=self.std)
 
 
 @dataclass(frozen=True)

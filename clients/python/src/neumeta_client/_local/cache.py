@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Optional
 
-from neumeta_client._local.collection import CacheEntry, collect, inventory
+from neumeta_client._local.collection import CacheEntry, collect, inventory, references
 from neumeta_client._local.download import Download, Progress
 from neumeta_client._local.part import Part, disk_errors
 from neumeta_client._types import Manifest
@@ -91,6 +91,15 @@ class Cache:
                 logger.warning("%s is corrupt and will be asked for again", path)
                 return None
         return value
+
+    def digest_of(self, path: Path) -> str:
+        """``sha256:`` and the hex digest of any file."""
+        with disk_errors(path), path.open("rb") as file:
+            return _digest(file)
+
+    def manifest_of(self, digest: str) -> Optional[dict[str, object]]:
+        """A manifest that was kept and names these bytes."""
+        return next((answer for _, answer in references(self.folder) if answer.get("digest") == digest), None)
 
     def entries(self) -> tuple[CacheEntry, ...]:
         """What the cache holds, the least recently used first."""

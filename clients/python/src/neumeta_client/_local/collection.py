@@ -79,7 +79,7 @@ def _remove(entry: CacheEntry) -> bool:
 
 
 def _remove_refs(folder: Path, digests: set[str]) -> None:
-    for path, answer in _refs(folder):
+    for path, answer in references(folder):
         if answer.get("digest") in digests:
             with disk_errors(path), suppress(FileNotFoundError):
                 path.unlink()
@@ -87,12 +87,13 @@ def _remove_refs(folder: Path, digests: set[str]) -> None:
 
 def _models(folder: Path) -> dict[str, tuple[str, ...]]:
     found: dict[str, set[str]] = {}
-    for path, answer in _refs(folder):
+    for path, answer in references(folder):
         found.setdefault(str(answer.get("digest")), set()).add(f"{path.parent.name}/{answer.get('version')}")
     return {digest: tuple(sorted(models)) for digest, models in found.items()}
 
 
-def _refs(folder: Path) -> list[tuple[Path, dict[str, object]]]:
+def references(folder: Path) -> list[tuple[Path, dict[str, object]]]:
+    """Every manifest that was kept, with its file. Raises CacheError."""
     found = []
     with disk_errors(folder):
         for path in (folder / "refs").glob("*/*.json"):

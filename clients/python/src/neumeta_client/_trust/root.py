@@ -81,14 +81,15 @@ class Verifier:
         signature = answer.get("signature") if isinstance(answer, Mapping) else None
         if signature is None:
             raise SignatureMissing(f"The manifest of {manifest.model} is not signed; this client has a trust root and takes signed ones only.")
-        if self._signed_manifest(signature, kept=kept) != replace(manifest, compression=Compression(None, manifest.compression.effective)):
+        if self.signed(signature, kept=kept) != replace(manifest, compression=Compression(None, manifest.compression.effective)):
             raise SignatureInvalid(f"The manifest of {manifest.model} is not the one that was signed.")
         _check_asked(manifest, selection)
         # Who asks for a version by its number wants that one, however old.
         if not str(selection.version).isdecimal():
             self.seen.accept(manifest.model, manifest.version)
 
-    def _signed_manifest(self, signature: object, *, kept: bool) -> Manifest:
+    def signed(self, signature: object, *, kept: bool = False) -> Manifest:
+        """The manifest that a trusted key has signed. Raises a VerificationError; see ``verify``."""
         try:
             bundle = decode(_Bundle, signature, "signature")
             statement = bundle.envelope.open("manifest", _Statement)

@@ -2,9 +2,12 @@
 
 import typer
 
+from neumeta_client.cli.cache import cache
 from neumeta_client.cli.curve import curve
 from neumeta_client.cli.models import models
 from neumeta_client.cli.pull import pull
+from neumeta_client.cli.run import run
+from neumeta_client.cli.verify import verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -25,5 +28,6 @@ def commands() -> None:
     """
 
 
-for command in (pull, models, curve):
+for command in (models, curve, pull, run, verify):
     app.command()(command)
+app.add_typer(cache, name="cache")

@@ -1,12 +1,17 @@
 """What commands print: JSON for programs, tables for people."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Optional
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.progress import DownloadColumn, TransferSpeedColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
+from neumeta_client._local.download import Progress
 from neumeta_client._protocol import one_line
 
 
@@ -15,11 +20,23 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
-def print_table(headings: list[str], rows: Sequence[tuple[str, ...]], *, numeric: Collection[int]) -> None:
+@contextmanager
+def download_bar() -> Iterator[Optional[Progress]]:
+    """What a pull calls with its progress: a bar on standard error, for people only."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    with Bars(*Bars.get_default_columns()[:-1], DownloadColumn(), TransferSpeedColumn(), console=console, transient=True) as bars:
+        task = bars.add_task("pulling", total=None, visible=False)
+        yield lambda received, size: bars.update(task, completed=received, total=size, visible=True)
+
+
+def print_table(headings: list[str], rows: Sequence[Sequence[RenderableType]], *, numeric: Collection[int]) -> None:
     """Print rows under headings; the columns in ``numeric`` are aligned to the right."""
     table = Table()
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="right" if index in numeric else "left")
     for row in rows:
-        table.add_row(*(one_line(cell) for cell in row))
+        table.add_row(*(one_line(cell) if isinstance(cell, str) else cell for cell in row))
     Console(markup=False, highlight=False).print(table)

@@ -1,0 +1,1 @@
+"""What stands between pictures and a network, and between its scores and a label."""

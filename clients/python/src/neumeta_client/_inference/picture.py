@@ -1,0 +1,45 @@
+"""Image files as pixels of a network's size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neumeta_client._errors import InvalidRequest, MissingExtra
+
+if TYPE_CHECKING:
+    from numpy import uint8
+    from numpy.typing import NDArray
+
+    from neumeta_client._types import Input
+
+MODES = {1: "L", 3: "RGB"}
+
+
+def read_picture(path: Path, wanted: Input, *, invert: bool = False) -> NDArray[uint8]:
+    """An image file in the channels, size and layout of ``wanted``, resized without keeping its proportions; ``invert`` swaps dark and light.
+
+    Raises InvalidRequest for a file that is no image, MissingExtra when Pillow is not installed.
+    """
+    try:
+        import numpy as np
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise MissingExtra(f"{error.name} is not installed; reading images needs it: pip install 'neumeta-client[run]'.") from error
+    channels, height, width = _extent(wanted)
+    try:
+        with Image.open(path) as opened:
+            picture: Any = opened.convert(MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise InvalidRequest(f"{path} cannot be read as an image: {error}.") from error
+    pixels = np.asarray(ImageOps.invert(picture) if invert else picture, dtype=np.uint8).reshape(height, width, channels)
+    return pixels.transpose(2, 0, 1) if wanted.layout == "NCHW" else pixels
+
+
+def _extent(wanted: Input) -> tuple[int, int, int]:
+    """Channels, height and width. Raises InvalidRequest for an input that no picture can be."""
+    if len(wanted.shape) == 3:
+        channels, height, width = wanted.shape if wanted.layout == "NCHW" else (wanted.shape[2], *wanted.shape[:2])
+        if channels in MODES:
+            return channels, height, width
+    raise InvalidRequest(f"This network's input has the shape {wanted.shape} in {wanted.layout}; expected 1 or 3 channels of a picture.")
