@@ -14,17 +14,16 @@ from typing import Any
 
 from cachetools import LRUCache
 from neumeta_core.assembly import artifact_size, assemble
-from neumeta_core.budget import Budget
 from neumeta_core.errors import AssemblyError, RequestError
 from neumeta_core.manifest import JsonObject, manifest_of, plan_of
 from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 
 from neumeta_service.cache import Cache, Entry, LeaseHolder, Origin
-from neumeta_service.catalog.aliases import LATEST
-from neumeta_service.catalog.catalog import Catalog, Selector
+from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.errors import ArtifactGone, NotSigned, RefusedRequest, VersionNotFound
 from neumeta_service.flight import Dropped, SingleFlight
+from neumeta_service.orders import Order, Resolver, Wish
 from neumeta_service.selfcheck import Inspector, Quarantine
 from neumeta_service.signing.manifest import WrittenManifest, write_manifest
 from neumeta_service.signing.signer import Signer
@@ -33,27 +32,8 @@ from neumeta_service.worker import DeviceWorker
 
 logger = logging.getLogger(__name__)
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
-# Origins and manifests are a few hundred bytes to a few kilobytes each.
+# Manifests are a few kilobytes each.
 _MAX_REMEMBERED = 1024
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a client asks of a model: exactly one of the first three, a precision and a version."""
-
-    compression: float | None = None
-    widths: Mapping[str, int] | None = None
-    budget: Budget | None = None
-    precision: str = "fp32"
-    version: Selector = LATEST
-
-
-@dataclass(frozen=True)
-class Order(Origin):
-    """An artifact that is to be delivered, with the manifold that makes it: a reload may withdraw that while a request is under way."""
-
-    manifold: Manifold | None
-    """None when it is not served any more; then only caches have the artifact."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +72,7 @@ class Engine:
         self.catalog = catalog
         self.metrics = metrics
         self._caches = caches
-        self._resolved: LRUCache[tuple[str, str], Origin] = LRUCache(_MAX_REMEMBERED)
+        self._resolver = Resolver()
         self._manifests: LRUCache[tuple[str, str], WrittenManifest] = LRUCache(_MAX_REMEMBERED)
         self._flights: SingleFlight[Delivery] = SingleFlight()
         self._lease_holder = LeaseHolder(caches[-1].leases, metrics)
@@ -104,17 +84,9 @@ class Engine:
     async def resolve(self, name: str, wish: Wish) -> Order:
         """The one spec that a wish comes to.
 
-        Raises ModelNotFound, VersionNotFound, ManifoldRefused, InvalidField or BudgetImpossible.
+        Raises ModelNotFound, VersionNotFound, ManifoldRefused, RungNotFound, InvalidField or BudgetImpossible.
         """
-        manifold = self.catalog.manifold(name, wish.version)
-        # By its text: 1, 1.0 and true are equal, but not equally allowed.
-        key = manifold.digest, repr(wish)
-        origin: Origin | None = self._resolved.get(key)
-        if origin is None:
-            # The budget's solver sizes several members: milliseconds on large networks.
-            origin = _origin(manifold, wish) if wish.budget is None else await asyncio.to_thread(_origin, manifold, wish)
-            self._resolved[key] = origin
-        return Order(origin.key, origin.spec, manifold)
+        return await self._resolver.resolve(self.catalog, name, wish)
 
     def plan(self, order: Order) -> JsonObject:
         """What is known of a member without making it."""
@@ -263,9 +235,3 @@ class Engine:
         made = Spec.of(manifold, member, spec.precision)
         filename = str(manifest_of(manifold, made, artifact.digest, len(artifact.data))["filename"])
         return Entry(Origin(made.cache_key(manifold.fingerprint), made), artifact.digest, filename, artifact.data)
-
-
-def _origin(manifold: Manifold, wish: Wish) -> Origin:
-    member = manifold.configure(wish.compression, wish.widths, wish.budget, precision=wish.precision)
-    spec = Spec.of(manifold, member, wish.precision)
-    return Origin(spec.cache_key(manifold.fingerprint), spec)

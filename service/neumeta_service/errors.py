@@ -4,6 +4,7 @@ NeuMetaError
 ├── RefusedRequest
 │   ├── ModelNotFound           no model of that name
 │   ├── VersionNotFound         no version of that number or alias
+│   ├── RungNotFound            the operator has named no such size
 │   ├── ArtifactGone            the artifact is unknown or cannot be made again
 │   ├── SelfCheckFailed         the artifact does not work and is blocked
 │   ├── JobNotFound             no job of that id
@@ -25,12 +26,13 @@ NeuMetaError
 │   ├── Forbidden               the token has not the scope that this takes
 │   ├── RateLimited             the caller asks more often than allowed
 │   └── HeadersTooLarge         the request's head is longer than allowed
-└── AliasesRefused              a file of aliases is not valid
+├── AliasesRefused              a file of aliases is not valid
+└── RungsRefused                a file of rungs is not valid
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from neumeta_core.errors import NeuMetaError
 
@@ -40,6 +42,8 @@ class RefusedRequest(NeuMetaError):
 
     headers: Mapping[str, str] = {}
     """What the answer says beside the problem document."""
+    members: Mapping[str, object] = {}
+    """What the problem document says beside code and detail, as JSON values."""
 
 
 class ModelNotFound(RefusedRequest):
@@ -58,6 +62,16 @@ class VersionNotFound(RefusedRequest):
 
     def __init__(self, name: str, version: int | str) -> None:
         super().__init__(f"There is no version {str(version)[:100]!r} of {name!r}; GET /v1/models/{name}/versions lists those that there are.")
+
+
+class RungNotFound(RefusedRequest):
+    """A model has no rung of that name; ``rungs`` are those that it has."""
+
+    code = "rung_not_found"
+
+    def __init__(self, name: str, rung: str, rungs: Sequence[str]) -> None:
+        super().__init__(f"There is no rung {rung[:100]!r} of {name!r}; those are: {', '.join(rungs) or 'none'}.")
+        self.members = {"rungs": list(rungs)}
 
 
 class ArtifactGone(RefusedRequest):
@@ -198,6 +212,12 @@ class AliasesRefused(NeuMetaError):
     """A file of aliases is not valid."""
 
     code = "aliases_refused"
+
+
+class RungsRefused(NeuMetaError):
+    """A file of rungs is not valid."""
+
+    code = "rungs_refused"
 
 
 class Unauthenticated(RefusedRequest):

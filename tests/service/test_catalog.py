@@ -22,7 +22,7 @@ def catalog() -> Catalog:
         Refusal("tiny", 11, "it is truncated."),
         Refusal("broken", 1, "old."),
         Refusal("broken", 2, "new."),
-        Refusal("tiny", None, "no JSON."),
+        Refusal("tiny", None, "no JSON.", "aliases.json"),
     ]
     return Catalog(manifolds, refusals, {"tiny": {"stable": 2, "1.x": 10}})
 

@@ -15,8 +15,9 @@ from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 from neumeta_service.cache import Entry, MemoryCache, Origin
 from neumeta_service.catalog.catalog import Catalog, Refusal
-from neumeta_service.engine import Delivery, Engine, Wish
+from neumeta_service.engine import Delivery, Engine
 from neumeta_service.errors import ArtifactGone, ModelNotFound, VersionNotFound
+from neumeta_service.orders import Wish
 from neumeta_service.telemetry.metrics import Metrics
 from torch import Tensor
 

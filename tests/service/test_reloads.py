@@ -20,8 +20,9 @@ from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.catalog.reloads import Reloads
 from neumeta_service.catalog.repository import Repository
 from neumeta_service.catalog.store import Store
-from neumeta_service.engine import Engine, Wish
+from neumeta_service.engine import Engine
 from neumeta_service.errors import ArtifactGone, ModelNotFound, StoreUnavailable
+from neumeta_service.orders import Wish
 from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.serving import JSON, POST, CountedManifold, live, tiny_app, wait_for

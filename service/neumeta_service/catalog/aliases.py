@@ -12,7 +12,13 @@ from neumeta_service.errors import AliasesRefused
 
 LATEST = "latest"
 """The newest version that is served; no file can say otherwise."""
+NAME_RULE = "up to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit first, not digits alone"
 _NAME = re.compile(NAME_PATTERN)
+
+
+def is_well_named(name: str) -> bool:
+    """Whether a name obeys ``NAME_RULE``, which holds for all that operators and clients name."""
+    return bool(_NAME.fullmatch(name)) and not name.isdigit()
 
 
 def parse_aliases(data: bytes, served: Collection[int]) -> Mapping[str, int]:
@@ -24,9 +30,8 @@ def parse_aliases(data: bytes, served: Collection[int]) -> Mapping[str, int]:
     if not isinstance(aliases, dict):
         raise AliasesRefused("it holds no object; expected alias -> version.")
     for alias, version in aliases.items():
-        if not _NAME.fullmatch(alias) or alias.isdigit() or alias == LATEST:
-            rule = f"up to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit first, not digits alone and not {LATEST!r}"
-            raise AliasesRefused(f"the alias {alias[:100]!r} is not allowed; expected {rule}.")
+        if not is_well_named(alias) or alias == LATEST:
+            raise AliasesRefused(f"the alias {alias[:100]!r} is not allowed; expected {NAME_RULE} and not {LATEST!r}.")
         if type(version) is not int or version not in served:
             listed = ", ".join(map(str, sorted(served))) or "none"
             raise AliasesRefused(f"{alias}: {version!r:.100} is not a version that is served; those are: {listed}.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 from neumeta_core.errors import ManifoldRefused
 from neumeta_core.manifold import Manifold
@@ -12,10 +14,12 @@ from neumeta_core.manifold import Manifold
 from neumeta_service.catalog.aliases import LATEST, parse_aliases
 from neumeta_service.catalog.catalog import Catalog, Refusal
 from neumeta_service.catalog.provenance import Provenance
-from neumeta_service.catalog.store import ALIASES, FILE_NAME, Listing, Mark, Release, Store
-from neumeta_service.errors import AliasesRefused, StoreUnavailable
+from neumeta_service.catalog.rungs import parse_rungs
+from neumeta_service.catalog.store import ALIASES, FILE_NAME, RUNGS, Listing, Mark, Release, Store
+from neumeta_service.errors import AliasesRefused, RungsRefused, StoreUnavailable
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 Admit = Callable[[str, int, bytes], Manifold]
 
 
@@ -32,11 +36,11 @@ class Repository:
         self._provenance = provenance
         self._digests: dict[Release, str] = {}
         self._marks: dict[Release, Mark | None] = {}
-        self._alias_marks: dict[str, Mark] = {}
+        self._shared_marks: dict[tuple[str, str], Mark] = {}
 
     def has_changed(self) -> bool:
         """True when the store lists something else than what was read last. Raises StoreUnavailable."""
-        return self._store.listing() != Listing(self._marks, self._alias_marks)
+        return self._store.listing() != Listing(self._marks, self._shared_marks)
 
     def renew(self, current: Catalog) -> Catalog:
         """What is to be served now. Raises StoreUnavailable when the store cannot be listed; what it lists and cannot give is refused.
@@ -48,11 +52,13 @@ class Repository:
         refusals: list[Refusal] = []
         manifolds = [self._version(current, release, mark, refusals) for release, mark in sorted(listing.versions.items())]
         served = [manifold for manifold in manifolds if manifold is not None]
-        aliases = self._aliases(current, listing.aliases, Catalog(served), refusals)
+        self._shared_marks = {}
+        aliases = {name: self._aliases(name, mark, current, Catalog(served), refusals) for name, mark in listing.marks_of(ALIASES)}
+        rungs = {name: self._shared(name, RUNGS, mark, parse_rungs, current.rungs(name), refusals) for name, mark in listing.marks_of(RUNGS)}
         for refusal in refusals:
             if refusal not in current.refusals:
                 logger.error("%s is refused: %s", refusal, refusal.reason)
-        return Catalog(served, refusals, aliases)
+        return Catalog(served, refusals, aliases, rungs)
 
     def _version(self, current: Catalog, release: Release, mark: Mark | None, refusals: list[Refusal]) -> Manifold | None:
         loaded = current.release(release)
@@ -82,16 +88,17 @@ class Repository:
             self._digests[release] = loaded.digest
         return loaded
 
-    def _aliases(self, current: Catalog, marks: Mapping[str, Mark], served: Catalog, refusals: list[Refusal]) -> dict[str, Mapping[str, int]]:
-        self._alias_marks = {}
-        aliases: dict[str, Mapping[str, int]] = {}
-        for name, mark in marks.items():
-            versions = {version for model, version in served.releases if model == name}
-            try:
-                data = self._store.read(name, ALIASES)
-                self._alias_marks[name] = mark
-                aliases[name] = parse_aliases(data, versions)
-            except (AliasesRefused, StoreUnavailable) as error:
-                refusals.append(Refusal(name, None, str(error)))
-                aliases[name] = {alias: version for alias, version in current.aliases(name).items() if alias != LATEST and version in versions}
-        return aliases
+    def _aliases(self, name: str, mark: Mark, current: Catalog, served: Catalog, refusals: list[Refusal]) -> Mapping[str, int]:
+        versions = {version for model, version in served.releases if model == name}
+        before = {alias: version for alias, version in current.aliases(name).items() if alias != LATEST and version in versions}
+        return self._shared(name, ALIASES, mark, partial(parse_aliases, served=versions), before, refusals)
+
+    def _shared(self, name: str, file: str, mark: Mark, parse: Callable[[bytes], T], before: T, refusals: list[Refusal]) -> T:
+        """What a file says that a model's versions share; what it said ``before`` when it is refused."""
+        try:
+            data = self._store.read(name, file)
+            self._shared_marks[name, file] = mark
+            return parse(data)
+        except (AliasesRefused, RungsRefused, StoreUnavailable) as error:
+            refusals.append(Refusal(name, None, str(error), file))
+            return before

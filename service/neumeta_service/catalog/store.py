@@ -19,6 +19,9 @@ from neumeta_service.errors import StoreUnavailable
 FILE_NAME = "manifold.safetensors"
 SIGNATURE = f"{FILE_NAME}.sig"
 ALIASES = "aliases.json"
+RUNGS = "rungs.json"
+SHARED = (ALIASES, RUNGS)
+"""Files that speak of all versions of a model, beside their folders."""
 _NAME = re.compile(NAME_PATTERN)
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 
@@ -34,7 +37,12 @@ class Listing:
 
     versions: Mapping[Release, Mark | None] = field(default_factory=dict)
     """None for a folder without a manifold file."""
-    aliases: Mapping[str, Mark] = field(default_factory=dict)
+    shared: Mapping[tuple[str, str], Mark] = field(default_factory=dict)
+    """Of the files that a model's versions share, by the model's name and the file's."""
+
+    def marks_of(self, file: str) -> list[tuple[str, Mark]]:
+        """The models that have such a file, each with its mark."""
+        return [(name, mark) for (name, found), mark in self.shared.items() if found == file]
 
 
 def check_location(location: str | os.PathLike[str]) -> str:
@@ -58,18 +66,17 @@ class Store:
         self._root = root.rstrip("/")
 
     def listing(self) -> Listing:
-        """Every version's folder and every file of aliases; other names are passed over. One request to list each folder."""
+        """Every version's folder and every shared file; other names are passed over. One request to list each folder."""
         versions: dict[Release, Mark | None] = {}
-        aliases: dict[str, Mark] = {}
+        shared: dict[tuple[str, str], Mark] = {}
         with _translated("NEUMETA_MODELS"):
             self._backend.invalidate_cache()
             for name in self._folders(self._entries(self._root), _NAME):
                 with suppress(FileNotFoundError):  # It has gone since.
                     entries = self._entries(f"{self._root}/{name}")
                     versions |= {(name, int(version)): self._mark(name, version) for version in self._folders(entries, _VERSION)}
-                    if ALIASES in entries:
-                        aliases[name] = repr(entries[ALIASES])
-        return Listing(versions, aliases)
+                    shared |= {(name, file): repr(entries[file]) for file in SHARED if file in entries}
+        return Listing(versions, shared)
 
     def read(self, *path: str) -> bytes:
         """A file's bytes; ``path`` is relative, part by part."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from neumeta_core.configuration import uniform
 from neumeta_core.manifest import JsonObject
 from neumeta_core.manifold import Manifold
@@ -11,7 +13,7 @@ from starlette.responses import Response
 
 from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.catalog.reloads import Changes
-from neumeta_service.catalog.store import Release
+from neumeta_service.catalog.store import ALIASES, RUNGS, Release
 from neumeta_service.engine import Delivery
 from neumeta_service.errors import ModelNotFound
 from neumeta_service.http.blob import blob_response, whole_response
@@ -76,8 +78,7 @@ def version_list(catalog: Catalog, name: str) -> VersionList:
     versions = [summary for summary in _summaries(catalog) if summary.name == name]
     if not versions:
         raise ModelNotFound(name)
-    refused = {refusal.name: refusal.reason for refusal in catalog.refusals if refusal.version is None}
-    return VersionList(name=name, aliases=dict(catalog.aliases(name)), aliases_refused=refused.get(name), versions=versions)
+    return VersionList(name=name, aliases=dict(catalog.aliases(name)), aliases_refused=catalog.refusal_of(name, ALIASES), versions=versions)
 
 
 def _summaries(catalog: Catalog) -> list[ModelSummary]:
@@ -115,11 +116,11 @@ def changes(made: Changes) -> ReloadDocument:
     return ReloadDocument(
         added=[ReleaseDocument(name=name, version=version) for name, version in made.added],
         withdrawn=[ReleaseDocument(name=name, version=version) for name, version in made.withdrawn],
-        refused=[RefusalDocument(name=refusal.name, version=refusal.version, reason=refusal.reason) for refusal in made.refused],
+        refused=[RefusalDocument(**asdict(refusal)) for refusal in made.refused],
     )
 
 
-def model(manifold: Manifold) -> ModelDocument:
+def model(catalog: Catalog, manifold: Manifold) -> ModelDocument:
     """Everything about a model that a client may want to know before it asks for a member."""
     header, architecture = manifold.header, manifold.architecture
     members = {"full": uniform(architecture, 0), "smallest": uniform(architecture, architecture.max_compression)}
@@ -139,6 +140,8 @@ def model(manifold: Manifold) -> ModelDocument:
             "costs": {name: CostDocument(**manifold.cost(member).as_dict()) for name, member in members.items()},
             "inr": header.inr.model_dump(mode="json"),
             "training": header.training,
+            "rungs": {name: rung.model_dump(exclude_none=True) for name, rung in catalog.rungs(header.name).items()},
+            "rungs_refused": catalog.refusal_of(header.name, RUNGS),
             "curve_url": f"/v1/models/{header.name}/curve?version={header.version}",
         }
     )

@@ -27,6 +27,7 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     "budget_impossible": (HTTPStatus.UNPROCESSABLE_ENTITY, "No member fits the budget"),
     "model_not_found": (HTTPStatus.NOT_FOUND, "There is no such model"),
     "version_not_found": (HTTPStatus.NOT_FOUND, "There is no such version of the model"),
+    "rung_not_found": (HTTPStatus.NOT_FOUND, "There is no such rung of the model"),
     "model_refused": (HTTPStatus.SERVICE_UNAVAILABLE, "The model's file was refused"),
     "artifact_gone": (HTTPStatus.NOT_FOUND, "The artifact is gone"),
     "not_signed": (HTTPStatus.NOT_FOUND, "The service does not sign"),
@@ -80,7 +81,9 @@ def problem_of(error: Exception, scope: Scope) -> Response:
         return _problem(scope, code, detail, {"smallest": error.smallest})
     if isinstance(error, RangeNotSatisfiable):
         return _problem(scope, code, detail, headers={"content-range": f"bytes */{error.size}"})
-    return _problem(scope, code, detail, headers=error.headers if isinstance(error, RefusedRequest) else None)
+    if isinstance(error, RefusedRequest):
+        return _problem(scope, code, detail, error.members, error.headers)
+    return _problem(scope, code, detail)
 
 
 def explain(error: Exception) -> tuple[str, str]:

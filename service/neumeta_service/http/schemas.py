@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
 from neumeta_core.budget import Budget
-from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, WithJsonSchema, model_validator
+from pydantic import Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from neumeta_service.catalog.aliases import LATEST
-from neumeta_service.engine import Wish
+from neumeta_service.http.wire import Integer, Number, Precision, Version, Wire
+from neumeta_service.orders import Wish
 
-SELECTORS = ("compression", "widths", "budget")
-
-
-def _scalar(expected: str) -> Callable[[object], object]:
-    """Refuses lists and objects only: the core checks a single value, and its sentence states the model's own range."""
-
-    def check(value: object) -> object:
-        if isinstance(value, (list, dict)):
-            raise PydanticCustomError("scalar_expected", "{expected}", {"expected": expected})
-        return value
-
-    return check
-
-
-def _selector(value: object) -> object:
-    if type(value) not in (int, str):
-        raise PydanticCustomError("selector_expected", "a version's number or an alias")
-    return value
-
-
-Number = Annotated[Any, AfterValidator(_scalar("a number")), WithJsonSchema({"type": "number", "minimum": 0})]
-Integer = Annotated[Any, AfterValidator(_scalar("an integer")), WithJsonSchema({"type": "integer", "minimum": 1})]
-Version = Annotated[Any, AfterValidator(_selector), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]})]
-
-
-class Wire(BaseModel):
-    """Base of all wire models: unknown fields are refused, nothing is converted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+SELECTORS = ("compression", "widths", "budget", "rung")
 
 
 class BudgetRequest(Wire):
@@ -54,7 +26,7 @@ class BudgetRequest(Wire):
 
 
 class MaterializeRequest(Wire):
-    """A wish for a member: exactly one of ``compression``, ``widths`` and ``budget``."""
+    """A wish for a member: exactly one of ``compression``, ``widths``, ``budget`` and ``rung``."""
 
     compression: Number = None
     """Uniform: every channel group keeps `1 - compression` of its channels, rounded."""
@@ -62,7 +34,9 @@ class MaterializeRequest(Wire):
     """A width for every channel group."""
     budget: BudgetRequest | None = None
     """The largest uniform member whose cost stays within all maxima."""
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    rung: str | None = None
+    """A size that the operator has named; `GET /v1/models/{name}` lists those that there are."""
+    precision: Precision = "fp32"
     """Number format: fp32, fp16 or int8 kernels with fp32 arithmetic; input and output stay fp32."""
     version: Version = LATEST
     """A version's number, an alias, or `latest`: the newest version that is served."""
@@ -70,13 +44,13 @@ class MaterializeRequest(Wire):
     @model_validator(mode="after")
     def _check_one_selector(self) -> Self:
         if sum(getattr(self, name) is not None for name in SELECTORS) != 1:
-            raise PydanticCustomError("one_selector", "exactly one of compression, widths and budget")
+            raise PydanticCustomError("one_selector", "exactly one of compression, widths, budget and rung")
         return self
 
     def wish(self) -> Wish:
         """The same for the engine."""
         budget = None if self.budget is None else Budget(**self.budget.model_dump())
-        return Wish(self.compression, self.widths, budget, self.precision, self.version)
+        return Wish(self.compression, self.widths, budget, self.rung, self.precision, self.version)
 
 
 class SpecDocument(Wire):
@@ -200,7 +174,7 @@ class ModelSummary(Wire):
     """Bytes of the manifold file."""
     max_compression: float | None = None
     url: str | None = None
-    aliases: list[str] = []
+    aliases: list[str] = Field(default=[])
     """Names that lead to this version; the newest that is ready has `latest`."""
 
 
@@ -233,7 +207,9 @@ class RefusalDocument(Wire):
 
     name: str
     version: int | None
-    """Null for the model's `aliases.json`."""
+    """Null for a file that the model's versions share, such as `aliases.json`."""
+    file: str | None
+    """Name of such a file; null for a version."""
     reason: str
 
 
@@ -274,6 +250,10 @@ class ModelDocument(Wire):
     """Kind and sizes of the INR."""
     training: dict[str, JsonValue]
     """Where the manifold comes from."""
+    rungs: dict[str, dict[str, JsonValue]]
+    """Sizes that the operator has named: rung -> selector, which holds a `compression`, `widths` or a `budget`."""
+    rungs_refused: str | None
+    """Why `rungs.json` is not used as it is now; null when it is, or when there is none."""
     curve_url: str
 
 
@@ -300,7 +280,7 @@ class CurveDocument(Wire):
     metric: str | None = None
     split: str | None = None
     samples: int | None = None
-    points: list[CurvePointDocument] = []
+    points: list[CurvePointDocument] = Field(default=[])
 
 
 class SamplesDocument(Wire):
@@ -334,6 +314,8 @@ class ProblemDocument(Wire):
     """Only with `invalid_request`."""
     smallest: CostDocument | None = None
     """Cost of the smallest member; only with `budget_impossible`."""
+    rungs: list[str] | None = None
+    """The rungs that there are; only with `rung_not_found`."""
 
 
 class HealthDocument(Wire):

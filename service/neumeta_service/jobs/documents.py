@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Self, get_args
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from neumeta_service.catalog.aliases import LATEST
-from neumeta_service.engine import Wish
-from neumeta_service.http.schemas import MaterializeRequest, Number, Version, Wire
+from neumeta_service.http.schemas import MaterializeRequest
+from neumeta_service.http.wire import Number, Precision, Version, Wire
 from neumeta_service.jobs.job import Job, JobState, Member, MemberState, Outcome
+from neumeta_service.orders import Wish
 
 MAX_MEMBERS = 256
 
@@ -20,7 +21,7 @@ class Ladder(Wire):
     """Every compression in every precision."""
 
     compressions: Annotated[list[Number], Field(min_length=1)]
-    precisions: list[Literal["fp32", "fp16", "int8"]] = Field(default=["fp32"], min_length=1)
+    precisions: list[Precision] = Field(default=["fp32"], min_length=1)
 
 
 class JobRequest(Wire):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from neumeta_service.engine import Order
+from neumeta_service.orders import Order
 
 MemberState = Literal["waiting", "running", "done", "failed", "cancelled"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]

@@ -12,9 +12,10 @@ from neumeta_core.errors import InvalidField
 
 from neumeta_service.catalog.aliases import LATEST
 from neumeta_service.catalog.catalog import Selector
-from neumeta_service.engine import Engine, Wish
+from neumeta_service.engine import Engine
 from neumeta_service.jobs.board import Jobs
 from neumeta_service.jobs.job import Job, Member
+from neumeta_service.orders import Wish
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 async def plan(engine: Engine, model: str, wishes: Iterable[tuple[str, Wish]], *, version: Selector = LATEST) -> Job:
     """A job for the members that wishes come to; each wish has its place in the request, for errors.
 
-    Raises ModelNotFound, VersionNotFound, ManifoldRefused, InvalidField or BudgetImpossible.
+    Raises ModelNotFound, VersionNotFound, ManifoldRefused, RungNotFound, InvalidField or BudgetImpossible.
     """
     manifold = engine.catalog.manifold(model, version)
     members = []

@@ -48,6 +48,7 @@ router.add_api_route(
         "idempotency_key_reused",
         "model_not_found",
         "version_not_found",
+        "rung_not_found",
         "body_too_large",
         "unsupported_media_type",
         "model_refused",

@@ -30,8 +30,9 @@ async def list_models(engine: EngineDep) -> ModelList:
 
 @router.get("/{name}", responses=problems("model_not_found", "version_not_found", "model_refused"))
 async def get_model(name: str, engine: EngineDep, version: str = LATEST) -> ModelDocument:
-    """Channel groups, limits, costs, input and output, provenance."""
-    return present.model(engine.catalog.manifold(name, version))
+    """Channel groups, limits, costs, input and output, provenance, rungs."""
+    catalog = engine.catalog
+    return present.model(catalog, catalog.manifold(name, version))
 
 
 @router.get("/{name}/versions", responses=problems("model_not_found"))
@@ -54,7 +55,9 @@ async def get_samples(name: str, engine: EngineDep, version: str = LATEST) -> Sa
 
 @router.post(
     "/{name}/plan",
-    responses=problems("malformed_body", "invalid_request", "model_not_found", "version_not_found", "body_too_large", "model_refused"),
+    responses=problems(
+        "malformed_body", "invalid_request", "model_not_found", "version_not_found", "rung_not_found", "body_too_large", "model_refused"
+    ),
 )
 async def plan(name: str, wanted: MaterializeRequest, engine: EngineDep) -> PlanDocument:
     """What a member would be, cost and be worth; nothing is made for it."""
@@ -75,6 +78,7 @@ def install(app: FastAPI) -> None:
             "invalid_request",
             "model_not_found",
             "version_not_found",
+            "rung_not_found",
             "not_acceptable",
             "body_too_large",
             "unsupported_media_type",

@@ -15,8 +15,9 @@ from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
 from neumeta_service.cache import Entry, MemoryCache, Origin
 from neumeta_service.catalog.catalog import Catalog
-from neumeta_service.engine import Engine, Wish
+from neumeta_service.engine import Engine
 from neumeta_service.errors import SelfCheckFailed
+from neumeta_service.orders import Wish
 from neumeta_service.selfcheck import Inspector, Quarantine
 from neumeta_service.telemetry.metrics import Metrics
 

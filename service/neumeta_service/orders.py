@@ -1,0 +1,82 @@
+"""From a wish to an order: every way to say a size comes to one spec of integers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from cachetools import LRUCache
+from neumeta_core.budget import Budget
+from neumeta_core.errors import InvalidField
+from neumeta_core.manifold import Manifold
+from neumeta_core.spec import Spec
+
+from neumeta_service.cache import Origin
+from neumeta_service.catalog.aliases import LATEST
+from neumeta_service.catalog.catalog import Catalog, Selector
+from neumeta_service.catalog.rungs import Rung
+
+# An origin is a few hundred bytes.
+_MAX_REMEMBERED = 1024
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client asks of a model: exactly one of the first four, a precision and a version."""
+
+    compression: float | None = None
+    widths: Mapping[str, int] | None = None
+    budget: Budget | None = None
+    rung: str | None = None
+    precision: str = "fp32"
+    version: Selector = LATEST
+
+    def at(self, rung: Rung) -> Wish:
+        """The same with what a rung selects in place of its name."""
+        return replace(self, rung=None, compression=rung.compression, widths=rung.widths, budget=rung.maxima())
+
+
+@dataclass(frozen=True)
+class Order(Origin):
+    """An artifact that is to be delivered, with the manifold that makes it: a reload may withdraw that while a request is under way."""
+
+    manifold: Manifold | None
+    """None when it is not served any more; then only caches have the artifact."""
+
+
+class Resolver:
+    """Resolves wishes, and remembers what they came to."""
+
+    def __init__(self) -> None:
+        self._resolved: LRUCache[tuple[str, str], Origin] = LRUCache(_MAX_REMEMBERED)
+
+    async def resolve(self, catalog: Catalog, name: str, wish: Wish) -> Order:
+        """The order that a wish comes to.
+
+        Raises ModelNotFound, VersionNotFound, ManifoldRefused, RungNotFound, InvalidField or BudgetImpossible.
+        """
+        manifold = catalog.manifold(name, wish.version)
+        if wish.rung is None:
+            return await self._resolve(manifold, wish)
+        try:
+            return await self._resolve(manifold, wish.at(catalog.rung(name, wish.rung)))
+        except InvalidField as error:
+            reason = str(error).removesuffix(".")
+            raise InvalidField("rung", wish.rung, f"one that version {manifold.header.version} has; it stands for {reason}") from error
+
+    async def _resolve(self, manifold: Manifold, wish: Wish) -> Order:
+        # By its text: 1, 1.0 and true are equal, but not equally allowed.
+        key = manifold.digest, repr(wish)
+        origin: Origin | None = self._resolved.get(key)
+        if origin is None:
+            # The budget's solver sizes several members: milliseconds on large networks.
+            origin = _origin(manifold, wish) if wish.budget is None else await asyncio.to_thread(_origin, manifold, wish)
+            self._resolved[key] = origin
+        return Order(origin.key, origin.spec, manifold)
+
+
+def _origin(manifold: Manifold, wish: Wish) -> Origin:
+    member = manifold.configure(wish.compression, wish.widths, wish.budget, precision=wish.precision)
+    spec = Spec.of(manifold, member, wish.precision)
+    return Origin(spec.cache_key(manifold.fingerprint), spec)
