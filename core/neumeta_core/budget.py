@@ -1,14 +1,13 @@
-"""The largest uniform member that stays within maxima of parameters, multiply-adds and bytes."""
+"""The largest uniform member that stays within maxima, of parameters, multiply-adds and bytes or of whatever else grows with width."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from neumeta_core.architecture import Architecture
-from neumeta_core.configuration import Configuration, round_width
-from neumeta_core.cost import Cost
+from neumeta_core.configuration import Configuration, rounded
 from neumeta_core.errors import BudgetImpossible, InvalidField
 
 
@@ -39,25 +38,22 @@ def uniform_members(architecture: Architecture) -> list[Configuration]:
         (count - 0.5) * group.granularity / group.full for group in architecture.groups for count in range(1, group.full // group.granularity + 1)
     }
     ratios = sorted({smallest, *(step for step in steps if smallest < step <= 1)})
-    members = dict.fromkeys(Configuration(tuple((group.name, round_width(group, ratio)) for group in architecture.groups)) for ratio in ratios)
-    return list(members)
+    return list(dict.fromkeys(rounded(architecture, ratio) for ratio in ratios))
 
 
-def solve(architecture: Architecture, budget: Budget, cost: Callable[[Configuration], Cost]) -> Configuration:
-    """The largest uniform member whose cost stays within the budget.
+def solve(architecture: Architecture, limits: Mapping[str, float], measure: Callable[[Configuration], Mapping[str, float]]) -> Configuration:
+    """The largest uniform member none of whose measures exceeds its limit; limits and measures go by the same names.
 
-    Cost never falls when widths grow, so the members are searched by bisection. Raises BudgetImpossible, with the cost of the
+    No measure may fall when widths grow, so the members are searched by bisection. Raises BudgetImpossible, with the measures of the
     smallest member, when not even that one fits.
     """
-    limits = budget.limits()
     members = uniform_members(architecture)
 
-    def exceeds(member: Configuration) -> bool:
-        costs = cost(member).as_dict()
-        return any(costs[name] > limit for name, limit in limits.items())
+    def exceeded(member: Configuration) -> dict[str, float]:
+        measured = measure(member)
+        return {name: limit for name, limit in limits.items() if measured[name] > limit}
 
-    first_too_large = bisect_left(members, True, key=exceeds)
+    first_too_large = bisect_left(members, True, key=lambda member: bool(exceeded(member)))
     if first_too_large == 0:
-        costs = cost(members[0]).as_dict()
-        raise BudgetImpossible({name: limit for name, limit in limits.items() if costs[name] > limit}, costs)
+        raise BudgetImpossible(exceeded(members[0]), dict(measure(members[0])))
     return members[first_too_large - 1]

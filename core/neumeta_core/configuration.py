@@ -39,6 +39,11 @@ def round_width(group: ChannelGroup, ratio: float) -> int:
     return min(max(group.granularity * steps, group.minimum), group.full)
 
 
+def rounded(architecture: Architecture, ratio: float) -> Configuration:
+    """Every group at a width ratio, rounded."""
+    return Configuration(tuple((group.name, round_width(group, ratio)) for group in architecture.groups))
+
+
 def uniform(architecture: Architecture, compression: float) -> Configuration:
     """Every group at the same width ratio ``1 - compression``.
 
@@ -49,7 +54,7 @@ def uniform(architecture: Architecture, compression: float) -> Configuration:
         raise InvalidField("compression", compression, expected)
     if not 0 <= compression <= architecture.max_compression:
         raise InvalidField("compression", compression, expected)
-    return Configuration(tuple((group.name, round_width(group, 1 - compression)) for group in architecture.groups))
+    return rounded(architecture, 1 - compression)
 
 
 def from_widths(architecture: Architecture, widths: Mapping[str, int], *, extrapolate: bool = False) -> Configuration:

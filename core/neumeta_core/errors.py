@@ -17,6 +17,7 @@ NeuMetaError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from reprlib import Repr
 from typing import ClassVar
 
@@ -48,11 +49,11 @@ class InvalidField(RequestError):
 
 
 class BudgetImpossible(RequestError):
-    """No member of the family fits the budget; ``smallest`` is the cost of the smallest one."""
+    """No member of the family fits the budget; ``smallest`` is what the smallest one comes to, by name."""
 
     code = "budget_impossible"
 
-    def __init__(self, exceeded: dict[str, int], smallest: dict[str, int]) -> None:
+    def __init__(self, exceeded: Mapping[str, float], smallest: Mapping[str, float]) -> None:
         asked = ", ".join(f"{name} <= {value}" for name, value in exceeded.items())
         least = ", ".join(f"{name} = {value}" for name, value in smallest.items())
         super().__init__(f"budget: no member of the family has {asked}; the smallest has {least}.")

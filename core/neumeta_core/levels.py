@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from neumeta_core.architecture import Architecture, Widths
-from neumeta_core.configuration import Configuration, round_width
+from neumeta_core.configuration import Configuration, rounded
 
 
 def _from_wide_to_narrow(levels: tuple[float, ...]) -> tuple[float, ...]:
@@ -30,7 +30,7 @@ Levels = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_le
 
 def level_configurations(architecture: Architecture, levels: Sequence[float]) -> list[Configuration]:
     """The member that every level is made for: all groups at its width ratio, rounded and limited as for ``uniform``."""
-    return [Configuration(tuple((group.name, round_width(group, level)) for group in architecture.groups)) for level in levels]
+    return [rounded(architecture, level) for level in levels]
 
 
 def gates(architecture: Architecture, levels: Sequence[Widths], widths: Widths) -> list[float]:
