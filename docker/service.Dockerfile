@@ -28,6 +28,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 neumeta \
     && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --shell /usr/sbin/nologin neumeta \
+    && install --directory --owner=10001 --group=10001 /profiles \
     && python3 -m venv /opt/venv \
     && pip install --no-cache-dir pip==26.3
 

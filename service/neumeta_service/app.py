@@ -16,7 +16,7 @@ from neumeta_service.http.middleware import BodyLimit, RequestContext
 from neumeta_service.http.openapi import ANY_PROBLEM, DescribedApp
 from neumeta_service.http.patience import Patience
 from neumeta_service.parts import Parts, build_parts
-from neumeta_service.routes import admin, artifacts, docs, explorer, health, jobs, models
+from neumeta_service.routes import admin, artifacts, docs, explorer, health, jobs, models, profiles
 from neumeta_service.settings import Settings
 from neumeta_service.signing.signer import Clock
 
@@ -57,7 +57,7 @@ def create_app(
 def _install_routes(app: FastAPI, parts: Parts) -> None:
     app.state.engine, app.state.jobs = parts.engine, parts.jobs
     models.install(app)
-    for router in (models.router, artifacts.router, jobs.router, health.router):
+    for router in (models.router, profiles.router, artifacts.router, jobs.router, health.router):
         app.include_router(router)
     explorer.install(app)
     docs.install(app)

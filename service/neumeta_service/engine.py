@@ -24,6 +24,7 @@ from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.errors import ArtifactGone, NotSigned, RefusedRequest, VersionNotFound
 from neumeta_service.flight import Dropped, SingleFlight
 from neumeta_service.orders import Order, Resolver, Wish
+from neumeta_service.profiles import Profiles, ProfileStore
 from neumeta_service.selfcheck import Inspector, Quarantine
 from neumeta_service.signing.manifest import WrittenManifest, write_manifest
 from neumeta_service.signing.signer import Signer
@@ -54,7 +55,8 @@ Wait = Callable[[Coroutine[Any, Any, Delivery]], Awaitable[Delivery]]
 class Engine:
     """Delivers artifacts of the catalog's manifolds; one for each event loop and device.
 
-    ``catalog`` may be replaced by another one at any time; requests go on with the manifold that they found.
+    ``catalog`` may be replaced by another one at any time; requests go on with the manifold that they found. ``profiles`` are kept in memory
+    when they are not given.
     ``caches`` are at least one, fastest first; the first is this process's memory, which never waits. The last one's leases decide which
     replica builds.
     """
@@ -67,12 +69,14 @@ class Engine:
         worker: DeviceWorker | None = None,
         inspector: Inspector | None = None,
         *,
+        profiles: Profiles | None = None,
         signer: Signer | None = None,
     ) -> None:
         self.catalog = catalog
         self.metrics = metrics
         self._caches = caches
-        self._resolver = Resolver()
+        self.profiles = profiles or Profiles(ProfileStore(None, metrics))
+        self._resolver = Resolver(self.profiles)
         self._manifests: LRUCache[tuple[str, str], WrittenManifest] = LRUCache(_MAX_REMEMBERED)
         self._flights: SingleFlight[Delivery] = SingleFlight()
         self._lease_holder = LeaseHolder(caches[-1].leases, metrics)
@@ -84,7 +88,8 @@ class Engine:
     async def resolve(self, name: str, wish: Wish) -> Order:
         """The one spec that a wish comes to.
 
-        Raises ModelNotFound, VersionNotFound, ManifoldRefused, RungNotFound, InvalidField or BudgetImpossible.
+        Raises ModelNotFound, VersionNotFound, ManifoldRefused, RungNotFound, ProfileNotFound, StoreUnavailable, InvalidField or
+        BudgetImpossible.
         """
         return await self._resolver.resolve(self.catalog, name, wish)
 
@@ -152,6 +157,7 @@ class Engine:
         """Finish what is under way, then release the thread and the caches."""
         await self._flights.drain()
         await self._quarantine.aclose()
+        await self.profiles.aclose()
         # Not by the event loop: what the thread was given last may take long.
         await asyncio.to_thread(self._worker.shutdown)
         for cache in self._caches:

@@ -6,13 +6,15 @@ NeuMetaError
 │   ├── VersionNotFound         no version of that number or alias
 │   ├── RungNotFound            the operator has named no such size
 │   ├── ArtifactGone            the artifact is unknown or cannot be made again
+│   ├── ProfileNotFound         no such device was measured, or not in this precision or version
+│   ├── TooManyProfiles         as many devices of a model were measured as may be
 │   ├── SelfCheckFailed         the artifact does not work and is blocked
 │   ├── JobNotFound             no job of that id
 │   ├── TooManyJobs             as many jobs as may wait are waiting
 │   ├── IdempotencyKeyReused    another request has used the key
 │   ├── NotSigned               the service does not sign
 │   ├── NotReady                no model is loaded
-│   ├── StoreUnavailable        the place where manifold files lie cannot be read
+│   ├── StoreUnavailable        a place where files lie cannot be read or written
 │   ├── Draining                the service is about to stop
 │   ├── Overloaded              the queue in front of the device is full
 │   ├── DeadlineExceeded        the artifact was not there in time
@@ -83,6 +85,42 @@ class ArtifactGone(RefusedRequest):
         super().__init__(f"The artifact {digest!r} is not here and cannot be made again; repeat POST /v1/models/{model}/materialize.")
 
 
+class ProfileNotFound(RefusedRequest):
+    """Nobody has measured a model on that device, or not as it is asked for."""
+
+    code = "profile_not_found"
+
+    @classmethod
+    def of_device(cls, model: str, device: str) -> ProfileNotFound:
+        """No profile at all."""
+        return cls(f"There is no profile of the device {device[:100]!r} for {model!r}; GET /v1/models/{model}/profiles lists those that there are.")
+
+    @classmethod
+    def of_precision(cls, model: str, device: str, precision: str, precisions: Sequence[str]) -> ProfileNotFound:
+        """None in this precision; there are others."""
+        error = cls(f"The device {device!r} has no profile for {model!r} in {precision}; there are profiles in {', '.join(precisions)}.")
+        error.members = {"precisions": list(precisions)}
+        return error
+
+    @classmethod
+    def of_version(cls, model: str, device: str, version: int, versions: Sequence[int]) -> ProfileNotFound:
+        """None of this version, nor of one with the same channel groups."""
+        listed = ", ".join(map(str, versions))
+        return cls(
+            f"The device {device!r} has no profile for {model!r} version {version}: there are profiles of {listed}, whose channel groups are others. "
+            "Measure this version on the device."
+        )
+
+
+class TooManyProfiles(RefusedRequest):
+    """As many devices as may be have a profile for a model."""
+
+    code = "too_many_profiles"
+
+    def __init__(self, model: str, limit: int) -> None:
+        super().__init__(f"{limit} devices have a profile for {model!r}, as many as may; DELETE one of GET /v1/models/{model}/profiles first.")
+
+
 class SelfCheckFailed(RefusedRequest):
     """An artifact did not pass its self-check and is not delivered; the message may be shown to clients."""
 
@@ -132,7 +170,7 @@ class NotReady(RefusedRequest):
 
 
 class StoreUnavailable(RefusedRequest):
-    """The place where manifold files lie, or a file there, cannot be read."""
+    """A place where files lie, or a file there, cannot be read or written."""
 
     code = "store_unavailable"
 

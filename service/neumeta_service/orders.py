@@ -16,25 +16,28 @@ from neumeta_service.cache import Origin
 from neumeta_service.catalog.aliases import LATEST
 from neumeta_service.catalog.catalog import Catalog, Selector
 from neumeta_service.catalog.rungs import Rung
+from neumeta_service.profiles import LatencyCurve, LatencyLimit, Profiles, solve_within
 
-# An origin is a few hundred bytes.
+# An origin is a few hundred bytes, a curve at most a few kilobytes.
 _MAX_REMEMBERED = 1024
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What a client asks of a model: exactly one of the first four, a precision and a version."""
+    """What a client asks of a model: a compression, widths, a budget (of cost, of latency or of both) or a rung, a precision and a version."""
 
     compression: float | None = None
     widths: Mapping[str, int] | None = None
     budget: Budget | None = None
+    latency: LatencyLimit | None = None
     rung: str | None = None
     precision: str = "fp32"
     version: Selector = LATEST
 
     def at(self, rung: Rung) -> Wish:
         """The same with what a rung selects in place of its name."""
-        return replace(self, rung=None, compression=rung.compression, widths=rung.widths, budget=rung.maxima())
+        costs, latency = (None, None) if rung.budget is None else (rung.budget.costs(), rung.budget.latency())
+        return replace(self, rung=None, compression=rung.compression, widths=rung.widths, budget=costs, latency=latency)
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,12 @@ class Order(Origin):
 class Resolver:
     """Resolves wishes, and remembers what they came to."""
 
-    def __init__(self) -> None:
-        self._resolved: LRUCache[tuple[str, str], Origin] = LRUCache(_MAX_REMEMBERED)
+    def __init__(self, profiles: Profiles) -> None:
+        self._profiles = profiles
+        self._resolved: LRUCache[tuple[str, str, LatencyCurve | None], Origin] = LRUCache(_MAX_REMEMBERED)
 
     async def resolve(self, catalog: Catalog, name: str, wish: Wish) -> Order:
-        """The order that a wish comes to.
-
-        Raises ModelNotFound, VersionNotFound, ManifoldRefused, RungNotFound, InvalidField or BudgetImpossible.
-        """
+        """The order that a wish comes to; for its errors see ``Engine.resolve``."""
         manifold = catalog.manifold(name, wish.version)
         if wish.rung is None:
             return await self._resolve(manifold, wish)
@@ -66,17 +67,26 @@ class Resolver:
             raise InvalidField("rung", wish.rung, f"one that version {manifold.header.version} has; it stands for {reason}") from error
 
     async def _resolve(self, manifold: Manifold, wish: Wish) -> Order:
+        curve = None if wish.latency is None else await self._curve(manifold, wish.latency, wish.precision)
         # By its text: 1, 1.0 and true are equal, but not equally allowed.
-        key = manifold.digest, repr(wish)
+        key = manifold.digest, repr(wish), curve
         origin: Origin | None = self._resolved.get(key)
         if origin is None:
-            # The budget's solver sizes several members: milliseconds on large networks.
-            origin = _origin(manifold, wish) if wish.budget is None else await asyncio.to_thread(_origin, manifold, wish)
+            # The solver sizes several members: milliseconds on large networks.
+            is_solved = wish.budget is not None or curve is not None
+            origin = await asyncio.to_thread(_origin, manifold, wish, curve) if is_solved else _origin(manifold, wish, curve)
             self._resolved[key] = origin
         return Order(origin.key, origin.spec, manifold)
 
+    async def _curve(self, manifold: Manifold, limit: LatencyLimit, precision: str) -> LatencyCurve:
+        limit.check()
+        return await self._profiles.curve(manifold, limit.device, precision)
 
-def _origin(manifold: Manifold, wish: Wish) -> Origin:
-    member = manifold.configure(wish.compression, wish.widths, wish.budget, precision=wish.precision)
+
+def _origin(manifold: Manifold, wish: Wish, curve: LatencyCurve | None) -> Origin:
+    if wish.latency is None or curve is None:
+        member = manifold.configure(wish.compression, wish.widths, wish.budget, precision=wish.precision)
+    else:
+        member = solve_within(manifold, wish.latency.ms, curve, budget=wish.budget, precision=wish.precision)
     spec = Spec.of(manifold, member, wish.precision)
     return Origin(spec.cache_key(manifold.fingerprint), spec)

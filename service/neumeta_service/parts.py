@@ -21,6 +21,7 @@ from neumeta_service.catalog.repository import Repository
 from neumeta_service.catalog.store import Store
 from neumeta_service.engine import Engine
 from neumeta_service.jobs import Jobs, prewarm
+from neumeta_service.profiles import Profiles, ProfileStore
 from neumeta_service.selfcheck import Inspector, find_inspector
 from neumeta_service.settings import Settings
 from neumeta_service.signing.signer import Clock
@@ -73,7 +74,8 @@ def build_parts(
             repository = _open_repository(settings, worker, inspector, clock)
             catalog = repository.renew(Catalog())
         caches = [MemoryCache(settings.cache_bytes, metrics), cache or _shared_cache(settings, metrics)]
-        engine = Engine(catalog, caches, metrics, worker, inspector, signer=signer_of(settings, metrics, clock))
+        profiles = Profiles(ProfileStore(settings.profiles, metrics))
+        engine = Engine(catalog, caches, metrics, worker, inspector, profiles=profiles, signer=signer_of(settings, metrics, clock))
         metrics.show_models(catalog.releases)
     reloads = None if repository is None else Reloads(repository, engine)
     return Parts(engine, Jobs(engine), build_access(settings, engine.metrics), reloads, tracers)

@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from neumeta_service.cache.redis_url import RedisUrl
-from neumeta_service.catalog.store import check_location
+from neumeta_service.location import check_location
 from neumeta_service.rate import parse_rate
 
 PREFIX = "NEUMETA_"
@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     """TCP port to listen on; 0 takes a free one."""
     models: str = "models"
     """Folder with `NAME/VERSION/manifold.safetensors`, or its fsspec URL, such as `s3://bucket/models` where the backend is installed."""
+    profiles: str | None = None
+    """Folder for device profiles, made when it is missing, or its fsspec URL; replicas share it, and it survives restarts. Without it each process
+    keeps them in its memory, for itself and until it ends."""
     reload_interval_s: NonNegativeFloat = 0
     """Seconds between two looks for new, changed and withdrawn versions; 0 never looks, and `POST /v1/admin/reload` does."""
     device: str = "auto"
@@ -123,6 +126,11 @@ class Settings(BaseSettings):
     @classmethod
     def _check_location(cls, location: object) -> object:
         return check_location(location) if isinstance(location, str | os.PathLike) else location
+
+    @field_validator("profiles", mode="before")
+    @classmethod
+    def _check_profiles(cls, location: object) -> object:
+        return check_location(location, may_be_missing=True) if isinstance(location, str | os.PathLike) else location
 
     @field_validator("prewarm", mode="before")
     @classmethod

@@ -50,7 +50,8 @@ def test_every_setting_reaches_the_container(name: str) -> None:
 def test_mounts_and_ports_are_where_the_image_looks_for_them(name: str) -> None:
     service, image = compose()["services"][name], image_environment(SERVICE_DOCKERFILE)
     assert image["NEUMETA_HOST"] == "0.0.0.0"
-    assert [mount["target"] for mount in service["volumes"]] == [image["NEUMETA_MODELS"], "/access"]
+    assert [mount["target"] for mount in service["volumes"]] == [image["NEUMETA_MODELS"], "/access", "/profiles"]
+    assert with_defaults(service["environment"]["NEUMETA_PROFILES"]) == "/profiles"
     ports = [str(port["target"]) for port in service.get("ports", [])] + service.get("expose", [])
     assert ports == [image["NEUMETA_PORT"]]
 

@@ -35,7 +35,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def there(base: str) -> dict[str, str]:
     """Path parameters of what there is."""
     made = httpx.post(f"{base}{POST}", json={"compression": 0.5}, timeout=60)
-    return {"name": "tiny", "digest": made.headers["etag"].strip('"')}
+    points = [{"compression": compression, "latency_ms": 1} for compression in (0, 0.5)]
+    measured = {"version": 1, "precision": "fp32", "metric": "p50", "runtime": "one", "threads": 1, "points": points}
+    httpx.put(f"{base}/v1/models/tiny/profiles/pi4", json=measured, timeout=60).raise_for_status()
+    return {"name": "tiny", "digest": made.headers["etag"].strip('"'), "device": "pi4"}
 
 
 @pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])

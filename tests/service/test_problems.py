@@ -72,7 +72,7 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
         ('{"widths": {"conv1": "4", "conv2": 3}}', "widths.conv1", "4", "an integer from 2 to 8"),
         ('{"widths": {"conv1": [4], "conv2": 3}}', "widths.conv1", "[4]", "an integer"),
         ('{"widths": [4, 3]}', "widths", "[4, 3]", "a JSON object"),
-        ('{"budget": {}}', "budget", "{}", "at least one of params, macs and bytes"),
+        ('{"budget": {}}', "budget", "{}", "at least one of params, macs, bytes and latency_ms with device"),
         ('{"budget": {"params": 0}}', "budget.params", 0, "a positive integer"),
         ('{"budget": {"macs": 1.5}}', "budget.macs", 1.5, "a positive integer"),
         ('{"budget": {"bytes": true}}', "budget.bytes", True, "a positive integer"),

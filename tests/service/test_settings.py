@@ -48,6 +48,19 @@ async def test_setting_models_may_be_a_url(models: Path) -> None:
         create_app(Settings(models="memory://settings"))
 
 
+async def test_setting_profiles(models: Path, tmp_path: Path) -> None:
+    measured = {"version": 1, "precision": "fp32", "metric": "p50", "runtime": "one", "threads": 1}
+    measured |= {"points": [{"compression": compression, "latency_ms": 1} for compression in (0, 0.5)]}
+    for location in (tmp_path / "made" / "when missing", f"file://{tmp_path}"):
+        for status in (201, 200):
+            async with in_process(tiny_app(models, profiles=str(location))) as client:
+                assert (await client.put("/v1/models/tiny/profiles/pi4", json=measured)).status_code == status
+    (tmp_path / "file").touch()
+    for location, reason in ((tmp_path / "file", "is no directory"), ("nowhere://x", "needs a backend of fsspec")):
+        with pytest.raises(ValidationError, match=reason):
+            Settings(models=models, profiles=str(location))
+
+
 async def test_setting_reload_interval_s(tmp_path: Path) -> None:
     save_tiny(tmp_path, version=1)
     async with in_process(tiny_app(tmp_path, reload_interval_s=0.01)) as client:

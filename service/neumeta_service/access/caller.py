@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from limits import RateLimitItem
 
-Scope = Literal["read", "materialize", "admin"]
+Scope = Literal["read", "materialize", "profile", "admin"]
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
-"""``read``: GET of models, artifacts and metrics, and plans; ``materialize``: everything that makes something; ``admin``: all of /v1/admin."""
+"""``read``: GET of models, artifacts and metrics, and plans; ``materialize``: everything that makes something; ``profile``: what devices
+measured, which decides what others get; ``admin``: all of /v1/admin."""
 
+_PROFILES = re.compile("/v1/models/[^/]+/profiles(/.*)?", re.DOTALL)
 _OPEN = {"/", "/livez", "/readyz", "/docs", "/openapi.json"}
 _OPEN_FOLDERS = ("/docs/", "/assets/")
 
@@ -38,5 +41,8 @@ def needed_scope(method: str, path: str) -> Scope:
     """The scope that a request takes; what is new falls under one of them too."""
     if path.startswith("/v1/admin/") or path == "/v1/admin":
         return "admin"
-    is_reading = method in ("GET", "HEAD") or path.endswith("/plan")
-    return "read" if is_reading else "materialize"
+    if method in ("GET", "HEAD"):
+        return "read"
+    if _PROFILES.fullmatch(path):  # First of all: a device may be called plan.
+        return "profile"
+    return "read" if path.endswith("/plan") else "materialize"

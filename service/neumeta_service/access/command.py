@@ -21,7 +21,9 @@ def add_to(parser: ArgumentParser) -> None:
     commands = parser.add_subparsers(title="commands", metavar="api-keys").add_parser("api-keys", description="Make, list and revoke API keys.")
     actions = commands.add_subparsers(required=True, metavar="new|list|revoke")
     new = actions.add_parser("new", help="make a key and print its token, this once")
-    new.add_argument("--scopes", type=_scopes, default=("read", "materialize"), metavar="A,B", help="of read, materialize, admin [read,materialize]")
+    new.add_argument(
+        "--scopes", type=_scopes, default=("read", "materialize"), metavar="A,B", help="of read, materialize, profile, admin [read,materialize]"
+    )
     new.add_argument("--expires", type=_moment, metavar="DATE", help="last moment of validity, ISO 8601, UTC without a zone [never]")
     new.add_argument("--rate", type=_rate, metavar="N/UNIT", help="rate limit of this key, like 600/minute [NEUMETA_RATE_LIMIT]")
     new.set_defaults(run=_new)

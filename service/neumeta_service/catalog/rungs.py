@@ -5,27 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from neumeta_core.budget import Budget
 from pydantic import Field, PositiveInt, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from neumeta_service.catalog.aliases import NAME_RULE, is_well_named
 from neumeta_service.errors import RungsRefused
+from neumeta_service.http.budget import BudgetRequest
 from neumeta_service.http.wire import Wire
 
 
-class RungBudget(Wire):
-    """Maxima; at least one."""
+class RungBudget(BudgetRequest):
+    """Maxima as in a request, checked when the file is read."""
 
     params: PositiveInt | None = None
     macs: PositiveInt | None = None
     bytes: PositiveInt | None = None
-
-    @model_validator(mode="after")
-    def _check_a_maximum(self) -> Self:
-        if not self.model_dump(exclude_none=True):
-            raise PydanticCustomError("no_maximum", "Input should be at least one of params, macs and bytes")
-        return self
+    latency_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class Rung(Wire):
@@ -40,10 +35,6 @@ class Rung(Wire):
         if len(self.model_dump(exclude_none=True)) != 1:
             raise PydanticCustomError("one_selector", "Input should be an object with exactly one of compression, widths and budget")
         return self
-
-    def maxima(self) -> Budget | None:
-        """The maxima of a member's cost; None when it is chosen otherwise."""
-        return None if self.budget is None else Budget(**self.budget.model_dump())
 
 
 _RUNGS = TypeAdapter(dict[str, Rung])

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsspec.core import get_filesystem_class, url_to_fs
-from fsspec.implementations.local import LocalFileSystem
-from fsspec.utils import get_protocol
+from fsspec.core import url_to_fs
 from neumeta_core.header import NAME_PATTERN
 
-from neumeta_service.errors import StoreUnavailable
+from neumeta_service.location import translated
 
 FILE_NAME = "manifold.safetensors"
 SIGNATURE = f"{FILE_NAME}.sig"
@@ -45,23 +42,11 @@ class Listing:
         return [(name, mark) for (name, found), mark in self.shared.items() if found == file]
 
 
-def check_location(location: str | os.PathLike[str]) -> str:
-    """A location that a Store can be opened at; ValueError when its backend is not installed or it is no folder. Looks at nothing remote."""
-    path = os.fspath(location)
-    try:
-        backend = get_filesystem_class(get_protocol(path))
-    except (ImportError, ValueError) as error:
-        raise ValueError(f"{path!r} needs a backend of fsspec that is not there: {error}") from None
-    if issubclass(backend, LocalFileSystem) and not backend().isdir(path):
-        raise ValueError(f"{path!r} is no directory; expected a folder's path or the URL of an object store")
-    return path
-
-
 class Store:
     """A folder's path or an fsspec URL. What backends raise becomes StoreUnavailable, without the location, which clients may see."""
 
     def __init__(self, location: str) -> None:
-        with _translated("NEUMETA_MODELS"):
+        with translated("NEUMETA_MODELS"):
             self._backend, root = url_to_fs(location)
         self._root = root.rstrip("/")
 
@@ -69,7 +54,7 @@ class Store:
         """Every version's folder and every shared file; other names are passed over. One request to list each folder."""
         versions: dict[Release, Mark | None] = {}
         shared: dict[tuple[str, str], Mark] = {}
-        with _translated("NEUMETA_MODELS"):
+        with translated("NEUMETA_MODELS"):
             self._backend.invalidate_cache()
             for name in self._folders(self._entries(self._root), _NAME):
                 with suppress(FileNotFoundError):  # It has gone since.
@@ -80,13 +65,13 @@ class Store:
 
     def read(self, *path: str) -> bytes:
         """A file's bytes; ``path`` is relative, part by part."""
-        with _translated("/".join(path)):
+        with translated("/".join(path)):
             return bytes(self._backend.cat_file("/".join([self._root, *path])))
 
     def read_signature(self, release: Release) -> bytes | None:
         """The bytes of the signature beside a manifold file; None without one."""
         name, version = release
-        with _translated(f"{name}/{version}/{SIGNATURE}"):
+        with translated(f"{name}/{version}/{SIGNATURE}"):
             try:
                 return bytes(self._backend.cat_file("/".join([self._root, name, str(version), SIGNATURE])))
             except FileNotFoundError:
@@ -110,18 +95,3 @@ class Store:
 
 def _last_part(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """The one place where what backends raise becomes ours: each raises what its libraries raise."""
-    try:
-        yield
-    except Exception as error:
-        raise StoreUnavailable(f"{what} cannot be read: {_reason(error)}.") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "there is nothing of that name"
-    return getattr(error, "strerror", None) or type(error).__name__

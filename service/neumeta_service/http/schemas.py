@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from neumeta_core.budget import Budget
 from pydantic import Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from neumeta_service.catalog.aliases import LATEST
+from neumeta_service.http.budget import BudgetRequest
 from neumeta_service.http.wire import Integer, Number, Precision, Version, Wire
 from neumeta_service.orders import Wish
 
 SELECTORS = ("compression", "widths", "budget", "rung")
-
-
-class BudgetRequest(Wire):
-    """Maxima; at least one."""
-
-    params: Integer = None
-    macs: Integer = None
-    """Multiply-adds for one input sample."""
-    bytes: Integer = None
-    """Size of the ONNX artifact."""
 
 
 class MaterializeRequest(Wire):
@@ -33,7 +23,7 @@ class MaterializeRequest(Wire):
     widths: dict[str, Integer] | None = None
     """A width for every channel group."""
     budget: BudgetRequest | None = None
-    """The largest uniform member whose cost stays within all maxima."""
+    """The largest uniform member that stays within all maxima."""
     rung: str | None = None
     """A size that the operator has named; `GET /v1/models/{name}` lists those that there are."""
     precision: Precision = "fp32"
@@ -49,8 +39,8 @@ class MaterializeRequest(Wire):
 
     def wish(self) -> Wish:
         """The same for the engine."""
-        budget = None if self.budget is None else Budget(**self.budget.model_dump())
-        return Wish(self.compression, self.widths, budget, self.rung, self.precision, self.version)
+        costs, latency = (None, None) if self.budget is None else (self.budget.costs(), self.budget.latency())
+        return Wish(self.compression, self.widths, costs, latency, self.rung, self.precision, self.version)
 
 
 class SpecDocument(Wire):
@@ -77,6 +67,13 @@ class CostDocument(Wire):
     params: int
     macs: int
     bytes: int
+
+
+class SmallestDocument(CostDocument):
+    """What the smallest member comes to."""
+
+    latency_ms: float | None = None
+    """The lowest latency of the device that the budget names."""
 
 
 class QualityDocument(Wire):
@@ -312,10 +309,12 @@ class ProblemDocument(Wire):
     request_id: str
     errors: list[FieldError] | None = None
     """Only with `invalid_request`."""
-    smallest: CostDocument | None = None
-    """Cost of the smallest member; only with `budget_impossible`."""
+    smallest: SmallestDocument | None = None
+    """Only with `budget_impossible`."""
     rungs: list[str] | None = None
     """The rungs that there are; only with `rung_not_found`."""
+    precisions: list[str] | None = None
+    """Those in which the device was measured; only with `profile_not_found`, when the one that was asked for is not among them."""
 
 
 class HealthDocument(Wire):

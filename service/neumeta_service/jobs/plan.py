@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 async def plan(engine: Engine, model: str, wishes: Iterable[tuple[str, Wish]], *, version: Selector = LATEST) -> Job:
     """A job for the members that wishes come to; each wish has its place in the request, for errors.
 
-    Raises ModelNotFound, VersionNotFound, ManifoldRefused, RungNotFound, InvalidField or BudgetImpossible.
+    Raises ModelNotFound, VersionNotFound, ManifoldRefused, RungNotFound, ProfileNotFound, StoreUnavailable, InvalidField or BudgetImpossible.
     """
     manifold = engine.catalog.manifold(model, version)
     members = []

@@ -49,9 +49,11 @@ router.add_api_route(
         "model_not_found",
         "version_not_found",
         "rung_not_found",
+        "profile_not_found",
         "body_too_large",
         "unsupported_media_type",
         "model_refused",
+        "store_unavailable",
         "too_many_jobs",
     ),
 )

@@ -56,7 +56,15 @@ async def get_samples(name: str, engine: EngineDep, version: str = LATEST) -> Sa
 @router.post(
     "/{name}/plan",
     responses=problems(
-        "malformed_body", "invalid_request", "model_not_found", "version_not_found", "rung_not_found", "body_too_large", "model_refused"
+        "malformed_body",
+        "invalid_request",
+        "model_not_found",
+        "version_not_found",
+        "rung_not_found",
+        "profile_not_found",
+        "body_too_large",
+        "model_refused",
+        "store_unavailable",
     ),
 )
 async def plan(name: str, wanted: MaterializeRequest, engine: EngineDep) -> PlanDocument:
@@ -79,6 +87,7 @@ def install(app: FastAPI) -> None:
             "model_not_found",
             "version_not_found",
             "rung_not_found",
+            "profile_not_found",
             "not_acceptable",
             "body_too_large",
             "unsupported_media_type",
@@ -86,6 +95,7 @@ def install(app: FastAPI) -> None:
             "deadline_exceeded",
             "build_failed",
             "model_refused",
+            "store_unavailable",
         ),
         route_class_override=NegotiatedRoute,
     )

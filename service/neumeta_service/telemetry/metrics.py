@@ -69,6 +69,7 @@ class Metrics:
             ["result"],
             registry=registry,
         )
+        self.damaged_profiles = Counter("neumeta_damaged_profiles", "Reads of a file of device profiles that is damaged.", registry=registry)
         self.self_checks = Counter("neumeta_self_check", f"Self-checks by result ({', '.join(SELF_CHECKS)}).", ["result"], registry=registry)
         for counter, results in ((self.reloads, RELOADS), (self.self_checks, SELF_CHECKS)):  # As above.
             for result in results:

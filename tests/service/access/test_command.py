@@ -67,7 +67,7 @@ def test_revoke_takes_one_out(file: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--scopes", "read,root"], "expected one or several of admin, materialize, read"),
+        (["--scopes", "read,root"], "expected one or several of admin, materialize, profile, read"),
         (["--expires", "soon"], "expected a date"),
         (["--rate", "often"], "600/minute"),
         (["--file", "/nowhere/keys.json"], "/nowhere/keys.json cannot be written: No such file or directory"),

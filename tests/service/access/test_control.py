@@ -14,6 +14,7 @@ from tests.service.serving import JSON, POST, in_process, tiny_app
 from tests.service.test_problems import problem
 
 pytestmark = pytest.mark.anyio
+PROFILE = "/v1/models/tiny/profiles/pi4"
 OPEN = ["/livez", "/readyz", "/docs", "/docs/start.js", "/docs/assets/swagger-ui.css", "/openapi.json"]
 CLOSED = ["/v1/models", "/v1/models/tiny", "/v1/models/tiny/curve", "/metrics", "/nowhere", "/v1/models/nobody", "/livez/"]
 
@@ -28,7 +29,7 @@ class Keys:
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
     file = tmp_path / "keys.json"
-    scopes = {"read": ["read"], "materialize": ["materialize"], "admin": ["admin"], "device": ["read", "materialize"]}
+    scopes = {scope: [scope] for scope in ("read", "materialize", "profile", "admin")} | {"device": ["read", "materialize"]}
     return Keys(file, {name: add_key(file, *of_key) for name, of_key in scopes.items()})
 
 
@@ -69,8 +70,9 @@ async def test_the_challenge_says_what_is_wrong(client: httpx.AsyncClient, keys:
 async def test_each_scope_is_for_its_requests_alone(client: httpx.AsyncClient, keys: Keys) -> None:
     digest = (await client.post(POST, json={"compression": 0.5}, headers=bearer(keys.tokens["materialize"]))).headers["content-location"]
     requests = {
-        "read": [("GET", "/v1/models"), ("GET", digest), ("HEAD", digest), ("GET", "/metrics")],
+        "read": [("GET", "/v1/models"), ("GET", PROFILE), ("POST", "/v1/models/tiny/plan"), ("GET", digest), ("HEAD", digest), ("GET", "/metrics")],
         "materialize": [("POST", POST), ("POST", "/v1/jobs"), ("DELETE", "/v1/models/tiny")],
+        "profile": [("PUT", PROFILE), ("DELETE", PROFILE), ("POST", PROFILE)],
         "admin": [("GET", "/v1/admin"), ("POST", "/v1/admin/anything"), ("GET", "/v1/admin/anything")],
     }
     for scope in requests:
@@ -82,6 +84,24 @@ async def test_each_scope_is_for_its_requests_alone(client: httpx.AsyncClient, k
                 if scope != needed:
                     assert answer.headers["www-authenticate"] == f'Bearer realm="neumeta", error="insufficient_scope", scope="{needed}"'
     problem(await client.get("/v1/models", headers=bearer(keys.tokens["admin"])), 403, "forbidden")
+
+
+async def test_who_measures_needs_a_scope_of_its_own(client: httpx.AsyncClient, keys: Keys) -> None:
+    points = [{"compression": compression, "latency_ms": 1} for compression in (0, 0.5)]
+    measured = {"version": 1, "precision": "fp32", "metric": "p50", "runtime": "one", "threads": 1, "points": points}
+    # As devices, the last two: they must not be taken for a plan, or for something below one.
+    for device in ("pi4", "plan", "profiles"):
+        path = f"/v1/models/tiny/profiles/{device}"
+        for caller in ("device", "admin"):
+            for answer in (
+                await client.put(path, json=measured, headers=bearer(keys.tokens[caller])),
+                await client.delete(path, headers=bearer(keys.tokens[caller])),
+            ):
+                assert 'scope="profile"' in answer.headers["www-authenticate"]
+                problem(answer, 403, "forbidden")
+        assert (await client.put(path, json=measured, headers=bearer(keys.tokens["profile"]))).status_code == 201
+        assert (await client.get(path, headers=bearer(keys.tokens["device"]))).status_code == 200
+        assert (await client.delete(path, headers=bearer(keys.tokens["profile"]))).status_code == 204
 
 
 async def test_a_token_in_the_url_is_no_token(client: httpx.AsyncClient, keys: Keys) -> None:

@@ -70,7 +70,7 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(file: Path, monkeypatch: 
     [
         ({"sha256": "s3cret"}, r"keys\.0\.sha256: .*pattern"),
         ({"id": "../../etc"}, r"keys\.0\.id: .*pattern"),
-        ({"scopes": ["root"]}, r"keys\.0\.scopes\.0: .*'read', 'materialize' or 'admin'"),
+        ({"scopes": ["root"]}, r"keys\.0\.scopes\.0: .*'read', 'materialize', 'profile' or 'admin'"),
         ({"scopes": []}, r"keys\.0\.scopes"),
         ({"expires": "2030-01-01T00:00:00"}, r"keys\.0\.expires: .*timezone"),
         ({"rate": "often"}, r"keys\.0\.rate"),

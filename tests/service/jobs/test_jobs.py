@@ -226,7 +226,7 @@ def test_a_key_that_is_none(client: httpx.Client, key: str) -> None:
         ({"ladder": {"compressions": [0.5] * 86, "precisions": list(PRECISIONS)}}, "body", f"a ladder of at most {MAX_MEMBERS} members"),
         ({"members": [{"compression": 0.5}, {"widths": {"conv1": 9, "conv2": 3}}]}, "members.1.widths.conv1", "an integer from 2 to 8"),
         ({"members": [{"compression": 0.5, "budget": {"params": 9}}]}, "members.0", "exactly one of compression, widths, budget and rung"),
-        ({"members": [{"budget": {}}]}, "members.0.budget", "at least one of params, macs and bytes"),
+        ({"members": [{"budget": {}}]}, "members.0.budget", "at least one of params, macs, bytes and latency_ms with device"),
         ({"members": []}, "members", "at least 1 item"),
         ({"members": [{"compression": 0}] * (MAX_MEMBERS + 1)}, "members", f"at most {MAX_MEMBERS} items"),
         ({}, "body", "exactly one of members and ladder"),
