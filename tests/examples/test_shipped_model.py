@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from neumeta_core.assembly import assemble
 from neumeta_core.manifold import Manifold
+from neumeta_service.catalog.rungs import parse_rungs
 from neumeta_trainer.data.mnist import read_idx
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,16 @@ def test_the_curve_holds_its_bars_at_every_compression(manifold):
     assert (manifold.header.curve.split, manifold.header.curve.samples) == ("test", 10_000)
     assert min(point.quality for point in points) >= 0.988
     assert {point.compression for point in points if point.held_out} == {0.18, 0.3, 0.55, 0.7}
+
+
+def test_every_rung_is_a_member_and_the_sizes_go_down(manifold):
+    rungs = parse_rungs((FOLDER.parent / "rungs.json").read_bytes())
+    bytes_of = {
+        name: manifold.cost(manifold.configure(rung.compression, rung.widths, rung.budget and rung.budget.costs())).bytes
+        for name, rung in rungs.items()
+    }
+    assert bytes_of["full"] > bytes_of["large"] > bytes_of["medium"] > bytes_of["64kb"] > bytes_of["small"]
+    assert bytes_of["64kb"] <= 64 * 1024
 
 
 def test_held_out_ratios_and_the_whole_training_set_are_on_record(manifold):
