@@ -40,7 +40,7 @@ describe("what there is", () => {
 });
 
 describe("pull", () => {
-  test.each<Selection>([{ compression: 0.5 }, { compression: 0.75, precision: "int8" }, { budget: { bytes: 100_000 } }])("%o", async (selection) => {
+  test.each<Selection>([{ compression: 0.5 }, { compression: 0.75, precision: "int8" }, { budget: { bytes: 100_000 } }, { rung: "small" }])("%o", async (selection) => {
     const progress: number[] = [];
     const { data, manifest, fromCache } = await client().pull(MODEL, selection, { onProgress: (received) => progress.push(received) });
     expect(await digestOf(data)).toBe(manifest.digest);
@@ -69,6 +69,11 @@ describe("pull", () => {
 });
 
 describe("errors", () => {
+  test("name what there is instead", async () => {
+    await expect(client().plan(MODEL, { rung: "nothing" })).rejects.toMatchObject({ name: "RungNotFound", problem: { rungs: expect.arrayContaining(["small"]) } });
+    await expect(client().plan(MODEL, { budget: { latency_ms: 4, device: "nothing" } })).rejects.toMatchObject({ name: "ProfileNotFound" });
+  });
+
   test("are classes with the service's problem", async () => {
     const invalid = await client().pull(MODEL, { compression: 2 }).catch((error: unknown) => error);
     expect(invalid).toBeInstanceOf(InvalidRequest);

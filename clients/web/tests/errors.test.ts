@@ -11,6 +11,8 @@ import {
   type NeuMetaClientError,
   ServiceError,
   ServiceUnavailable,
+  ProfileNotFound,
+  RungNotFound,
   VersionNotFound,
 } from "../src/client/index.js";
 import { serve } from "./server.js";
@@ -21,6 +23,9 @@ const CODES: readonly (readonly [string, number, typeof NeuMetaClientError])[] =
   ["invalid_request", 422, InvalidRequest],
   ["budget_impossible", 422, BudgetImpossible],
   ["model_not_found", 404, ModelNotFound],
+  ["profile_not_found", 404, ProfileNotFound],
+  ["rung_not_found", 404, RungNotFound],
+  ["too_many_profiles", 409, ServiceError],
   ["version_not_found", 404, VersionNotFound],
   ["model_refused", 503, ModelRefused],
   ["artifact_gone", 404, ArtifactGone],

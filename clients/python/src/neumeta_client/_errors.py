@@ -6,6 +6,7 @@ NeuMetaClientError
 │   ├── BudgetImpossible     no member of the family is small enough
 │   ├── ModelNotFound        the service has no model of that name
 │   ├── VersionNotFound      the model has no version of that number or alias
+│   ├── RungNotFound         the model has no rung of that name
 │   └── AccessRefused        the token is missing, not valid any more, or not for this
 ├── ServiceError             the service answered with an error
 │   ├── ServiceUnavailable   it is starting, overloaded or behind a proxy that cannot reach it; ask again later
@@ -86,10 +87,10 @@ class BudgetImpossible(RequestError):
     """No member of the family fits the budget."""
 
     @property
-    def smallest(self) -> dict[str, int]:
-        """The cost of the smallest member: ``params``, ``macs``, ``bytes``."""
+    def smallest(self) -> dict[str, float]:
+        """The cost of the smallest member: ``params``, ``macs``, ``bytes``, and ``latency_ms`` when the budget named a device."""
         costs = self.problem.get("smallest")
-        return {str(name): cost for name, cost in costs.items() if isinstance(cost, int)} if isinstance(costs, dict) else {}
+        return {str(name): cost for name, cost in costs.items() if isinstance(cost, (int, float))} if isinstance(costs, dict) else {}
 
 
 class ModelNotFound(RequestError):
@@ -98,6 +99,16 @@ class ModelNotFound(RequestError):
 
 class VersionNotFound(RequestError):
     """The model has no version of that number or alias."""
+
+
+class RungNotFound(RequestError):
+    """The model has no rung of that name."""
+
+    @property
+    def rungs(self) -> tuple[str, ...]:
+        """The rungs that it has."""
+        names = self.problem.get("rungs")
+        return tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 
 class AccessRefused(RequestError):

@@ -169,6 +169,8 @@ class Model:
     labels: tuple[str, ...]
     inr: Mapping[str, object] = field(default_factory=dict)
     """Kind and sizes of the network that makes the weights."""
+    rungs: Mapping[str, object] = field(default_factory=dict)
+    """Sizes that the service's operator has named -> the selector that each stands for."""
     training: Mapping[str, object] = field(default_factory=dict)
     """Where the model comes from."""
 

@@ -7,7 +7,9 @@ export interface Problem {
   readonly detail?: string;
   readonly request_id?: string;
   readonly errors?: readonly { readonly field: string; readonly value: unknown; readonly expected: string }[];
-  readonly smallest?: { readonly params: number; readonly macs: number; readonly bytes: number };
+  readonly smallest?: { readonly params: number; readonly macs: number; readonly bytes: number; readonly latency_ms?: number };
+  readonly rungs?: readonly string[];
+  readonly precisions?: readonly string[];
 }
 
 export interface ErrorDetails {
@@ -46,6 +48,10 @@ export class BudgetImpossible extends RequestError {}
 export class ModelNotFound extends RequestError {}
 /** The model has no version of that number or alias. */
 export class VersionNotFound extends RequestError {}
+/** The model has no rung of that name: `problem.rungs` are those that it has. */
+export class RungNotFound extends RequestError {}
+/** The device has no profile of the model that can be used: `problem.precisions` are those in which it was measured, if any. */
+export class ProfileNotFound extends RequestError {}
 /** The token is missing, unknown, expired or not for this request: `code` is `unauthenticated` or `forbidden`. */
 export class AccessRefused extends RequestError {}
 /** The service answered with an error. */
@@ -81,6 +87,8 @@ const CLASS_OF_CODE: Readonly<Record<string, typeof NeuMetaClientError>> = {
   invalid_request: InvalidRequest,
   model_not_found: ModelNotFound,
   model_refused: ModelRefused,
+  profile_not_found: ProfileNotFound,
+  rung_not_found: RungNotFound,
   unauthenticated: AccessRefused,
   version_not_found: VersionNotFound,
 };

@@ -5,12 +5,21 @@ export type Precision = "fp32" | "fp16" | "int8";
 /** A version's number, or an alias; where none is given it is the service's latest version. */
 export type Version = number | string;
 
-/** Exactly one way to say a size, a precision and a version. */
-export type Selection = { readonly precision?: Precision; readonly version?: Version } & (
-  | { readonly compression: number; readonly widths?: never; readonly budget?: never }
-  | { readonly widths: Readonly<Record<string, number>>; readonly compression?: never; readonly budget?: never }
-  | { readonly budget: Partial<Cost>; readonly compression?: never; readonly widths?: never }
-);
+/** Maxima of costs, or of the latency on a kind of device whose profile the service has. */
+export type Budget = Partial<Cost> & ({ readonly latency_ms?: never; readonly device?: never } | { readonly latency_ms: number; readonly device: string });
+
+/** Every way to say a size; `rung` is a name that the service's operator has given one. */
+interface Selectors {
+  readonly compression: number;
+  readonly widths: Readonly<Record<string, number>>;
+  readonly budget: Budget;
+  readonly rung: string;
+}
+
+/** Exactly one of the ways to say a size, a precision and a version. */
+export type Selection = { readonly precision?: Precision; readonly version?: Version } & {
+  [Way in keyof Selectors]: Pick<Selectors, Way> & { readonly [Other in Exclude<keyof Selectors, Way>]?: never };
+}[keyof Selectors];
 
 /** Parameters, multiply-adds for one input sample, and bytes of the ONNX file, of one whole network. */
 export interface Cost {
@@ -90,6 +99,8 @@ export interface Model {
   readonly max_compression: number;
   readonly precisions: readonly Precision[];
   readonly costs: { readonly full: Cost; readonly smallest: Cost };
+  /** Sizes that the service's operator has named, and what each stands for. */
+  readonly rungs: Readonly<Record<string, Selection>>;
 }
 
 /** Measured quality of one member. */
