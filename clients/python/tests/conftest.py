@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 import sys
 import threading
 from collections import defaultdict, deque
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Callable
 
@@ -39,6 +41,7 @@ class FakeService(ThreadingHTTPServer):
         self.blobs: dict[str, bytes] = {}
         self.failures: list[BaseException | None] = []
         self.stalled, self.release, self.asked_twice = threading.Event(), threading.Event(), threading.Event()
+        self.together = threading.Barrier(2)
 
     def make(self, body: dict[str, object]) -> bytes:
         """The bytes of a member; a test may put another function here."""
@@ -92,6 +95,11 @@ class FakeService(ThreadingHTTPServer):
         handler.close_connection = True
 
     @staticmethod
+    def meet(handler: Handler, data: bytes) -> None:
+        handler.server.together.wait(LIMIT_S)
+        handler.answer(handler.good, "application/octet-stream", data)
+
+    @staticmethod
     def hold(handler: Handler, data: bytes) -> None:
         handler.server.stalled.set()
         handler.server.release.wait(LIMIT_S)
@@ -132,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.count("materialize") > 1:
             self.server.asked_twice.set()
 
-    do_POST = do_GET  # noqa: N815 - the name that http.server calls
+    do_POST = do_PUT = do_GET  # noqa: N815 - the names that http.server calls
 
     def begin(self, status: int, media_type: str, size: int | None, **headers: str) -> None:
         self.send_response(status)
@@ -155,6 +163,8 @@ class Handler(BaseHTTPRequestHandler):
 def route_of(method: str, path: str) -> str:
     if method == "POST":
         return "materialize"
+    if method == "PUT":
+        return "profile"
     if path.startswith("/v1/artifacts/"):
         return "artifact"
     routes = {"/v1/models": "models", f"/v1/models/{MODEL}": "model", f"/v1/models/{MODEL}/curve": "curve"}
@@ -175,7 +185,7 @@ def manifest(service: FakeService, path: str, body: bytes) -> bytes:
         "filename": f"{MODEL}-1-{digest[7:19]}.onnx",
         "spec": {**SPEC, "precision": wanted["precision"]},
         "spec_digest": spec_digest,
-        "compression": {"requested": wanted.get("compression"), "effective": 0.5},
+        "compression": {"requested": wanted.get("compression"), "effective": wanted.get("compression", 0.5)},
         "cost": {"params": 17000, "macs": 1900000, "bytes": len(data)},
         "quality": {"metric": "accuracy", "value": 0.991, "kind": "measured", "precision": "fp32"},
         "input": INPUT,
@@ -236,6 +246,7 @@ ROUTES: dict[str, Callable[[FakeService, str, bytes], bytes]] = {
     "models": models,
     "model": model,
     "curve": curve,
+    "profile": lambda _, __, body: body,
 }
 
 
@@ -258,6 +269,41 @@ class Caller:
     async def _call(self, method: str, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         async with AsyncClient(**self.options) as client:
             return await getattr(client, method)(*args, **kwargs)
+
+
+def classifier(hidden: int = 0) -> bytes:
+    """Ten class scores of a 28 x 28 image, class 3 the highest for any; ``hidden`` weights beside them make it larger."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper
+
+    pixels = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 1, 28, 28])
+    scores = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])
+    constants = {"weights": np.zeros((784, 10)), "bias": np.eye(10)[3], "wide": np.zeros((10, hidden + 1)), "narrow": np.zeros((hidden + 1, 10))}
+    nodes = [
+        helper.make_node("Flatten", ["input"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["few"]),
+        helper.make_node("MatMul", ["few", "wide"], ["many"]),
+        helper.make_node("Gemm", ["many", "narrow", "bias"], ["logits"]),
+    ]
+    weights = [onnx.numpy_helper.from_array(values.astype(np.float32), name) for name, values in constants.items()]
+    graph = helper.make_graph(nodes, "classifier", [pixels], [scores], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+@pytest.fixture(name="classifier")
+def _classifier():
+    """Makes small networks that run: ``classifier(hidden)``."""
+    return classifier
+
+
+@pytest.fixture
+def millisecond_calls(monkeypatch):
+    """Networks run as ever, but by the clock every call of one takes a millisecond."""
+    from neumeta_client._fit import latency, meter
+
+    milliseconds = itertools.count()
+    monkeypatch.setattr(meter, "time_calls", partial(latency.time_calls, clock=lambda: next(milliseconds) / 1000))
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.test_readme import classifier
-
 PULL = ("pull", "lenet-mnist", "--compression", "0.5")
 
 
@@ -83,7 +81,7 @@ def test_a_limit_may_have_a_unit(run, cache, text, kept):
     assert len(list(cache.rglob("*.onnx"))) == kept
 
 
-def test_run_classifies_pictures(run, service, picture):
+def test_run_classifies_pictures(run, service, classifier, picture):
     service.make = lambda _: classifier()
     code, out, _ = run("run", "lenet-mnist", str(picture), "--top", "2")
     assert code == 0
@@ -94,7 +92,7 @@ def test_run_classifies_pictures(run, service, picture):
     assert json.loads(service.requests[0][3])["compression"] == 0
 
 
-def test_run_refuses_what_is_no_picture(run, service, tmp_path):
+def test_run_refuses_what_is_no_picture(run, service, classifier, tmp_path):
     service.make = lambda _: classifier()
     (tmp_path / "text.png").write_text("no picture")
     code, out, err = run("run", "lenet-mnist", str(tmp_path / "text.png"))

@@ -17,13 +17,16 @@ from neumeta_client._errors import (
     CertificateExpired,
     ConnectionFailed,
     FieldError,
+    FitImpossible,
     IntegrityError,
     InvalidRequest,
+    MeasurementFailed,
     MissingExtra,
     ModelNotFound,
     ModelRefused,
     NeuMetaClientError,
     Offline,
+    ProfileNotFound,
     RequestError,
     RollbackRefused,
     RungNotFound,
@@ -37,6 +40,12 @@ from neumeta_client._errors import (
     VerificationError,
     VersionNotFound,
 )
+from neumeta_client._fit.device import Device
+from neumeta_client._fit.goal import Goal
+from neumeta_client._fit.latency import Latency
+from neumeta_client._fit.meter import Meter
+from neumeta_client._fit.profile import DeviceProfile
+from neumeta_client._fit.report import Candidate, Fit, FitReport, Measurement
 from neumeta_client._local.cache import Cache
 from neumeta_client._local.collection import CacheEntry
 from neumeta_client._local.download import Progress
@@ -58,6 +67,7 @@ __all__ = [
     "Cache",
     "CacheEntry",
     "CacheError",
+    "Candidate",
     "CertificateExpired",
     "ChannelGroup",
     "Client",
@@ -66,12 +76,22 @@ __all__ = [
     "Cost",
     "Curve",
     "CurvePoint",
+    "Device",
+    "DeviceProfile",
     "FieldError",
+    "Fit",
+    "FitImpossible",
+    "FitReport",
+    "Goal",
     "Input",
     "IntegrityError",
     "InvalidRequest",
+    "Latency",
     "LatencyBudget",
     "Manifest",
+    "Measurement",
+    "MeasurementFailed",
+    "Meter",
     "MissingExtra",
     "Model",
     "ModelNotFound",
@@ -82,6 +102,7 @@ __all__ = [
     "Offline",
     "Output",
     "Pressure",
+    "ProfileNotFound",
     "Progress",
     "Quality",
     "RequestError",

@@ -15,9 +15,15 @@ import httpx
 
 from neumeta_client._artifact import Artifact
 from neumeta_client._errors import NeuMetaClientError
+from neumeta_client._fit.autofit import find_fit
+from neumeta_client._fit.goal import Goal
+from neumeta_client._fit.meter import Measure
+from neumeta_client._fit.profile import DeviceProfile, measure_profile, send_profile
+from neumeta_client._fit.report import Fit
+from neumeta_client._fit.trials import Trials
 from neumeta_client._flows import Done, Flow, advance
 from neumeta_client._local.download import Progress
-from neumeta_client._protocol import Answer, Request, Selection, connection_errors
+from neumeta_client._protocol import Answer, Budget, Request, Selection, Version, connection_errors
 from neumeta_client._retry import Retries
 from neumeta_client._settings import DEFAULT_TIMEOUT, headers, make_flows, needs_tls, service_url
 from neumeta_client._trust.root import TrustRoot
@@ -78,7 +84,7 @@ class AsyncClient:
         *,
         compression: float | None = None,
         widths: Mapping[str, int] | None = None,
-        budget: Mapping[str, float | str] | None = None,
+        budget: Budget | None = None,
         rung: str | None = None,
         precision: str = "fp32",
         version: int | str | None = None,
@@ -92,7 +98,7 @@ class AsyncClient:
         *,
         compression: float | None = None,
         widths: Mapping[str, int] | None = None,
-        budget: Mapping[str, float | str] | None = None,
+        budget: Budget | None = None,
         rung: str | None = None,
         precision: str = "fp32",
         version: int | str | None = None,
@@ -115,7 +121,7 @@ class AsyncClient:
         *,
         compression: float | None = None,
         widths: Mapping[str, int] | None = None,
-        budget: Mapping[str, float | str] | None = None,
+        budget: Budget | None = None,
         rung: str | None = None,
         precision: str = "fp32",
         version: int | str | None = None,
@@ -127,6 +133,43 @@ class AsyncClient:
         while True:
             yield artifact
             artifact = await self._run(self._flows.newer(name, selection, artifact.manifest.version, interval_s))
+
+    async def autofit(
+        self,
+        name: str,
+        *,
+        latency_ms: float,
+        metric: str = "p95",
+        max_bytes: int | None = None,
+        max_memory_bytes: int | None = None,
+        precision: str = "fp32",
+        version: Version = None,
+        threads: int | None = None,
+        measure: Measure | None = None,
+    ) -> Fit:
+        """The largest network that this device runs within the limits, measured in a thread; see ``Client.autofit``."""
+        goal = Goal(latency_ms, metric, max_bytes, max_memory_bytes)
+        trials = Trials(self._flows, name, precision, version, threads=threads, measure=measure, with_memory=max_memory_bytes is not None)
+        return await self._run(find_fit(goal, trials))
+
+    async def bench(
+        self,
+        name: str,
+        *,
+        metric: str = "p95",
+        points: int = 9,
+        precision: str = "fp32",
+        version: Version = None,
+        threads: int | None = None,
+        measure: Measure | None = None,
+    ) -> DeviceProfile:
+        """What sizes take on this device, measured in a thread; see ``Client.bench``."""
+        trials = Trials(self._flows, name, precision, version, threads=threads, measure=measure)
+        return await self._run(measure_profile(metric, points, trials))
+
+    async def publish_profile(self, profile: DeviceProfile, *, device: str) -> None:
+        """Tell the service what this kind of device can run; see ``Client.publish_profile``."""
+        await self._run(send_profile(self._flows, profile, device))
 
     async def _run(self, flow: Flow[T]) -> T:
         with closing(flow):

@@ -14,9 +14,15 @@ import httpx
 
 from neumeta_client._artifact import Artifact
 from neumeta_client._errors import NeuMetaClientError
+from neumeta_client._fit.autofit import find_fit
+from neumeta_client._fit.goal import Goal
+from neumeta_client._fit.meter import Measure
+from neumeta_client._fit.profile import DeviceProfile, measure_profile, send_profile
+from neumeta_client._fit.report import Fit
+from neumeta_client._fit.trials import Trials
 from neumeta_client._flows import Done, Flow, Step, advance
 from neumeta_client._local.download import Progress
-from neumeta_client._protocol import Answer, Request, Selection, connection_errors
+from neumeta_client._protocol import Answer, Budget, Request, Selection, Version, connection_errors
 from neumeta_client._retry import Retries
 from neumeta_client._settings import DEFAULT_TIMEOUT, headers, make_flows, needs_tls, service_url
 from neumeta_client._trust.root import TrustRoot
@@ -81,7 +87,7 @@ class Client:
         *,
         compression: float | None = None,
         widths: Mapping[str, int] | None = None,
-        budget: Mapping[str, float | str] | None = None,
+        budget: Budget | None = None,
         rung: str | None = None,
         precision: str = "fp32",
         version: int | str | None = None,
@@ -95,7 +101,7 @@ class Client:
         *,
         compression: float | None = None,
         widths: Mapping[str, int] | None = None,
-        budget: Mapping[str, float | str] | None = None,
+        budget: Budget | None = None,
         rung: str | None = None,
         precision: str = "fp32",
         version: int | str | None = None,
@@ -127,7 +133,7 @@ class Client:
         *,
         compression: float | None = None,
         widths: Mapping[str, int] | None = None,
-        budget: Mapping[str, float | str] | None = None,
+        budget: Budget | None = None,
         rung: str | None = None,
         precision: str = "fp32",
         version: int | str | None = None,
@@ -143,6 +149,55 @@ class Client:
         while True:
             yield artifact
             artifact = self._run(self._flows.newer(name, selection, artifact.manifest.version, interval_s))
+
+    def autofit(
+        self,
+        name: str,
+        *,
+        latency_ms: float,
+        metric: str = "p95",
+        max_bytes: int | None = None,
+        max_memory_bytes: int | None = None,
+        precision: str = "fp32",
+        version: Version = None,
+        threads: int | None = None,
+        measure: Measure | None = None,
+    ) -> Fit:
+        """The largest network that this device runs within the limits, found by measuring a few sizes in onnxruntime.
+
+        ``latency_ms`` limits a single call with one sample, by the median (``p50``) or by the 95th percentile (``p95``) of many;
+        ``max_bytes`` the file, ``max_memory_bytes`` what a process grows by (Linux). ``threads`` are those of a call, by default
+        one for each processor; ``measure`` takes the place of onnxruntime. Raises FitImpossible when the smallest is too large
+        as well, MissingExtra, MeasurementFailed.
+        """
+        goal = Goal(latency_ms, metric, max_bytes, max_memory_bytes)
+        trials = Trials(self._flows, name, precision, version, threads=threads, measure=measure, with_memory=max_memory_bytes is not None)
+        return self._run(find_fit(goal, trials))
+
+    def bench(
+        self,
+        name: str,
+        *,
+        metric: str = "p95",
+        points: int = 9,
+        precision: str = "fp32",
+        version: Version = None,
+        threads: int | None = None,
+        measure: Measure | None = None,
+    ) -> DeviceProfile:
+        """What each of up to ``points`` sizes, from the full network to the smallest, takes on this device; see ``autofit``.
+
+        ``metric`` is the one that ``publish_profile`` tells the service.
+        """
+        trials = Trials(self._flows, name, precision, version, threads=threads, measure=measure)
+        return self._run(measure_profile(metric, points, trials))
+
+    def publish_profile(self, profile: DeviceProfile, *, device: str) -> None:
+        """Tell the service what this kind of device can run; then ``budget={"latency_ms": 4, "device": device}`` asks by it.
+
+        Takes a token with the scope ``profile`` where the service asks for tokens.
+        """
+        self._run(send_profile(self._flows, profile, device))
 
     def _run(self, flow: Flow[T]) -> T:
         with closing(flow):

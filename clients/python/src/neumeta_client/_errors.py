@@ -4,9 +4,11 @@ NeuMetaClientError
 ├── RequestError             what was asked for cannot be had; ask for something else
 │   ├── InvalidRequest       an argument is missing, unknown or out of range
 │   ├── BudgetImpossible     no member of the family is small enough
+│   ├── FitImpossible        no size of the model stays within the limits on this device
 │   ├── ModelNotFound        the service has no model of that name
 │   ├── VersionNotFound      the model has no version of that number or alias
 │   ├── RungNotFound         the model has no rung of that name
+│   ├── ProfileNotFound      the service has no profile of that device
 │   └── AccessRefused        the token is missing, not valid any more, or not for this
 ├── ServiceError             the service answered with an error
 │   ├── ServiceUnavailable   it is starting, overloaded or behind a proxy that cannot reach it; ask again later
@@ -22,6 +24,7 @@ NeuMetaClientError
 │   ├── SignatureExpired     it is older than the service says it may become
 │   ├── CertificateExpired   the certificate of the key that signed is over, or has not begun
 │   └── RollbackRefused      it is of an older version than one that was seen before
+├── MeasurementFailed        a network does not run on this device, or its memory cannot be measured here
 ├── CacheError               a file on this device cannot be read or written
 ├── SessionClosed            a MorphingSession was used after its end
 └── MissingExtra             a part of this package that is optional is not installed
@@ -31,6 +34,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neumeta_client._fit.report import FitReport
 
 
 class NeuMetaClientError(Exception):
@@ -93,6 +100,19 @@ class BudgetImpossible(RequestError):
         return {str(name): cost for name, cost in costs.items() if isinstance(cost, (int, float))} if isinstance(costs, dict) else {}
 
 
+class FitImpossible(RequestError):
+    """No size of the model stays within the limits on this device; ``report`` has every one that was measured."""
+
+    def __init__(self, message: str, *, report: FitReport | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+    @property
+    def lowest_latency_ms(self) -> float | None:
+        """The lowest latency that was reached, in the wanted metric."""
+        return None if self.report is None else self.report.lowest_latency_ms
+
+
 class ModelNotFound(RequestError):
     """The service has no model of that name."""
 
@@ -109,6 +129,10 @@ class RungNotFound(RequestError):
         """The rungs that it has."""
         names = self.problem.get("rungs")
         return tuple(str(name) for name in names) if isinstance(names, list) else ()
+
+
+class ProfileNotFound(RequestError):
+    """The service has no latency profile of that device for the model."""
 
 
 class AccessRefused(RequestError):
@@ -169,6 +193,10 @@ class CertificateExpired(VerificationError):
 
 class RollbackRefused(VerificationError):
     """The model's version is lower than one that was seen before."""
+
+
+class MeasurementFailed(NeuMetaClientError):
+    """A network does not run on this device, or its memory cannot be measured here."""
 
 
 class CacheError(NeuMetaClientError):

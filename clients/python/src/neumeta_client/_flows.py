@@ -70,22 +70,22 @@ class Flows:
 
     def models(self) -> Flow[tuple[ModelSummary, ...]]:
         """Every model of the service."""
-        return decode(_ModelList, (yield from self._ask(read("/v1/models"))), "answer").models
+        return decode(_ModelList, (yield from self.ask(read("/v1/models"))), "answer").models
 
     def model(self, name: str, version: Version = None) -> Flow[Model]:
         """One model."""
-        return decode(Model, (yield from self._ask(read(model_path(name), version))), "model")
+        return decode(Model, (yield from self.ask(read(model_path(name), version))), "model")
 
     def curve(self, name: str, version: Version = None) -> Flow[Curve]:
         """The curve of one model."""
-        return decode(Curve, (yield from self._ask(read(f"{model_path(name)}/curve", version))), "curve")
+        return decode(Curve, (yield from self.ask(read(f"{model_path(name)}/curve", version))), "curve")
 
     def manifest(self, name: str, selection: Selection) -> Flow[Manifest]:
         """The manifest of one member, verified when there is a verifier."""
         request = materialize(name, selection)
         if self.offline:
             return self._recalled(name, selection)
-        return self._read(name, selection, (yield from self._ask(request)))
+        return self._read(name, selection, (yield from self.ask(request)))
 
     def pull(self, name: str, selection: Selection, progress: Optional[Progress] = None) -> Flow[Artifact]:
         """One member: from the cache if what was asked for never changes or the service cannot be asked, else as the service says."""
@@ -115,7 +115,7 @@ class Flows:
         signature = kept.get("signature") if kept else None
         is_kept = signature is not None
         if not is_kept:
-            signature = yield from self._ask(read(f"/v1/artifacts/{digest}/signature"))
+            signature = yield from self.ask(read(f"/v1/artifacts/{digest}/signature"))
         found = self.verifier.signed(signature, kept=is_kept)
         if found.digest != digest:
             raise SignatureInvalid(f"The signature is of {found.digest}; {path} has the digest {digest}.")
@@ -140,7 +140,7 @@ class Flows:
         retries = Retries(attempts=1) if self.cache.recall(name, key) else self.retries
         seen: dict[type[NeuMetaClientError], Manifest] = {}
         while True:
-            answer = yield from self._ask(request, retries)
+            answer = yield from self.ask(request, retries)
             wanted = self._read(name, selection, answer)
             gone = seen.get(ArtifactGone)
             if gone and gone.digest != wanted.digest:
@@ -172,7 +172,8 @@ class Flows:
             yield from self._send(lambda: download(wanted, part), self.retries, lambda: part.received)
         return part.commit(), False
 
-    def _ask(self, request: Request, retries: Optional[Retries] = None) -> Flow[object]:
+    def ask(self, request: Request, retries: Optional[Retries] = None) -> Flow[object]:
+        """The answer to one request, which is sent again as long as ``retries`` say so. Raises Offline when nothing may be sent."""
         if self.offline:
             raise Offline("This client is offline (NEUMETA_CLIENT_OFFLINE, or offline=True) and may not ask the service.")
         return (yield from self._send(lambda: request, retries or self.retries))

@@ -25,6 +25,7 @@ from neumeta_client._errors import (
     ModelNotFound,
     ModelRefused,
     NeuMetaClientError,
+    ProfileNotFound,
     RungNotFound,
     ServiceError,
     ServiceUnavailable,
@@ -38,6 +39,8 @@ from neumeta_client._types import ALIAS, MODEL_NAME, Manifest
 MAX_JSON_BYTES = 16 << 20
 Version = Union[int, str, None]
 """A version's number, as text too, or an alias; None is the service's latest version."""
+Budget = Mapping[str, Union[int, float, str]]
+"""Maxima of ``params``, ``macs``, ``bytes`` and ``latency_ms``; ``device`` names the profile that latency is read from."""
 
 ERRORS_BY_CODE: Mapping[str, type[NeuMetaClientError]] = {
     "artifact_gone": ArtifactGone,
@@ -49,6 +52,7 @@ ERRORS_BY_CODE: Mapping[str, type[NeuMetaClientError]] = {
     "invalid_request": InvalidRequest,
     "model_not_found": ModelNotFound,
     "model_refused": ModelRefused,
+    "profile_not_found": ProfileNotFound,
     "not_ready": ServiceUnavailable,
     "rung_not_found": RungNotFound,
     "store_unavailable": ServiceUnavailable,
@@ -58,8 +62,9 @@ ERRORS_BY_CODE: Mapping[str, type[NeuMetaClientError]] = {
     "unauthenticated": AccessRefused,
     "not_signed": SignatureMissing,
 }
+_STORED = (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT)
+"""What a PUT is answered with when it was successful (RFC 9110, section 9.3.4)."""
 _TEMPORARY = (429, 502, 503, 504)
-_GOOD = (HTTPStatus.OK, HTTPStatus.CREATED)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})")
 
 
@@ -80,7 +85,7 @@ class Selection:
 
     compression: float | None = None
     widths: Mapping[str, int] | None = None
-    budget: Mapping[str, float | str] | None = None
+    budget: Budget | None = None
     rung: str | None = None
     precision: str = "fp32"
     version: Version = None
@@ -158,7 +163,7 @@ class Answer:
 
     def __init__(self, request: Request) -> None:
         self._into = request.into
-        self._may_be_empty = request.method in ("PUT", "DELETE")
+        self._stores = request.method == "PUT"
         self._body = bytearray()
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
@@ -191,10 +196,10 @@ class Answer:
             self._body += chunk
 
     def result(self) -> object:
-        """The JSON value of a good answer (None when the bytes went into a download, or there are none); raises the error of another one."""
-        if self._into is not None or (self._may_be_empty and self._status == HTTPStatus.NO_CONTENT):
+        """The JSON value of a good answer (None when its bytes went into a download, or to a PUT); raises the error of another one."""
+        if self._into is not None or (self._stores and self._status in _STORED):
             return None
-        if self._status not in _GOOD:
+        if self._status != HTTPStatus.OK:
             raise error_of(self._status, self._type, bytes(self._body), retry_after=_seconds(self._headers.get("retry-after", "")))
         return _json(bytes(self._body), self._status)
 
