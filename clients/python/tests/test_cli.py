@@ -42,6 +42,7 @@ def test_pull_says_which_precision_was_measured(run):
         (["--compression", "0.5", "--model-version", "1"], {"compression": 0.5, "precision": "fp32", "version": "1"}),
         (["--width", "conv1=8", "--width", "conv2=16"], {"widths": {"conv1": 8, "conv2": 16}, "precision": "fp32"}),
         (["--budget", "params=9000", "--budget", "bytes=90000"], {"budget": {"params": 9000, "bytes": 90000}, "precision": "fp32"}),
+        (["--budget", "latency_ms=4.5", "--budget", "device=pi4"], {"budget": {"latency_ms": 4.5, "device": "pi4"}, "precision": "fp32"}),
     ],
 )
 def test_pull_asks_for_what_was_said(run, service, arguments, body):
@@ -72,6 +73,73 @@ def test_curve(run):
     assert json.loads(run("curve", "lenet-mnist", "--json")[1])["points"][1]["compression"] == 0.5
 
 
+@pytest.mark.usefixtures("millisecond_calls")
+def test_autofit_prints_the_path_alone(run, service, classifier):
+    service.make = lambda _: classifier()
+    code, out, err = run("autofit", "lenet-mnist", "--latency-ms", "1.5", "--threads", "1")
+    assert code == 0
+    assert Path(out.strip()).read_bytes() == classifier()
+    assert [word for word in ("compression", "0.000", "17,000", "0.9910", "1.000", "yes", "threads: 1", "takes 1 ms (p95)") if word not in err] == []
+
+
+@pytest.mark.usefixtures("millisecond_calls")
+def test_autofit_as_json_with_output(run, service, classifier, tmp_path):
+    service.make = lambda _: classifier()
+    target = tmp_path / "best.onnx"
+    code, out, _ = run("autofit", "lenet-mnist", "--latency-ms", "1.5", "--metric", "p50", "--output", str(target), "--json")
+    printed = json.loads(out)
+    assert (code, printed["path"], printed["latency_ms"]) == (0, str(target), pytest.approx(1))
+    assert (printed["report"]["goal"]["metric"], printed["report"]["candidates"][0]["fits"]) == ("p50", True)
+    assert target.read_bytes() == classifier()
+
+
+@pytest.mark.usefixtures("millisecond_calls")
+def test_autofit_that_cannot_be_exits_with_2_and_says_how_fast_it_got(run, service, classifier):
+    service.make = lambda _: classifier()
+    code, out, err = run("autofit", "lenet-mnist", "--latency-ms", "0.5")
+    assert (code, out) == (2, "")
+    assert "latency_ms 0.5 on this device; the lowest latency reached is 1 ms by p95." in err.splitlines()[-1]
+
+
+def test_a_network_that_does_not_run_exits_with_1(run):
+    code, out, err = run("autofit", "lenet-mnist", "--latency-ms", "4")
+    assert (code, out) == (1, "")
+    assert "does not run in onnxruntime on this device" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.usefixtures("millisecond_calls")
+def test_bench_shows_a_line_for_each_size(run, service, classifier):
+    service.make = lambda _: classifier()
+    code, out, err = run("bench", "lenet-mnist", "--points", "3", "--threads", "1")
+    assert code == 0
+    assert [word for word in ("compression", "0.000", "0.500", "0.750", "17,000", "1.000", "####") if word not in out] == []
+    assert "lenet-mnist 1 in fp32 on" in err
+    assert service.count("profile") == 0
+
+
+@pytest.mark.usefixtures("millisecond_calls")
+def test_bench_publishes_what_it_prints(run, service, classifier):
+    service.make = lambda _: classifier()
+    code, out, err = run("bench", "lenet-mnist", "--points", "3", "--publish", "pi4", "--json")
+    assert code == 0
+    assert [point["compression"] for point in json.loads(out)["points"]] == [0, 0.5, 0.75]
+    assert service.requests[-1][1] == "/v1/models/lenet-mnist/profiles/pi4"
+    assert "device=pi4" in err
+
+
+def test_an_interrupted_measurement_exits_with_130(service, classifier, files):
+    service.make = lambda _: classifier()
+    service.on("artifact", service.stall)
+    process = start("bench", "lenet-mnist")
+    assert service.stalled.wait(300)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert files() == []
+
+
 def test_text_of_the_service_is_shown_as_it_is(run, service):
     model = {"name": "[red]x", "version": 1, "state": "ready", "reason": "\x1b[31m[/nothing]"}
     service.on("models", service.reply(200, "application/json", json.dumps({"models": [model]}).encode()))
@@ -92,6 +160,16 @@ def test_text_of_the_service_is_shown_as_it_is(run, service):
         ["pull", "lenet-mnist", "--width", "conv1"],
         ["pull", "lenet-mnist", "--width", "conv1=8", "--width", "conv1=9"],
         ["pull", "lenet-mnist", "--budget", "params=-3"],
+        ["pull", "lenet-mnist", "--budget", "latency_ms=fast", "--budget", "device=pi4"],
+        ["pull", "lenet-mnist", "--budget", "latency_ms=nan", "--budget", "device=pi4"],
+        ["pull", "lenet-mnist", "--budget", "latency_ms=4", "--budget", "device="],
+        ["pull", "lenet-mnist", "--budget", "latency_ms=4", "--budget", "device=pi4", "--budget", "device=pi5"],
+        ["autofit", "lenet-mnist"],
+        ["autofit", "lenet-mnist", "--latency-ms", "0"],
+        ["autofit", "lenet-mnist", "--latency-ms", "4", "--metric", "mean"],
+        ["autofit", "lenet-mnist", "--latency-ms", "4", "--threads", "0"],
+        ["bench", "lenet-mnist", "--points", "1"],
+        ["bench", "lenet-mnist", "--metric", "mean"],
         ["pull", "../evil", "--compression", "0.5"],
         ["models", "--url", "nonsense"],
         ["models", "--nonsense"],
@@ -145,7 +223,9 @@ def test_an_interrupt_exits_with_130_and_leaves_no_network(service, files):
     assert not [name for name in files() if name.endswith((".onnx", ".json"))]
 
 
-@pytest.mark.parametrize("command", [[], ["pull"], ["models"], ["curve"], ["run"], ["verify"], ["cache", "ls"], ["cache", "gc"]])
+@pytest.mark.parametrize(
+    "command", [[], ["pull"], ["models"], ["curve"], ["run"], ["verify"], ["autofit"], ["bench"], ["cache", "ls"], ["cache", "gc"]]
+)
 def test_help_teaches_by_example(run, command):
     code, out, _ = run(*command, "--help")
     assert code == 0

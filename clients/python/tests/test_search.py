@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from neumeta_client import ChannelGroup
-from neumeta_client._fit.search import compressions_of, next_size, roundness
+from neumeta_client._fit.search import compressions_of, ladder, next_size, roundness
 
 
 def groups(*full: int) -> list[ChannelGroup]:
@@ -99,3 +99,17 @@ def test_noise_never_makes_it_answer_with_what_does_not_fit(seed):
     index, measured = found(loads)
     assert index is None or loads[index] <= 1
     assert len(measured) <= 6
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"), [(2, [0, 0.75]), (3, [0, 0.5, 0.75]), (4, [0, 0.25, 0.5, 0.75]), (7, [0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75])]
+)
+def test_a_ladder_has_equal_steps_as_far_as_widths_are_round(points, expected):
+    assert ladder(groups(32), 0.75, points) == expected
+
+
+def test_a_ladder_of_an_odd_family_keeps_its_ends():
+    sizes = ladder(groups(7, 13), 0.7, 9)
+    assert (sizes[0], sizes[-1]) == (0, 0.7)
+    assert sizes == sorted(set(sizes))
+    assert 5 <= len(sizes) <= 9

@@ -2,6 +2,8 @@
 
 import typer
 
+from neumeta_client.cli.autofit import autofit
+from neumeta_client.cli.bench import bench
 from neumeta_client.cli.cache import cache
 from neumeta_client.cli.curve import curve
 from neumeta_client.cli.models import models
@@ -25,9 +27,10 @@ def commands() -> None:
     neumeta-client models
     neumeta-client curve lenet-mnist
     neumeta-client pull lenet-mnist --compression 0.6
+    neumeta-client autofit lenet-mnist --latency-ms 4
     """
 
 
-for command in (models, curve, pull, run, verify):
+for command in (models, curve, pull, verify, run, bench, autofit):
     app.command()(command)
 app.add_typer(cache, name="cache")

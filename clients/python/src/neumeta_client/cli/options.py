@@ -1,6 +1,7 @@
 """Arguments and options that several commands take."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Callable, Optional, TypeVar, Union
 
 import typer
@@ -16,12 +17,17 @@ Compression = Annotated[Optional[float], typer.Option(metavar="X", help="Leave o
 Widths = Annotated[Optional[list[str]], typer.Option("--width", metavar="GROUP=N", help="Channels of one group; repeat it for every group.")]
 Budget = Annotated[
     Optional[list[str]],
-    typer.Option(metavar="KIND=N", help="At most N of params, macs or bytes, or of latency_ms on a device=NAME: the largest that fits. Repeatable."),
+    typer.Option(
+        metavar="KIND=N", help="At most N of params, macs, bytes or latency_ms (with device=NAME): the largest network that fits. Repeatable."
+    ),
 ]
 Rung = Annotated[Optional[str], typer.Option(metavar="NAME", help="A size that the service's operator has named.")]
 Precision = Annotated[str, typer.Option(metavar="fp32|fp16|int8", help="Number format of the weights.")]
 Offline = Annotated[bool, typer.Option("--offline", envvar="NEUMETA_CLIENT_OFFLINE", help="Send nothing: take what is in the cache.")]
 ModelVersion = Annotated[Optional[str], typer.Option(metavar="VERSION", help="A version's number or an alias.  [default: latest]")]
+Output = Annotated[Optional[Path], typer.Option(metavar="FILE", help="Copy the network to this file, or into this folder.")]
+Metric = Annotated[str, typer.Option(metavar="p50|p95", help="Which latency of many single calls counts: the median or the 95th percentile.")]
+Threads = Annotated[Optional[int], typer.Option(metavar="N", help="Threads of a call.  [default: one for each processor]")]
 Root = Annotated[
     Optional[str],
     typer.Option("--trust-root", metavar="FILE|KEY", envvar="NEUMETA_CLIENT_TRUST_ROOT", help="Take only what these public keys vouch for."),

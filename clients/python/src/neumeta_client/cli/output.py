@@ -32,11 +32,11 @@ def download_bar() -> Iterator[Optional[Progress]]:
         yield lambda received, size: bars.update(task, completed=received, total=size, visible=True)
 
 
-def print_table(headings: list[str], rows: Sequence[Sequence[RenderableType]], *, numeric: Collection[int]) -> None:
-    """Print rows under headings; the columns in ``numeric`` are aligned to the right."""
+def print_table(headings: list[str], rows: Sequence[Sequence[RenderableType]], *, numeric: Collection[int], err: bool = False) -> None:
+    """Print rows under headings; the columns in ``numeric`` are aligned to the right; ``err`` to standard error."""
     table = Table()
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="right" if index in numeric else "left")
     for row in rows:
         table.add_row(*(one_line(cell) if isinstance(cell, str) else cell for cell in row))
-    Console(markup=False, highlight=False).print(table)
+    Console(markup=False, highlight=False, stderr=err).print(table)

@@ -3,8 +3,6 @@
 # No postponed annotations here: on Python 3.9 typer does not find its options in them.
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Optional
 
 import typer
 
@@ -13,7 +11,22 @@ from neumeta_client._client import Client
 from neumeta_client._protocol import one_line
 from neumeta_client._types import Manifest
 from neumeta_client.cli.failures import reported
-from neumeta_client.cli.options import AsJson, Budget, Compression, ModelVersion, Name, Offline, Precision, Root, Rung, Url, Widths, counts, limits
+from neumeta_client.cli.options import (
+    AsJson,
+    Budget,
+    Compression,
+    ModelVersion,
+    Name,
+    Offline,
+    Output,
+    Precision,
+    Root,
+    Rung,
+    Url,
+    Widths,
+    counts,
+    limits,
+)
 from neumeta_client.cli.output import download_bar, print_json
 
 
@@ -26,7 +39,7 @@ def pull(
     precision: Precision = "fp32",
     model_version: ModelVersion = None,
     trust_root: Root = None,
-    output: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Copy the network to this file, or into this folder.")] = None,
+    output: Output = None,
     offline: Offline = False,
     url: Url = None,
     as_json: AsJson = False,
