@@ -53,6 +53,20 @@ def test_a_budget_that_nothing_fits_is_said_and_over_when_it_fits_again(explorer
     explorer.page.locator("#notice").wait_for(state="hidden")
 
 
+def test_a_named_size_is_what_its_operator_says(explorer: Explorer) -> None:
+    explorer.open()
+    explorer.page.get_by_label("named size", exact=True).check()
+    names = explorer.page.locator("#rung option").all_inner_texts()
+    assert names == list(explorer.api.get(f"/v1/models/{MODEL}").json()["rungs"])
+    for name in ("small", "64kb"):
+        explorer.page.get_by_label("Named size", exact=True).select_option(name)
+        explorer.page.wait_for_function(
+            "params => document.querySelector('#params').textContent === params", arg=f"{plan(explorer, rung=name)['cost']['params']:,}"
+        )
+    assert '"rung":"64kb"' in explorer.page.locator("#snippets").inner_text()
+    assert explorer.complaints == []
+
+
 def test_each_channel_group_has_a_slider(explorer: Explorer) -> None:
     explorer.open()
     explorer.page.get_by_label("channel groups (advanced)").check()

@@ -2,13 +2,15 @@
 import type { Model, Precision, Selection } from "../client/index.js";
 import { byId, make } from "./page.js";
 
-type Mode = "compression" | "budget" | "widths";
+const MODES = ["compression", "budget", "rung", "widths"] as const;
+type Mode = (typeof MODES)[number];
 const BYTES_PER_KB = 1000;
 
 export class Controls {
   readonly #compression = byId<HTMLInputElement>("compression");
   readonly #budget = byId<HTMLInputElement>("budget");
   readonly #unit = byId<HTMLSelectElement>("unit");
+  readonly #rung = byId<HTMLSelectElement>("rung");
   readonly #precision = byId<HTMLSelectElement>("precision");
   readonly #widths = byId("by-widths");
 
@@ -26,6 +28,10 @@ export class Controls {
     this.#compression.value = String(Math.round(50 * model.max_compression) / 100);
     this.#budget.value = String(Math.ceil(model.costs.full.bytes / BYTES_PER_KB / 2));
     this.#unit.value = "bytes";
+    const rungs = Object.keys(model.rungs);
+    this.#rung.replaceChildren(...rungs.map((rung) => make("option", { value: rung }, rung)));
+    byId("rung-mode").hidden = rungs.length === 0;
+    if (rungs.length === 0 && this.#mode === "rung") this.#radio("compression").checked = true;
     this.#precision.replaceChildren(...model.precisions.map((precision) => make("option", { value: precision }, precision)));
     this.#widths.replaceChildren(
       ...model.groups.map((group, index) => {
@@ -68,6 +74,8 @@ export class Controls {
         const unit = this.#unit.value;
         return { budget: { [unit]: Math.floor(this.#budget.valueAsNumber * (unit === "bytes" ? BYTES_PER_KB : 1)) }, precision };
       }
+      case "rung":
+        return { rung: this.#rung.value, precision };
       case "widths":
         return { widths: Object.fromEntries(this.#sliders.map((slider) => [slider.name, slider.valueAsNumber])), precision };
       default:
@@ -88,7 +96,7 @@ export class Controls {
   }
 
   #show(): void {
-    for (const mode of ["compression", "budget", "widths"]) byId(`by-${mode}`).hidden = mode !== this.#mode;
+    for (const mode of MODES) byId(`by-${mode}`).hidden = mode !== this.#mode;
     byId("compression-text").textContent = `${Math.round(100 * this.#compression.valueAsNumber)} %`;
     for (const slider of this.#sliders) {
       const text = slider.nextElementSibling;
