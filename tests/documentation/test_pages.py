@@ -1,0 +1,12 @@
+"""Pages that a reader follows from top to bottom."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.documentation.conftest import ROOT
+
+
+@pytest.mark.parametrize("page", ["tutorial"])
+def test_every_block_works_and_prints_what_is_shown(reader, page):
+    reader.follow(ROOT / "docs" / f"{page}.md")
