@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from neumeta_service.http.problems import PROBLEMS
 from neumeta_service.telemetry.metrics import Metrics
@@ -26,10 +24,3 @@ def test_every_metric_is_explained() -> None:
     metrics.watch_signing_certificate(lambda: 0.0)
     exposed = {f"{family.name}_total" if family.type == "counter" else family.name for family in metrics.registry.collect()}
     assert {row[0].strip("`") for row in ROWS if row[0].startswith("`neumeta_")} == exposed
-
-
-def test_links_lead_to_a_heading_or_a_file() -> None:
-    headings = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in re.findall("^#+ (.*)$", RUNBOOK, re.MULTILINE)}
-    for link in re.findall(r"\]\(([^):]+)\)", RUNBOOK):
-        path, _, anchor = link.partition("#")
-        assert (ROOT / "docs" / path).exists() if path else anchor in headings, link
