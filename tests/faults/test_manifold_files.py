@@ -48,7 +48,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "deleted": lambda path: path.unlink(),
     "its folder deleted": lambda path: shutil.rmtree(path.parent),
 }
-SHORT = {"garbage"}
+SHORT = {"garbage", "a link to itself"}
 
 
 @pytest.mark.parametrize("change", [pytest.param(CHANGES[name], id=name, marks=[] if name in SHORT else [pytest.mark.slow]) for name in CHANGES])

@@ -85,11 +85,14 @@ class Store:
         return [name for name, entry in entries.items() if entry["type"] == "directory" and pattern.fullmatch(name)]
 
     def _entries(self, folder: str) -> dict[str, dict[str, Any]]:
-        """What lies in a folder, by name; links are followed, and those that lead nowhere left out."""
+        """What lies in a folder, by name; links are followed, and those that lead nowhere, or to themselves, left out."""
         found = {}
         for entry in self._backend.ls(folder, detail=True):
-            with suppress(FileNotFoundError):
-                found[_last_part(entry["name"])] = self._backend.info(entry["name"]) if entry.get("islink") else entry
+            if not entry.get("islink"):
+                found[_last_part(entry["name"])] = entry
+                continue
+            with suppress(OSError):
+                found[_last_part(entry["name"])] = self._backend.info(entry["name"])
         return found
 
 
