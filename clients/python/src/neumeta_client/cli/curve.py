@@ -47,7 +47,7 @@ def curve(
             headings = ["compression", "parameters", "MACs", metric, *(f"{metric} in {one_line(name)}" for name in precisions), "trained"]
             worst, best = _range(found.points)
             rows: list[tuple[RenderableType, ...]] = [
-                (*_point_row(point, precisions), Bar(best - worst, 0, point.quality - worst, width=24)) for point in found.points
+                (*_point_row(point, precisions), Bar(best - worst, 0, point.quality - worst, width=15)) for point in found.points
             ]
             print_table([*headings, f"{metric}, {worst:.3f} to {best:.3f}"], rows, numeric=range(len(headings) - 1))
 
