@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neumeta_client._errors import InvalidRequest
 from neumeta_client._fit.device import Device
@@ -20,7 +20,10 @@ FEWEST_POINTS, MOST_POINTS = 2, 200
 
 @dataclass(frozen=True)
 class DeviceProfile:
-    """What each size of a model takes on a device, by ``metric``; ``points`` are of different sizes, the largest network first."""
+    """What each size of a model takes on a device, by ``metric``.
+
+    ``points`` are of different sizes, the largest network first; the compression of each is the one that was asked for.
+    """
 
     model: str
     version: int
@@ -44,9 +47,9 @@ def measure_profile(metric: str, points: int, trials: Trials) -> Flow[DeviceProf
     found: dict[float, Measurement] = {}
     for compression in ladder(model.groups, model.max_compression, points):
         trial = yield from trials.run(compression=compression)
-        found.setdefault(trial.artifact.manifest.compression.effective, trial.measurement())
-    measured = tuple(found[size] for size in sorted(found))
-    return DeviceProfile(trials.name, trial.artifact.manifest.version, trials.precision, metric, trials.device, measured)
+        # What integers came to may, when it is asked for, come to other integers.
+        found.setdefault(trial.artifact.manifest.compression.effective, replace(trial.measurement(), compression=compression))
+    return DeviceProfile(trials.name, trial.artifact.manifest.version, trials.precision, metric, trials.device, tuple(found.values()))
 
 
 def send_profile(flows: Flows, profile: DeviceProfile, device: str) -> Flow[None]:
