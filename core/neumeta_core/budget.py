@@ -1,13 +1,14 @@
-"""The largest uniform member that stays within maxima, of parameters, multiply-adds and bytes or of whatever else grows with width."""
+"""The largest uniform member that stays within maxima of parameters, multiply-adds and bytes."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from neumeta_core.architecture import Architecture
 from neumeta_core.configuration import Configuration, rounded
+from neumeta_core.cost import Cost
 from neumeta_core.errors import BudgetImpossible, InvalidField
 
 
@@ -41,19 +42,20 @@ def uniform_members(architecture: Architecture) -> list[Configuration]:
     return list(dict.fromkeys(rounded(architecture, ratio) for ratio in ratios))
 
 
-def solve(architecture: Architecture, limits: Mapping[str, float], measure: Callable[[Configuration], Mapping[str, float]]) -> Configuration:
-    """The largest uniform member none of whose measures exceeds its limit; limits and measures go by the same names.
+def solve(architecture: Architecture, budget: Budget, cost: Callable[[Configuration], Cost]) -> Configuration:
+    """The largest uniform member whose cost stays within the budget.
 
-    No measure may fall when widths grow, so the members are searched by bisection. Raises BudgetImpossible, with the measures of the
+    Cost never falls when widths grow, so the members are searched by bisection. Raises BudgetImpossible, with the cost of the
     smallest member, when not even that one fits.
     """
+    limits = budget.limits()
     members = uniform_members(architecture)
 
-    def exceeded(member: Configuration) -> dict[str, float]:
-        measured = measure(member)
-        return {name: limit for name, limit in limits.items() if measured[name] > limit}
+    def exceeds(member: Configuration) -> bool:
+        costs = cost(member).as_dict()
+        return any(costs[name] > limit for name, limit in limits.items())
 
-    first_too_large = bisect_left(members, True, key=lambda member: bool(exceeded(member)))
+    first_too_large = bisect_left(members, True, key=exceeds)
     if first_too_large == 0:
-        raise BudgetImpossible(exceeded(members[0]), dict(measure(members[0])))
+        raise BudgetImpossible(limits, cost(members[0]).as_dict())
     return members[first_too_large - 1]

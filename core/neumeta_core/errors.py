@@ -49,15 +49,15 @@ class InvalidField(RequestError):
 
 
 class BudgetImpossible(RequestError):
-    """No member of the family fits the budget; ``smallest`` is what the smallest one comes to, by name."""
+    """No member fits the budget; ``smallest`` has the lowest of each measure, ``exceeded`` the limits below these, or all if none is."""
 
     code = "budget_impossible"
 
-    def __init__(self, exceeded: Mapping[str, float], smallest: Mapping[str, float]) -> None:
-        asked = ", ".join(f"{name} <= {value}" for name, value in exceeded.items())
+    def __init__(self, limits: Mapping[str, float], smallest: Mapping[str, float], *, member: str = "member of the family") -> None:
+        self.exceeded = {name: limit for name, limit in limits.items() if smallest[name] > limit} or dict(limits)
+        asked = ", ".join(f"{name} <= {value}" for name, value in self.exceeded.items())
         least = ", ".join(f"{name} = {value}" for name, value in smallest.items())
-        super().__init__(f"budget: no member of the family has {asked}; the smallest has {least}.")
-        self.exceeded = exceeded
+        super().__init__(f"budget: no {member} has {asked}; the lowest are {least}.")
         self.smallest = smallest
 
 

@@ -89,7 +89,7 @@ class Manifold(Blueprint):
         if widths is not None:
             return configuration.from_widths(self.architecture, widths, extrapolate=extrapolate)
         assert budget is not None
-        return solve(self.architecture, budget.limits(), lambda candidate: self.cost(candidate, precision).as_dict())
+        return solve(self.architecture, budget, lambda candidate: self.cost(candidate, precision))
 
     def cost(self, member: Configuration, precision: str = "fp32") -> Cost:
         """Parameters, multiply-adds and artifact bytes of a member; exact, and no tensor is made."""

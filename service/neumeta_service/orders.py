@@ -16,9 +16,9 @@ from neumeta_service.cache import Origin
 from neumeta_service.catalog.aliases import LATEST
 from neumeta_service.catalog.catalog import Catalog, Selector
 from neumeta_service.catalog.rungs import Rung
-from neumeta_service.profiles import LatencyCurve, LatencyLimit, Profiles, solve_within
+from neumeta_service.profiles import LatencyLimit, Profiles, solve_within
 
-# An origin is a few hundred bytes, a curve at most a few kilobytes.
+# Of a few hundred bytes each.
 _MAX_REMEMBERED = 1024
 
 
@@ -53,7 +53,7 @@ class Resolver:
 
     def __init__(self, profiles: Profiles) -> None:
         self._profiles = profiles
-        self._resolved: LRUCache[tuple[str, str, LatencyCurve | None], Origin] = LRUCache(_MAX_REMEMBERED)
+        self._resolved: LRUCache[tuple[str, str], Origin] = LRUCache(_MAX_REMEMBERED)
 
     async def resolve(self, catalog: Catalog, name: str, wish: Wish) -> Order:
         """The order that a wish comes to; for its errors see ``Engine.resolve``."""
@@ -67,26 +67,25 @@ class Resolver:
             raise InvalidField("rung", wish.rung, f"one that version {manifold.header.version} has; it stands for {reason}") from error
 
     async def _resolve(self, manifold: Manifold, wish: Wish) -> Order:
-        curve = None if wish.latency is None else await self._curve(manifold, wish.latency, wish.precision)
+        if wish.latency is not None:
+            wish = await self._measured(manifold, wish, wish.latency)
         # By its text: 1, 1.0 and true are equal, but not equally allowed.
-        key = manifold.digest, repr(wish), curve
+        key = manifold.digest, repr(wish)
         origin: Origin | None = self._resolved.get(key)
         if origin is None:
             # The solver sizes several members: milliseconds on large networks.
-            is_solved = wish.budget is not None or curve is not None
-            origin = await asyncio.to_thread(_origin, manifold, wish, curve) if is_solved else _origin(manifold, wish, curve)
+            origin = await asyncio.to_thread(_origin, manifold, wish) if wish.budget is not None else _origin(manifold, wish)
             self._resolved[key] = origin
         return Order(origin.key, origin.spec, manifold)
 
-    async def _curve(self, manifold: Manifold, limit: LatencyLimit, precision: str) -> LatencyCurve:
+    async def _measured(self, manifold: Manifold, wish: Wish, limit: LatencyLimit) -> Wish:
         limit.check()
-        return await self._profiles.curve(manifold, limit.device, precision)
+        profile = await self._profiles.find(manifold, limit.device, wish.precision)
+        member = await asyncio.to_thread(solve_within, manifold, profile, limit.ms, budget=wish.budget)
+        return replace(wish, budget=None, latency=None, widths=member)
 
 
-def _origin(manifold: Manifold, wish: Wish, curve: LatencyCurve | None) -> Origin:
-    if wish.latency is None or curve is None:
-        member = manifold.configure(wish.compression, wish.widths, wish.budget, precision=wish.precision)
-    else:
-        member = solve_within(manifold, wish.latency.ms, curve, budget=wish.budget, precision=wish.precision)
+def _origin(manifold: Manifold, wish: Wish) -> Origin:
+    member = manifold.configure(wish.compression, wish.widths, wish.budget, precision=wish.precision)
     spec = Spec.of(manifold, member, wish.precision)
     return Origin(spec.cache_key(manifold.fingerprint), spec)

@@ -126,7 +126,7 @@ def test_models_and_curve(client, manifold):
         ("tiny", {"widths": {"conv1": 5}}, InvalidRequest, "widths.conv2"),
         ("tiny", {"widths": {"conv1": 5, "conv2": 99}}, InvalidRequest, "an integer from 3 to 12"),
         ("tiny", {"compression": 0.5, "precision": "int4"}, InvalidRequest, "'fp32', 'fp16' or 'int8'"),
-        ("tiny", {"budget": {"bytes": 10}}, BudgetImpossible, "the smallest has"),
+        ("tiny", {"budget": {"bytes": 10}}, BudgetImpossible, "the lowest are"),
         ("missing", {"compression": 0.5}, ModelNotFound, "missing"),
         ("broken", {"compression": 0.5}, ModelRefused, "truncated"),
     ],

@@ -68,10 +68,10 @@ def test_the_solver_finds_the_largest_member_that_fits(architecture: Architectur
     limits = {name: value for name, value in drawn.items() if value is not None} or {"params": aim.params}
     fitting = [member for member in members if all(cost(architecture, member).as_dict()[name] <= limit for name, limit in limits.items())]
     if fitting:
-        assert solve(architecture, limits, lambda member: cost(architecture, member).as_dict()) == fitting[-1]
+        assert solve(architecture, Budget(**limits), lambda member: cost(architecture, member)) == fitting[-1]
     else:
         with pytest.raises(BudgetImpossible) as impossible:
-            solve(architecture, limits, lambda member: cost(architecture, member).as_dict())
+            solve(architecture, Budget(**limits), lambda member: cost(architecture, member))
         smallest = cost(architecture, members[0]).as_dict()
         assert impossible.value.smallest == smallest
         assert impossible.value.exceeded == {name: limit for name, limit in limits.items() if smallest[name] > limit}
@@ -108,7 +108,7 @@ def test_an_impossible_budget_states_the_smallest(tiny_manifold: Manifold) -> No
     assert impossible.value.exceeded == {"params": 10}
     assert impossible.value.code == "budget_impossible"
     assert str(impossible.value) == (
-        f"budget: no member of the family has params <= 10; the smallest has params = {smallest.params}, macs = {smallest.macs}, "
+        f"budget: no member of the family has params <= 10; the lowest are params = {smallest.params}, macs = {smallest.macs}, "
         f"bytes = {smallest.bytes}."
     )
 

@@ -70,10 +70,10 @@ class CostDocument(Wire):
 
 
 class SmallestDocument(CostDocument):
-    """What the smallest member comes to."""
+    """What the smallest member costs: of those that were measured when the budget names a device."""
 
     latency_ms: float | None = None
-    """The lowest latency of the device that the budget names."""
+    """The lowest that was measured on the device that the budget names."""
 
 
 class QualityDocument(Wire):

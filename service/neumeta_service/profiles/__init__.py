@@ -1,9 +1,8 @@
-"""What clients have measured on their devices: how long a model takes there at which size, and the largest size within a latency."""
+"""What clients have measured on their devices: how long a model takes there at which size, and the largest of these sizes within a latency."""
 
-from neumeta_service.profiles.curve import LatencyCurve
 from neumeta_service.profiles.limit import LatencyLimit, solve_within
 from neumeta_service.profiles.profile import Measured, Profile
 from neumeta_service.profiles.profiles import Profiles
 from neumeta_service.profiles.store import ProfileStore
 
-__all__ = ["LatencyCurve", "LatencyLimit", "Measured", "Profile", "ProfileStore", "Profiles", "solve_within"]
+__all__ = ["LatencyLimit", "Measured", "Profile", "ProfileStore", "Profiles", "solve_within"]

@@ -1,16 +1,17 @@
-"""The largest member that a device runs fast enough."""
+"""The largest measured member that a device runs fast enough."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
-from neumeta_core.budget import Budget, solve
-from neumeta_core.configuration import Configuration, effective_compression
-from neumeta_core.errors import InvalidField
+from neumeta_core.budget import Budget
+from neumeta_core.configuration import Configuration
+from neumeta_core.errors import BudgetImpossible, InvalidField
 from neumeta_core.manifold import Manifold
 
-from neumeta_service.profiles.curve import LatencyCurve
+from neumeta_service.profiles.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,26 @@ class LatencyLimit:
             raise InvalidField("budget.latency_ms", self.ms, "a positive number")
 
 
-def solve_within(manifold: Manifold, latency_ms: float, curve: LatencyCurve, *, budget: Budget | None = None, precision: str) -> Configuration:
-    """The largest uniform member that takes at most ``latency_ms`` by the curve, and whose cost stays within the budget.
+def solve_within(manifold: Manifold, profile: Profile, latency_ms: float, *, budget: Budget | None = None) -> Configuration:
+    """The largest member that was measured to take at most ``latency_ms``, and whose cost stays within the budget.
 
-    Raises InvalidField, or BudgetImpossible, whose ``smallest`` has the lowest latency of the curve.
+    Sizes that were not measured are not considered: kernels work on blocks of channels, so one may be slower than both its neighbours.
+    Raises InvalidField, or BudgetImpossible, whose ``smallest`` has the cost of the smallest measured member and the lowest latency.
     """
-    limits: dict[str, float] = {} if budget is None else dict(budget.limits())
+    limits = {} if budget is None else budget.limits()
+    latencies = profile.latencies(manifold.architecture)
 
-    def measure(member: Configuration) -> dict[str, float]:
-        return manifold.cost(member, precision).as_dict() | {"latency_ms": curve.at(effective_compression(manifold.architecture, member))}
+    def cost(member: Configuration) -> dict[str, int]:
+        return manifold.cost(member, profile.precision).as_dict()
 
-    return solve(manifold.architecture, limits | {"latency_ms": latency_ms}, measure)
+    def fits(member: Configuration) -> bool:
+        costs = cost(member)
+        return all(costs[name] <= limit for name, limit in limits.items())
+
+    # From the largest on costs only fall.
+    fast = [member for member, latency in latencies.items() if latency <= latency_ms]
+    largest = bisect_left(fast, True, key=fits)
+    if largest < len(fast):
+        return fast[largest]
+    lowest = cost(list(latencies)[-1]) | {"latency_ms": min(latencies.values())}
+    raise BudgetImpossible(limits | {"latency_ms": latency_ms}, lowest, member="measured member")

@@ -6,12 +6,11 @@ from itertools import pairwise
 from typing import Annotated, Literal
 
 from neumeta_core.architecture import Architecture, ChannelGroup
-from neumeta_core.configuration import effective_compression, rounded
+from neumeta_core.configuration import Configuration, rounded
 from pydantic import Field, PositiveInt, field_validator
 from pydantic_core import PydanticCustomError
 
 from neumeta_service.http.wire import Precision, Wire
-from neumeta_service.profiles.curve import LatencyCurve
 
 MAX_POINTS = 200
 
@@ -52,7 +51,13 @@ class Profile(Measured):
     version: PositiveInt
     groups: tuple[ChannelGroup, ...]
 
-    def curve(self, architecture: Architecture) -> LatencyCurve:
-        """Latency against effective compression; the architecture has the same channel groups."""
-        members = [(rounded(architecture, 1 - point.compression), point.latency_ms) for point in self.points]
-        return LatencyCurve.fit((effective_compression(architecture, member), latency) for member, latency in members)
+    def latencies(self, architecture: Architecture) -> dict[Configuration, float]:
+        """Milliseconds of each member that was measured, the largest first: of several points of one member the highest.
+
+        The architecture has the same channel groups.
+        """
+        latencies: dict[Configuration, float] = {}
+        for point in self.points:
+            member = rounded(architecture, 1 - point.compression)
+            latencies[member] = max(point.latency_ms, latencies.get(member, 0))
+        return latencies

@@ -14,7 +14,6 @@ from neumeta_core.manifold import Manifold
 
 from neumeta_service.catalog.aliases import is_well_named
 from neumeta_service.errors import ProfileNotFound, TooManyProfiles
-from neumeta_service.profiles.curve import LatencyCurve
 from neumeta_service.profiles.profile import Profile
 from neumeta_service.profiles.store import ProfileStore
 
@@ -57,20 +56,20 @@ class Profiles:
         if not is_well_named(device) or not await self._in_thread(partial(self._store.delete, model, device)):
             raise ProfileNotFound.of_device(model, device)
 
-    async def curve(self, manifold: Manifold, device: str, precision: str) -> LatencyCurve:
-        """How long members of a manifold take on a device, by its profile of this version, or of the newest with the same channel groups.
+    async def find(self, manifold: Manifold, device: str, precision: str) -> Profile:
+        """The device's profile of this version, or of the newest with the same channel groups.
 
         Raises ProfileNotFound, StoreUnavailable.
         """
-        name, version, architecture = manifold.header.name, manifold.header.version, manifold.architecture
+        name, version, groups = manifold.header.name, manifold.header.version, manifold.architecture.groups
         profiles = await self.of(name, device)
         in_precision = [profile for profile in profiles if profile.precision == precision]
         if not in_precision:
             raise ProfileNotFound.of_precision(name, device, precision, sorted({profile.precision for profile in profiles}))
-        usable = [profile for profile in in_precision if profile.groups == architecture.groups]
+        usable = [profile for profile in in_precision if profile.groups == groups]
         if not usable:
             raise ProfileNotFound.of_version(name, device, version, sorted(profile.version for profile in in_precision))
-        return max(usable, key=lambda profile: (profile.version == version, profile.version)).curve(architecture)
+        return max(usable, key=lambda profile: (profile.version == version, profile.version))
 
     async def aclose(self) -> None:
         """Finish what is being written."""

@@ -1,50 +1,80 @@
-"""The largest member within a latency, against a search through all of them."""
+"""The largest measured member within a latency, against a search through all that was measured."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from neumeta_core.budget import Budget, uniform_members
-from neumeta_core.configuration import effective_compression
 from neumeta_core.errors import BudgetImpossible, InvalidField
 from neumeta_core.manifold import Manifold
-from neumeta_service.profiles import LatencyCurve, LatencyLimit, solve_within
+from neumeta_service.profiles import LatencyLimit, Profile, solve_within
+from neumeta_service.profiles.profile import Point
 
-CURVE = LatencyCurve.fit([(0.2, 8.0), (0.5, 3.0), (0.6, 2.0)])
+from tests.tiny import tiny_architecture, tiny_manifold
 
-
-@pytest.mark.parametrize("limit_ms", [2.0, 2.01, 2.5, 3.0, 4.0, 7.9, 8.0, 1e9])
-@pytest.mark.parametrize("budget", [None, Budget(params=700), Budget(macs=10**9, bytes=5000)])
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_it_is_the_largest_that_fits(manifold: Manifold, limit_ms: float, budget: Budget | None, precision: str) -> None:
-    limits = {} if budget is None else budget.limits()
-    fitting = [
-        member
-        for member in uniform_members(manifold.architecture)
-        if CURVE.at(effective_compression(manifold.architecture, member)) <= limit_ms
-        and all(manifold.cost(member, precision).as_dict()[name] <= limit for name, limit in limits.items())
-    ]
-    assert solve_within(manifold, limit_ms, CURVE, budget=budget, precision=precision) == fitting[-1]
+MANIFOLD = tiny_manifold()
+MEMBERS = uniform_members(MANIFOLD.architecture)
+LATENCIES_MS = st.integers(1, 10).map(float)
+LIMITS = st.fixed_dictionaries({}, optional={"params": st.integers(50, 1500), "macs": st.integers(5000, 50_000), "bytes": st.integers(1000, 8000)})
+PERCENTS = st.dictionaries(st.integers(0, 75), LATENCIES_MS, min_size=2, max_size=30)
 
 
-def test_a_measured_latency_gives_the_member_that_was_measured(manifold: Manifold) -> None:
-    for compression in (0.2, 0.37, 0.75):
-        member = manifold.configure(compression)
-        curve = LatencyCurve.fit([(effective_compression(manifold.architecture, member), 3.1), (0.9, 0.1)])
-        assert solve_within(manifold, 3.1, curve, precision="fp32") == member
+def profile(latencies_ms: dict[float, float], *, precision: str = "fp32") -> Profile:
+    points = [Point(compression=compression, latency_ms=latencies_ms[compression]) for compression in sorted(latencies_ms)]
+    stated = {"version": 1, "precision": precision, "metric": "p50", "runtime": "a runtime", "threads": 4}
+    return Profile.model_validate({**stated, "points": points, "groups": tiny_architecture().groups})
 
 
-def test_a_limit_under_the_lowest_latency_states_it_beside_the_costs(manifold: Manifold) -> None:
-    smallest = manifold.cost(manifold.configure(0.75)).as_dict()
+@given(PERCENTS, LATENCIES_MS, LIMITS, st.sampled_from(["fp32", "int8"]))
+def test_it_is_the_largest_that_fits(percents: dict[int, float], limit_ms: float, limits: dict[str, int], precision: str) -> None:
+    latencies = {percent / 100: latency for percent, latency in percents.items()}
+    budget = Budget(**limits) if limits else None
+    slowest = {member: max((ms for at, ms in latencies.items() if MANIFOLD.configure(at) == member), default=None) for member in MEMBERS}
+    measured = {member: latency for member, latency in slowest.items() if latency is not None}
+    costs = {member: MANIFOLD.cost(member, precision).as_dict() for member in measured}
+    fitting = [m for m, ms in measured.items() if ms <= limit_ms and all(costs[m][name] <= limit for name, limit in limits.items())]
+    if fitting:
+        assert solve_within(MANIFOLD, profile(latencies, precision=precision), limit_ms, budget=budget) == fitting[-1]
+    else:
+        with pytest.raises(BudgetImpossible) as impossible:
+            solve_within(MANIFOLD, profile(latencies, precision=precision), limit_ms, budget=budget)
+        assert impossible.value.smallest == next(iter(costs.values())) | {"latency_ms": min(measured.values())}
+
+
+def test_a_larger_member_may_be_the_faster_one(manifold: Manifold) -> None:
+    measured = profile({0.25: 3.0, 0.3: 5.0, 0.5: 2.0})
+    assert solve_within(manifold, measured, 4.0) == manifold.configure(0.25)
+    assert solve_within(manifold, measured, 2.9) == manifold.configure(0.5)
+
+
+def test_of_several_points_of_one_member_the_slowest_counts(manifold: Manifold) -> None:
+    assert manifold.configure(0.5) == manifold.configure(0.51) == manifold.configure(0.52)
+    measured = profile({0.5: 2.0, 0.51: 4.0, 0.52: 3.0, 0.75: 1.0})
+    assert solve_within(manifold, measured, 3.9) == manifold.configure(0.75)
+    assert solve_within(manifold, measured, 4.0) == manifold.configure(0.5)
+
+
+def test_an_impossible_limit_states_the_lowest_that_was_measured(manifold: Manifold) -> None:
+    measured = profile({0.2: 3.0, 0.3: 2.0, 0.5: 8.0})
+    lowest = manifold.cost(manifold.configure(0.5)).as_dict() | {"latency_ms": 2.0}
     with pytest.raises(BudgetImpossible) as impossible:
-        solve_within(manifold, 1.99, CURVE, budget=Budget(params=10**9), precision="fp32")
+        solve_within(manifold, measured, 1.99, budget=Budget(params=10**9))
     assert impossible.value.exceeded == {"latency_ms": 1.99}
-    assert impossible.value.smallest == smallest | {"latency_ms": 2.0}
-    assert "no member of the family has latency_ms <= 1.99" in str(impossible.value)
+    assert impossible.value.smallest == lowest
+    assert "no measured member has latency_ms <= 1.99; the lowest are params" in str(impossible.value)
     with pytest.raises(BudgetImpossible) as impossible:
-        solve_within(manifold, 5.0, CURVE, budget=Budget(params=1), precision="fp32")
-    assert impossible.value.exceeded == {"params": 1}
+        solve_within(manifold, measured, 5.0, budget=Budget(params=1))
+    assert (impossible.value.exceeded, impossible.value.smallest) == ({"params": 1}, lowest)
+
+
+def test_limits_that_only_hold_one_at_a_time_are_all_stated(manifold: Manifold) -> None:
+    params = manifold.cost(manifold.configure(0.5)).params
+    with pytest.raises(BudgetImpossible) as impossible:
+        solve_within(manifold, profile({0.2: 2.0, 0.5: 8.0}), 5.0, budget=Budget(params=params))
+    assert impossible.value.exceeded == {"params": params, "latency_ms": 5.0}
 
 
 @pytest.mark.parametrize("ms", [0, -1, True, "4", float("nan"), float("inf"), [4]])

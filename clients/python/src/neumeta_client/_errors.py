@@ -95,7 +95,10 @@ class BudgetImpossible(RequestError):
 
     @property
     def smallest(self) -> dict[str, float]:
-        """The cost of the smallest member: ``params``, ``macs``, ``bytes``, and ``latency_ms`` when the budget named a device."""
+        """The cost of the smallest member: ``params``, ``macs``, ``bytes``.
+
+        When the budget named a device, of the smallest that was measured there, and the lowest ``latency_ms``.
+        """
         costs = self.problem.get("smallest")
         return {str(name): cost for name, cost in costs.items() if isinstance(cost, (int, float))} if isinstance(costs, dict) else {}
 
