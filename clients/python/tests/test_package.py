@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 import neumeta_client
+from neumeta_client import Client
 
 ROOT = Path(__file__).parents[1]
 HEAVY = [
@@ -88,6 +89,22 @@ def _installed(name: str) -> bool:
 def test_the_import_needs_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", BLOCKED_IMPORT, *HEAVY], capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+KEPT = """
+with neumeta_client.Client(sys.argv[-1], cache=sys.argv[-2]) as client:
+    assert client.pull("lenet-mnist", compression=0.5, version=1).from_cache
+"""
+
+
+def test_what_sends_is_not_loaded_before_something_is_sent(service, cache):
+    """Neither by the import nor by a pull that the cache answers: both take less time than loading it does."""
+    with Client(service.url, cache=cache) as client:
+        client.pull("lenet-mnist", compression=0.5, version=1)
+    command = [sys.executable, "-c", BLOCKED_IMPORT + KEPT, "httpx", "httpcore", "asyncio", "ssl", str(cache), service.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+    assert service.count("materialize") == 1
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import httpx
 import platformdirs
 import pytest
 
-from neumeta_client import AsyncClient, Client, InvalidRequest
+from neumeta_client import AsyncClient, Client, ConnectionFailed, InvalidRequest, Retries
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +60,9 @@ def test_what_is_no_token_is_refused_and_not_shown(kind, token):
     assert "s3cr" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "ftp://host", "http://", "http://host:port", "http://[::1", 7])
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:8080", "ftp://host", "http://", "http://host:port", "http://[::1", "http://host\n", "http://host:0", b"http://host", 7]
+)
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_a_bad_url_is_refused(kind, url):
     with pytest.raises(InvalidRequest, match="url"):
@@ -70,11 +74,26 @@ def test_nothing_is_written_before_it_is_needed(call, service, cache):
     assert not cache.exists()
 
 
-@pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_certificates_are_checked_with_https(kind, monkeypatch):
+def test_certificates_are_checked_with_https(call, cache, monkeypatch):
     asked = []
-    monkeypatch.setattr(f"httpx.{kind.__name__}", lambda **options: asked.append(options["verify"]))
-    kind("https://host")
-    kind("HTTPS://host")
-    kind("http://host")
+
+    def refuse(**options: object) -> None:
+        asked.append(options["verify"])
+        raise httpx.ConnectError("nobody there")
+
+    for kind in ("Client", "AsyncClient"):
+        monkeypatch.setattr(httpx, kind, refuse)
+    for url in ("https://host", "HTTPS://host", "http://host"):
+        with pytest.raises(ConnectionFailed):
+            call(url=url, cache=cache, retries=Retries(attempts=1)).models()
     assert asked == [True, True, False]
+
+
+def test_the_password_in_a_url_is_sent_and_not_shown(call, service, cache):
+    with_password = service.url.replace("//", "//user:s3cret@")
+    assert call(url=with_password, cache=cache).models()
+    assert service.requests[0][2]["authorization"].startswith("Basic ")
+    service.on("models", lambda handler, _: setattr(handler, "close_connection", True))
+    with pytest.raises(ConnectionFailed, match=re.escape(service.url)) as caught:
+        call(url=with_password, cache=cache, retries=Retries(attempts=1)).models()
+    assert "s3cret" not in str(caught.value)

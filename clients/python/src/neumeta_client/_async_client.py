@@ -1,19 +1,17 @@
-"""The client that awaits."""
+"""The client that awaits. asyncio is loaded by those who use it: it costs others more than the rest of this package."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Callable, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, Callable, TypeVar
 
 from neumeta_client._artifact import Artifact
+from neumeta_client._connection import Connection
 from neumeta_client._errors import NeuMetaClientError
 from neumeta_client._fit.autofit import find_fit
 from neumeta_client._fit.goal import Goal
@@ -23,11 +21,14 @@ from neumeta_client._fit.report import Fit
 from neumeta_client._fit.trials import Trials
 from neumeta_client._flows import Done, Flow, advance
 from neumeta_client._local.download import Progress
-from neumeta_client._protocol import Answer, Budget, Request, Selection, Version, connection_errors
+from neumeta_client._protocol import Answer, Budget, Request, Selection, Version
 from neumeta_client._retry import Retries
-from neumeta_client._settings import DEFAULT_TIMEOUT, headers, make_flows, needs_tls, service_url
+from neumeta_client._settings import make_flows
 from neumeta_client._trust.root import TrustRoot
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
+
+if TYPE_CHECKING:
+    import httpx
 
 T = TypeVar("T")
 
@@ -48,13 +49,16 @@ class AsyncClient:
         offline: bool | None = None,
         retries: Retries | None = None,
         token: str | None = None,
-        timeout: float | httpx.Timeout = DEFAULT_TIMEOUT,
+        timeout: float | httpx.Timeout | None = None,
         trust_root: str | os.PathLike[str] | TrustRoot | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._url = service_url(url)
-        self._flows = make_flows(self._url, cache=cache, cache_limit=cache_limit, offline=offline, retries=retries, trust_root=trust_root)
-        self._http = httpx.AsyncClient(base_url=self._url, timeout=timeout, transport=transport, headers=headers(token), verify=needs_tls(self._url))
+        self._connection = Connection.to(url, token=token, timeout=timeout)
+        self._flows = make_flows(
+            self._connection.address, cache=cache, cache_limit=cache_limit, offline=offline, retries=retries, trust_root=trust_root
+        )
+        self._transport = transport
+        self._http: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -64,7 +68,8 @@ class AsyncClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.aclose()
 
     async def models(self) -> tuple[ModelSummary, ...]:
         """Every model of the service, ready or refused with the reason."""
@@ -172,6 +177,8 @@ class AsyncClient:
         await self._run(send_profile(self._flows, profile, device))
 
     async def _run(self, flow: Flow[T]) -> T:
+        import asyncio
+
         with closing(flow):
             step = await _in_thread(partial(advance, flow))
             while not isinstance(step, Done):
@@ -185,15 +192,24 @@ class AsyncClient:
 
     async def _send(self, request: Request) -> object:
         answer = Answer(request)
-        with connection_errors(self._url):
-            async with self._http.stream(request.method, request.path, content=request.content, headers=request.headers) as response:
+        with self._connection.errors():
+            async with self._opened().stream(request.method, request.path, content=request.content, headers=request.headers) as response:
                 answer.begin(response.status_code, response.headers)
                 async for chunk in response.aiter_bytes():
                     answer.write(chunk)
         return answer.result()
 
+    def _opened(self) -> httpx.AsyncClient:
+        import httpx
+
+        if self._http is None:
+            self._http = httpx.AsyncClient(transport=self._transport, **self._connection.options())
+        return self._http
+
 
 async def _in_thread(function: Callable[[], T]) -> T:
+    import asyncio
+
     future = asyncio.get_running_loop().run_in_executor(None, function)
     try:
         return await asyncio.shield(future)

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
-from typing import TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, TypeVar
 
 from neumeta_client._artifact import Artifact
+from neumeta_client._connection import Connection
 from neumeta_client._errors import NeuMetaClientError
 from neumeta_client._fit.autofit import find_fit
 from neumeta_client._fit.goal import Goal
@@ -22,11 +22,14 @@ from neumeta_client._fit.report import Fit
 from neumeta_client._fit.trials import Trials
 from neumeta_client._flows import Done, Flow, Step, advance
 from neumeta_client._local.download import Progress
-from neumeta_client._protocol import Answer, Budget, Request, Selection, Version, connection_errors
+from neumeta_client._protocol import Answer, Budget, Request, Selection, Version
 from neumeta_client._retry import Retries
-from neumeta_client._settings import DEFAULT_TIMEOUT, headers, make_flows, needs_tls, service_url
+from neumeta_client._settings import make_flows
 from neumeta_client._trust.root import TrustRoot
 from neumeta_client._types import Curve, Manifest, Model, ModelSummary
+
+if TYPE_CHECKING:
+    import httpx
 
 T = TypeVar("T")
 
@@ -38,8 +41,9 @@ class Client:
     cache folder, which is kept below ``cache_limit`` bytes (NEUMETA_CLIENT_CACHE_LIMIT, else 1 GB); with ``offline``
     (NEUMETA_CLIENT_OFFLINE) only what is there is given. ``retries`` says what is done about failures that may pass; ``token``, where the
     service asks for one, defaults to NEUMETA_CLIENT_TOKEN; ``timeout`` is in seconds, for connecting and between two pieces of an
-    answer. With a ``trust_root`` (a public key, a file of them, or a TrustRoot; else NEUMETA_CLIENT_TRUST_ROOT) manifests are taken
-    only when it vouches for them, see VerificationError. Every method raises errors of this package only, see NeuMetaClientError.
+    answer, and by default 5 for the one and 60 for the other. With a ``trust_root`` (a public key, a file of them, or a TrustRoot; else
+    NEUMETA_CLIENT_TRUST_ROOT) manifests are taken only when it vouches for them, see VerificationError. Every method raises errors of this
+    package only, see NeuMetaClientError.
     """
 
     def __init__(
@@ -51,13 +55,17 @@ class Client:
         offline: bool | None = None,
         retries: Retries | None = None,
         token: str | None = None,
-        timeout: float | httpx.Timeout = DEFAULT_TIMEOUT,
+        timeout: float | httpx.Timeout | None = None,
         trust_root: str | os.PathLike[str] | TrustRoot | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._url = service_url(url)
-        self._flows = make_flows(self._url, cache=cache, cache_limit=cache_limit, offline=offline, retries=retries, trust_root=trust_root)
-        self._http = httpx.Client(base_url=self._url, timeout=timeout, transport=transport, headers=headers(token), verify=needs_tls(self._url))
+        self._connection = Connection.to(url, token=token, timeout=timeout)
+        self._flows = make_flows(
+            self._connection.address, cache=cache, cache_limit=cache_limit, offline=offline, retries=retries, trust_root=trust_root
+        )
+        self._transport = transport
+        self._http: httpx.Client | None = None
+        self._opening = Lock()
 
     def __enter__(self) -> Client:
         return self
@@ -67,7 +75,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        if self._http is not None:
+            self._http.close()
 
     def models(self) -> tuple[ModelSummary, ...]:
         """Every model of the service, ready or refused with the reason."""
@@ -220,10 +229,18 @@ class Client:
     def _send(self, request: Request) -> object:
         answer = Answer(request)
         with (
-            connection_errors(self._url),
-            self._http.stream(request.method, request.path, content=request.content, headers=request.headers) as response,
+            self._connection.errors(),
+            self._opened().stream(request.method, request.path, content=request.content, headers=request.headers) as response,
         ):
             answer.begin(response.status_code, response.headers)
             for chunk in response.iter_bytes():
                 answer.write(chunk)
         return answer.result()
+
+    def _opened(self) -> httpx.Client:
+        import httpx
+
+        with self._opening:
+            if self._http is None:
+                self._http = httpx.Client(transport=self._transport, **self._connection.options())
+            return self._http

@@ -6,20 +6,15 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Union
-
-import httpx
 
 from neumeta_client._errors import (
     AccessRefused,
     ArtifactGone,
     BudgetImpossible,
-    ConnectionFailed,
     IntegrityError,
     InvalidRequest,
     ModelNotFound,
@@ -215,19 +210,6 @@ def error_of(status: int, media_type: str, body: bytes, *, retry_after: float | 
     return kind(one_line(detail) if isinstance(detail, str) else unknown, status=status, problem=problem, retry_after=retry_after)
 
 
-@contextmanager
-def connection_errors(url: httpx.URL) -> Iterator[None]:
-    """The one place where failures of httpx become ConnectionFailed."""
-    shown = url.copy_with(userinfo=b"")
-    try:
-        yield
-    except httpx.TimeoutException as error:
-        raise ConnectionFailed(f"{shown} did not answer in time ({type(error).__name__}).") from error
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-        reason = one_line(str(error)).rstrip(".") or type(error).__name__
-        raise ConnectionFailed(f"The connection to {shown} failed: {reason}.") from error
-
-
 def one_line(text: str) -> str:
     """Text by others, fit for terminals and logs: no control characters, of bounded length."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:500]
@@ -247,6 +229,8 @@ def _seconds(text: str) -> float | None:
     """What ``Retry-After`` says (RFC 9110, section 10.2.3): seconds, or a date; None for anything else."""
     if text.isdecimal():
         return float(text[:9])
+    from email.utils import parsedate_to_datetime
+
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):

@@ -1,12 +1,10 @@
-"""What a client is told once: the service's address and token, how long to wait, and where artifacts are kept."""
+"""What a client is told once about what it keeps, what it trusts and how often it tries."""
 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
-import httpx
 import platformdirs
 
 from neumeta_client._errors import InvalidRequest
@@ -15,45 +13,9 @@ from neumeta_client._local.cache import Cache
 from neumeta_client._retry import Retries
 from neumeta_client._trust.root import TrustRoot, Verifier
 from neumeta_client._trust.seen import SeenVersions
-from neumeta_client._version import __version__
 
-DEFAULT_URL = "http://127.0.0.1:8080"
-DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 DEFAULT_CACHE_LIMIT = 10**9
 _YES, _NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-
-
-def service_url(url: str | None) -> httpx.URL:
-    """The service's address: the argument, else NEUMETA_CLIENT_URL, else this machine. Raises InvalidRequest."""
-    text = url if url is not None else os.environ.get("NEUMETA_CLIENT_URL") or DEFAULT_URL
-    expected = "expected http://HOST:PORT or https://HOST"
-    try:
-        parsed = httpx.URL(text)
-    except (httpx.InvalidURL, TypeError) as error:
-        raise InvalidRequest(f"url: {text!r} is not allowed; {expected}.") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise InvalidRequest(f"url: {text!r} is not allowed; {expected}.")
-    return parsed
-
-
-def headers(token: str | None) -> dict[str, str]:
-    """What every request carries; with a token (the argument, else NEUMETA_CLIENT_TOKEN) ``Authorization`` too. Raises InvalidRequest."""
-    secret = token if token is not None else os.environ.get("NEUMETA_CLIENT_TOKEN", "")
-    always = {"User-Agent": f"neumeta-client/{__version__}"}
-    if not secret:
-        return always
-    if not isinstance(secret, str) or not _TOKEN.fullmatch(secret):
-        raise InvalidRequest("token: this is no bearer token (RFC 6750); expected A-Z, a-z, 0-9 and -._~+/, without spaces or line ends.")
-    return {**always, "Authorization": f"Bearer {secret}"}
-
-
-def needs_tls(url: httpx.URL) -> bool:
-    """Whether certificates are checked: always with https; with http there is no TLS, as redirects are not followed.
-
-    Loading the certificates of all authorities takes longer than a pull from the cache.
-    """
-    return url.scheme != "http"
 
 
 def cache_folder(cache: str | os.PathLike[str] | None) -> Path:
@@ -82,7 +44,7 @@ def is_offline(offline: bool | None) -> bool:
 
 
 def make_flows(
-    url: httpx.URL,
+    service: str,
     *,
     cache: str | os.PathLike[str] | None,
     cache_limit: int | None,
@@ -90,10 +52,10 @@ def make_flows(
     retries: Retries | None,
     trust_root: str | os.PathLike[str] | TrustRoot | None,
 ) -> Flows:
-    """The flows of a client of this service. Raises InvalidRequest or MissingExtra."""
+    """The flows of a client of the service at this address. Raises InvalidRequest or MissingExtra."""
     folder = cache_folder(cache)
     return Flows(
-        service=str(url.copy_with(userinfo=b"")),
+        service=service,
         cache=Cache(folder),
         cache_limit=cache_limit_bytes(cache_limit),
         verifier=verifier(trust_root, folder),

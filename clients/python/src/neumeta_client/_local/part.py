@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
-from uuid import uuid4
 
 from neumeta_client._errors import CacheError, IntegrityError
 
@@ -24,7 +23,7 @@ class Part:
         self.target = target
         self.digest = digest
         self.size = size
-        self._path = target.with_name(f"{target.name}.{uuid4().hex}.part")
+        self._path = target.with_name(f"{target.name}.{os.urandom(16).hex()}.part")
         self._file: IO[bytes]
         self._keep = self._committed = False
         self._forget()

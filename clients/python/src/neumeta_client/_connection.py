@@ -1,0 +1,87 @@
+"""How a service is reached.
+
+What sends is loaded when something is sent for the first time, as that takes longer than a pull from the cache.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from neumeta_client._errors import ConnectionFailed, InvalidRequest
+from neumeta_client._protocol import one_line
+from neumeta_client._version import __version__
+
+if TYPE_CHECKING:
+    import httpx
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT_TIMEOUT_S, DEFAULT_CONNECT_S = 60.0, 5.0
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Address, token and patience of a client."""
+
+    url: str = field(repr=False)
+    address: str
+    """The URL without a user's name and password."""
+    headers: Mapping[str, str] = field(repr=False)
+    """What every request carries."""
+    timeout: float | httpx.Timeout | None
+
+    @classmethod
+    def to(cls, url: str | None, *, token: str | None, timeout: float | httpx.Timeout | None) -> Connection:
+        """A connection to ``url``, else to NEUMETA_CLIENT_URL, else to this machine. Raises InvalidRequest."""
+        text = url if url is not None else os.environ.get("NEUMETA_CLIENT_URL") or DEFAULT_URL
+        return cls(text, _address(text), _headers(token), timeout)
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of an httpx client."""
+        import httpx
+
+        timeout = httpx.Timeout(DEFAULT_TIMEOUT_S, connect=DEFAULT_CONNECT_S) if self.timeout is None else self.timeout
+        # With http there is no TLS, as redirects are not followed; loading the certificates of all authorities takes a while.
+        return {"base_url": self.url, "timeout": timeout, "headers": self.headers, "verify": self.address.startswith("https:")}
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """The one place where failures of httpx become ConnectionFailed."""
+        import httpx
+
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise ConnectionFailed(f"{self.address} did not answer in time ({type(error).__name__}).") from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            reason = one_line(str(error)).rstrip(".") or type(error).__name__
+            raise ConnectionFailed(f"The connection to {self.address} failed: {reason}.") from error
+
+
+def _address(url: str) -> str:
+    expected = "expected http://HOST:PORT or https://HOST"
+    try:
+        parsed = urlsplit(url)
+        is_good = parsed.scheme in ("http", "https") and bool(parsed.hostname) and url.isprintable() and parsed.port != 0
+    except (ValueError, AttributeError) as error:
+        raise InvalidRequest(f"url: {url!r} is not allowed; {expected}.") from error
+    if not is_good:
+        raise InvalidRequest(f"url: {url!r} is not allowed; {expected}.")
+    return parsed._replace(netloc=parsed.netloc.rpartition("@")[2]).geturl()
+
+
+def _headers(token: str | None) -> dict[str, str]:
+    """With a token (the argument, else NEUMETA_CLIENT_TOKEN) ``Authorization`` too. Raises InvalidRequest."""
+    secret = token if token is not None else os.environ.get("NEUMETA_CLIENT_TOKEN", "")
+    always = {"User-Agent": f"neumeta-client/{__version__}"}
+    if not secret:
+        return always
+    if not isinstance(secret, str) or not _TOKEN.fullmatch(secret):
+        raise InvalidRequest("token: this is no bearer token (RFC 6750); expected A-Z, a-z, 0-9 and -._~+/, without spaces or line ends.")
+    return {**always, "Authorization": f"Bearer {secret}"}
