@@ -11,7 +11,7 @@ ONCE ?=
 RUNTIME ?= cpu
 # Python of the environment that the SBOM lists.
 SBOM_OF ?= $(BIN)/python
-BENCHMARKS := materialize train_step cold cached warm herd faults explorer autofit
+BENCHMARKS := materialize train_step cold cached warm herd faults explorer autofit client
 
 WEB := clients/web
 EXPLORER := service/neumeta_service/explorer/index.html
