@@ -21,18 +21,20 @@ def decode(kind: type[T], value: object, where: str) -> T:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _fields(kind: type) -> tuple[tuple[str, Any, bool], ...]:
+    """Of each field its name, its type, and whether it may be missing."""
+    types = get_type_hints(kind)
+    return tuple((field.name, types[field.name], field.default is not MISSING or field.default_factory is not MISSING) for field in fields(kind))
 
 
 def _record(kind: Any, value: object, where: str) -> Any:
     known = _check(value, Mapping, where, "an object")
     found = {}
-    for field in fields(kind):
-        if field.name in known:
-            found[field.name] = _value(_hints(kind)[field.name], known[field.name], f"{where}.{field.name}")
-        elif field.default is MISSING and field.default_factory is MISSING:
-            raise UnexpectedAnswer(f"The service's answer lacks {where}.{field.name}.")
+    for name, type_, may_be_missing in _fields(kind):
+        if name in known:
+            found[name] = _value(type_, known[name], f"{where}.{name}")
+        elif not may_be_missing:
+            raise UnexpectedAnswer(f"The service's answer lacks {where}.{name}.")
     return kind(**found)
 
 
