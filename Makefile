@@ -11,15 +11,17 @@ ONCE ?=
 RUNTIME ?= cpu
 # Python of the environment that the SBOM lists.
 SBOM_OF ?= $(BIN)/python
+# What `make client-matrix` tests the Python client with.
+PYTHONS ?= python3.9 python3.10 python3.11 python3.12 python3.13
 BENCHMARKS := materialize train_step cold cached warm herd faults explorer autofit client
 
 WEB := clients/web
 EXPLORER := service/neumeta_service/explorer/index.html
 
-.PHONY: help run test test-gpu gpu-suite faults fuzz soak check bench report openapi explorer sbom audit build clean
+.PHONY: help run test test-gpu gpu-suite client-matrix faults fuzz soak check bench report openapi explorer sbom audit build clean
 
 help:  ## Show the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 run: $(VENV)/.run-$(RUNTIME)  ## Serve the manifold that ships, pull five sizes, run them on real digits, go on serving (ONCE=1: stop)
 	@$(BIN)/python examples/serve_and_pull.py $(if $(ONCE),--once)
@@ -37,6 +39,9 @@ test-gpu:  ## Run the tests that need a CUDA device, in .venv-gpu (onnxruntime-g
 gpu-suite: $(VENV)/.dev-$(RUNTIME)
 	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "No CUDA device here: nothing was tested.")'
 	$(BIN)/python -m pytest -m gpu
+
+client-matrix:  ## Test the Python client under each of PYTHONS that is installed (it supports 3.9 and newer)
+	@scripts/client_matrix.sh $(PYTHONS)
 
 faults: $(VENV)/.dev-$(RUNTIME)  ## Run every fault in every situation (make test runs one case of each)
 	@scripts/need.sh redis
