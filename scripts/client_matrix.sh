@@ -11,7 +11,7 @@ for python in "$@"; do
   "$python" --version
   environment=$environments/$((++tested))
   "$python" -m venv "$environment"
-  "$environment/bin/pip" --disable-pip-version-check install --quiet '.[cli,run,verify]' pytest onnx 'tomli; python_version < "3.11"'
+  "$environment/bin/pip" --disable-pip-version-check install --quiet '.[cli,run,verify,plot]' pytest onnx 'tomli; python_version < "3.11"'
   "$environment/bin/python" -m pytest -q -p no:cacheprovider tests
 done
 [ "$tested" -gt 0 ] || { echo "None of these is here; give others as: make client-matrix PYTHONS='/path/to/python3 …'" >&2; exit 1; }
