@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 from pathlib import Path
 
 import pytest
+from neumeta_service.routes.explorer import FOLDER
 from playwright.sync_api import Browser
 
 from tests.explorer.conftest import ROOT, WAIT_MS, Explorer
@@ -37,11 +39,10 @@ def test_all_comes_from_the_service_and_is_small(explorer: Explorer) -> None:
     explorer.open()
     explorer.page.wait_for_load_state("networkidle")
     assert {request.url.split("/")[2] for request in explorer.requests if not request.url.startswith("data:")} == {explorer.url.split("/")[2]}
-    sizes = {request.url: len(request.response().body()) for request in explorer.requests if not request.url.startswith("data:")}
+    sizes = {request.url: request.sizes()["responseBodySize"] for request in explorer.requests if not request.url.startswith("data:")}
     own = {url: size for url, size in sizes.items() if "ort" not in url.rpartition("/")[2]}
     assert len(own) < len(sizes), "onnxruntime-web is not among the requests"
-    assert sum(own.values()) <= 2 * 550_000  # with two networks of at most 421 kB
-    assert sum(size for url, size in own.items() if "/v1/artifacts/" not in url) <= 300_000
+    assert sum(own.values()) <= 300_000
     assert explorer.complaints == []
 
 
@@ -51,3 +52,31 @@ def test_the_policy_forbids_inline_scripts_and_other_origins(explorer: Explorer)
     assert explorer.page.evaluate("typeof globalThis.injected") == "undefined"
     assert explorer.page.evaluate("fetch('http://127.0.0.2:9/').then(() => 'sent', () => 'refused')") == "refused"
     assert any("Content Security Policy" in complaint for complaint in explorer.complaints)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [
+        ("gzip", True),
+        ("br, gzip;q=0.5", True),
+        ("GZIP , br", True),
+        ("gzip;q=0", False),
+        ("gzip;q=0.0, br", False),
+        ("identity", False),
+        ("xgzip", False),
+    ],
+)
+def test_assets_are_sent_compressed_to_whoever_takes_that(explorer: Explorer, accepted: str, is_compressed: bool) -> None:
+    for path in sorted(FOLDER.glob("assets/*[!z]")):
+        answer = explorer.api.get(f"/assets/{path.name}", headers={"accept-encoding": accepted})
+        assert answer.headers.get("content-encoding") == ("gzip" if is_compressed else None)
+        assert answer.headers["content-type"].partition(";")[0] == mimetypes.guess_type(path.name)[0]
+        assert (answer.headers["vary"], answer.content) == ("accept-encoding", path.read_bytes())
+        if is_compressed:
+            assert int(answer.headers["content-length"]) < 0.5 * path.stat().st_size
+
+
+def test_of_a_compressed_asset_a_part_can_be_had(explorer: Explorer) -> None:
+    path = next(FOLDER.glob("assets/*.css"))
+    with explorer.api.stream("GET", f"/assets/{path.name}", headers={"accept-encoding": "gzip", "range": "bytes=10-19"}) as answer:
+        assert (answer.status_code, b"".join(answer.iter_raw())) == (206, path.with_name(f"{path.name}.gz").read_bytes()[10:20])

@@ -159,7 +159,10 @@ def samples(manifold: Manifold) -> SamplesDocument:
     if canary is None:
         return SamplesDocument(inputs=[], labels=[])
     inputs, labels = canary.inputs[:_MAX_SAMPLES], canary.labels[:_MAX_SAMPLES]
-    return SamplesDocument(inputs=inputs.flatten(1).double().tolist(), labels=labels.tolist())
+    values = inputs.flatten(1).double()
+    # Pixels are whole numbers, and half as long without ".0".
+    whole = bool((values == values.round()).all())
+    return SamplesDocument(inputs=(values.long() if whole else values).tolist(), labels=labels.tolist())
 
 
 def curve(manifold: Manifold) -> CurveDocument:

@@ -283,7 +283,7 @@ class CurveDocument(Wire):
 class SamplesDocument(Wire):
     """Real inputs that the manifold file carries, at most 16; empty when it carries none."""
 
-    inputs: list[list[float]]
+    inputs: list[list[int | float]]
     """Raw values of one sample each, flattened in the layout of the model's input."""
     labels: list[int]
     """Index into the model's labels, for each sample."""

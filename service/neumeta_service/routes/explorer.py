@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import re
+from mimetypes import guess_type
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
+from starlette.datastructures import Headers
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from neumeta_service.errors import ExplorerMissing
 
+_GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:,|;\s*q=(?:1|0?\.[0-9]*[1-9])|$)", re.IGNORECASE)
 FOLDER = Path(__file__).parents[1] / "explorer"
 
 
 class _Assets(StaticFiles):
-    """Files whose names hold a digest of their content."""
+    """Files whose names hold a digest of their content; FILE.gz goes in the place of FILE to whoever takes gzip (RFC 9110, section 12.5.3)."""
 
     async def check_config(self) -> None:
         """A folder that is not there has no files; that is no fault of a request."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
+        compressed = f"{path}.gz"
+        if _GZIP.search(Headers(scope=scope).get("accept-encoding", "")) and self.lookup_path(compressed)[1]:
+            response = await super().get_response(compressed, scope)
+            response.headers["content-type"] = guess_type(path)[0] or "application/octet-stream"
+            response.headers["content-encoding"] = "gzip"
+        else:
+            response = await super().get_response(path, scope)
+        response.headers["vary"] = "accept-encoding"
         response.headers["cache-control"] = "public, max-age=31536000, immutable"
         return response
 

@@ -87,7 +87,8 @@ async function open(): Promise<void> {
   chart.show(curve);
   bench.reset(model.labels);
   byId("try").hidden = !pad.offer(model.input, samples) || model.task !== "classification";
-  load(1, "Full network", { compression: 0 });
+  // The smallest and not the full one: who only looks should not have to fetch the largest there is.
+  load(1, "Smallest network", { compression: model.max_compression });
   await update();
 }
 
