@@ -56,7 +56,7 @@ class BudgetImpossible(RequestError):
     def __init__(self, limits: Mapping[str, float], smallest: Mapping[str, float], *, member: str = "member of the family") -> None:
         self.exceeded = {name: limit for name, limit in limits.items() if smallest[name] > limit} or dict(limits)
         asked = ", ".join(f"{name} <= {value}" for name, value in self.exceeded.items())
-        least = ", ".join(f"{name} = {value}" for name, value in smallest.items())
+        least = ", ".join(f"{name} = {round(value, 3)}" for name, value in smallest.items())
         super().__init__(f"budget: no {member} has {asked}; the lowest are {least}.")
         self.smallest = smallest
 

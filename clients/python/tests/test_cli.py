@@ -113,7 +113,7 @@ def test_bench_shows_a_line_for_each_size(run, service, classifier):
     service.make = lambda _: classifier()
     code, out, err = run("bench", "lenet-mnist", "--points", "3", "--threads", "1")
     assert code == 0
-    assert [word for word in ("compression", "0.000", "0.500", "0.750", "17,000", "1.000", "####") if word not in out] == []
+    assert [word for word in ("compression", "0.000", "0.500", "0.750", "17,000", "1.000", "████") if word not in out] == []
     assert "lenet-mnist 1 in fp32 on" in err
     assert service.count("profile") == 0
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Optional
 
 import typer
+from rich.bar import Bar
+from rich.console import RenderableType
 
 from neumeta_client._artifact import Artifact
 from neumeta_client._fit.device import Device, describe_device
@@ -43,7 +45,7 @@ def device_line(device: Device) -> str:
     return f"{device.processor}, {device.runtime}, threads: {device.threads}"
 
 
-def _row(point: Measurement, share: float) -> tuple[str, ...]:
+def _row(point: Measurement, share: float) -> tuple[RenderableType, ...]:
     quality = "" if point.quality is None else f"{point.quality:.4f}"
     sizes = (f"{point.compression:.3f}", f"{point.params:,}", f"{point.bytes:,}", quality)
-    return (*sizes, f"{point.latency.p50_ms:.3f}", f"{point.latency.p95_ms:.3f}", "#" * max(1, round(share * BAR_CELLS)))
+    return (*sizes, f"{point.latency.p50_ms:.3f}", f"{point.latency.p95_ms:.3f}", Bar(1, 0, share, width=BAR_CELLS))
