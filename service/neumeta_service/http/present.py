@@ -159,10 +159,7 @@ def samples(manifold: Manifold) -> SamplesDocument:
     if canary is None:
         return SamplesDocument(inputs=[], labels=[])
     inputs, labels = canary.inputs[:_MAX_SAMPLES], canary.labels[:_MAX_SAMPLES]
-    values = inputs.flatten(1).double()
-    # Pixels are whole numbers, and half as long without ".0".
-    whole = bool((values == values.round()).all())
-    return SamplesDocument(inputs=(values.long() if whole else values).tolist(), labels=labels.tolist())
+    return SamplesDocument(inputs=inputs.flatten(1).tolist(), labels=labels.tolist())
 
 
 def curve(manifold: Manifold) -> CurveDocument:

@@ -7,7 +7,8 @@ import httpx
 import onnx
 import onnxruntime
 import pytest
-from neumeta_core.manifold import Manifold
+import torch
+from neumeta_core.manifold import Canary, Manifold
 from neumeta_service.http.schemas import ManifestDocument, PlanDocument
 
 from tests.service.serving import JSON, POST, CountedManifold, in_process, tier, tiny_app
@@ -62,6 +63,18 @@ async def test_samples_are_the_first_canary_inputs(client: httpx.AsyncClient, ma
     assert len(samples["inputs"]) == len(samples["labels"]) == min(16, len(manifold.canary.labels))
     assert samples["inputs"][0] == manifold.canary.inputs[0].flatten().tolist()
     assert samples["labels"] == manifold.canary.labels[:16].tolist()
+
+
+@pytest.mark.parametrize(("dtype", "text"), [(torch.uint8, "[0,1,2,"), (torch.float32, "[0.0,0.5,1.0,")])
+async def test_samples_are_written_as_they_are_stored(models: Path, manifold: Manifold, dtype: torch.dtype, text: str) -> None:
+    assert manifold.canary is not None
+    values = torch.arange(manifold.canary.inputs.numel()).reshape(manifold.canary.inputs.shape)
+    canary = Canary((values if dtype is torch.uint8 else values / 2).to(dtype), manifold.canary.labels)
+    changed = Manifold(manifold.header, manifold.inr, manifold.template, canary, digest=manifold.digest, size=manifold.size)
+    async with in_process(tiny_app(models, changed)) as client:
+        answer = await client.get("/v1/models/tiny/samples")
+    assert answer.text.startswith(f'{{"inputs":[{text}')
+    assert answer.json()["inputs"] == canary.inputs.flatten(1).tolist()
 
 
 async def test_a_manifold_without_canary_has_no_samples(models: Path, manifold: Manifold) -> None:
