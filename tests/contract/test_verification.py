@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from neumeta_client import (
+    ArtifactGone,
     AsyncClient,
     CertificateExpired,
     Client,
@@ -245,3 +246,33 @@ def test_what_was_kept_is_no_way_back(signed, tmp_path):
     (tmp_path / "cache" / "seen" / "tiny" / "2").touch()
     with pytest.raises(RollbackRefused):
         kept(signed, tmp_path, url)
+
+
+def test_a_file_is_verified_by_what_was_kept_and_else_by_the_service(signed, tmp_path):
+    root, stranger = (TrustRoot(frozenset([public_of(key)]), clock=signed.clock) for key in (ROOT, STRANGER))
+    with live(signed.app()) as url:
+        with Client(url, cache=tmp_path / "cache", trust_root=root) as client:
+            artifact = client.pull("tiny", compression=0.5)
+            moved = artifact.save(tmp_path / "moved.onnx")
+        with Client(url, cache=tmp_path / "cache", trust_root=root, offline=True) as client:
+            assert client.verify(moved).digest == artifact.digest
+        with Client(url, cache=tmp_path / "empty", trust_root=root) as client:
+            assert client.verify(moved).spec == artifact.manifest.spec
+        with Client(url, cache=tmp_path / "empty", trust_root=stranger) as client, pytest.raises(SignatureInvalid):
+            client.verify(moved)
+        moved.write_bytes(moved.read_bytes() + b"!")
+        with Client(url, cache=tmp_path / "cache", trust_root=root) as client, pytest.raises(ArtifactGone):
+            client.verify(moved)
+
+
+def test_a_signature_of_another_artifact_vouches_for_none(signed, tmp_path):
+    root = TrustRoot(frozenset([public_of(ROOT)]), clock=signed.clock)
+    with live(signed.app()) as url:
+        with Client(url, cache=tmp_path / "cache", trust_root=root) as client:
+            other, artifact = (client.pull("tiny", compression=compression) for compression in (0, 0.5))
+        refs = {json.loads(path.read_text())["digest"]: path for path in (tmp_path / "cache" / "refs" / "tiny").iterdir()}
+        kept = json.loads(refs[artifact.digest].read_text())
+        kept["signature"] = json.loads(refs[other.digest].read_text())["signature"]
+        refs[artifact.digest].write_text(json.dumps(kept))
+        with Client(url, cache=tmp_path / "cache", trust_root=root) as client, pytest.raises(SignatureInvalid, match="The signature is of"):
+            client.verify(artifact.path)
