@@ -137,7 +137,8 @@ class Flows:
     def _pull(self, request: Request, name: str, selection: Selection, progress: Optional[Progress]) -> Flow[Artifact]:
         """From the service; starts again once when the artifact was evicted between the two requests, and once when its bytes were wrong."""
         key = selection.key(self.service)
-        retries = Retries(attempts=1) if self.cache.recall(name, key) else self.retries
+        before = self.cache.recall(name, key)
+        retries = Retries(attempts=1) if before else self.retries
         seen: dict[type[NeuMetaClientError], Manifest] = {}
         while True:
             answer = yield from self.ask(request, retries)
@@ -156,7 +157,8 @@ class Flows:
                     raise
                 seen[type(error)] = wanted
                 continue
-            self.cache.remember(name, key, answer)
+            if answer != before:
+                self.cache.remember(name, key, answer)
             if not from_cache:
                 self.cache.collect(self.cache_limit, keep=path)
             return Artifact(path, wanted, from_cache)

@@ -70,8 +70,6 @@ class Cache:
 
     def remember(self, model: str, key: str, answer: object) -> None:
         """Keep the manifest that answered a request as it came, fields that this version does not know included."""
-        if self.recall(model, key) == answer:
-            return
         path, data = self._ref(model, key), json.dumps(answer, indent=2).encode()
         with Part(path, digest=f"sha256:{hashlib.sha256(data).hexdigest()}", size=len(data)) as part:
             part.write(data)
