@@ -65,12 +65,14 @@ def parameter_blocks(parameter: GeneratedParameter) -> list[list[Block]]:
 
 
 def join(parameter: GeneratedParameter, values: Mapping[str, Tensor]) -> Tensor:
-    """Blocks ``[out, in, taps]`` by name -> the parameter, in the layout of its ONNX initializer."""
-    rows = [_concatenated([_to_matrix(block, values[block.name]) for block in row], dim=1) for row in parameter_blocks(parameter)]
-    canonical = _concatenated(rows, dim=0)
+    """Blocks ``[..., out, in, taps]`` by name -> the parameter ``[..., *shape]``, in the layout of its ONNX initializer."""
+    rows = parameter_blocks(parameter)
+    first = values[rows[0][0].name].dim() - 3
+    strips = [_concatenated([_to_matrix(block, values[block.name]) for block in row], dim=first + 1) for row in rows]
+    canonical = _concatenated(strips, dim=first)
     if parameter.in_dim is None:
-        return canonical.squeeze(1).movedim(0, parameter.out_dim)
-    return canonical.movedim((0, 1), (parameter.out_dim, parameter.in_dim))
+        return canonical.squeeze(first + 1).movedim(first, first + parameter.out_dim)
+    return canonical.movedim((first, first + 1), (first + parameter.out_dim, first + parameter.in_dim))
 
 
 def split(parameter: GeneratedParameter, tensor: Tensor, widths: Widths) -> dict[str, Tensor]:
@@ -88,17 +90,29 @@ def split(parameter: GeneratedParameter, tensor: Tensor, widths: Widths) -> dict
     return blocks
 
 
+def crop(parameter: GeneratedParameter, values: Tensor, full: Widths, widths: Widths) -> Tensor:
+    """A parameter ``[..., *shape]`` at the widths ``full`` -> the prefix of every segment at these widths; not copied unless an axis has several."""
+    first = values.dim() - len(parameter.axes)
+    for dim, axis in enumerate(parameter.axes, first):
+        if any(segment.group is not None for segment in axis):
+            parts = torch.split(values, [segment.size(full) for segment in axis], dim)
+            prefixes = [part.narrow(dim, 0, segment.size(widths)) for part, segment in zip(parts, axis, strict=True)]
+            values = _concatenated(prefixes, dim)
+    return values
+
+
 def _concatenated(parts: list[Tensor], dim: int) -> Tensor:
     # Most parameters are one block, which need not be copied.
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
 def _to_matrix(block: Block, values: Tensor) -> Tensor:
-    """``[out, in, taps]`` -> ``[out*repeat, in*repeat, *kernel]``."""
-    out, in_, _ = values.shape
+    """``[..., out, in, taps]`` -> ``[..., out*repeat, in*repeat, *kernel]``."""
+    *members, out, in_, _ = values.shape
     kernel = block.parameter.kernel
-    split_taps = values.reshape(out, in_, block.out.repeat, block.in_.repeat, *kernel)
-    return split_taps.transpose(1, 2).reshape(out * block.out.repeat, in_ * block.in_.repeat, *kernel)
+    split_taps = values.reshape(*members, out, in_, block.out.repeat, block.in_.repeat, *kernel)
+    swapped = split_taps.transpose(len(members) + 1, len(members) + 2)
+    return swapped.reshape(*members, out * block.out.repeat, in_ * block.in_.repeat, *kernel)
 
 
 def _from_matrix(block: Block, part: Tensor) -> Tensor:

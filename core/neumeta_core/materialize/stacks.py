@@ -1,0 +1,137 @@
+"""Blocks of equal shape, made together: the kinds whose blocks are products of channel networks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
+from neumeta_core.inr.anchored import AnchoredBlock
+from neumeta_core.inr.channel import ChannelINR
+from neumeta_core.inr.factorised import FactorisedBlock
+from neumeta_core.materialize.channels import ChannelGrid, ChannelStack
+
+Blocks = Sequence[AnchoredBlock] | Sequence[FactorisedBlock]
+
+
+class Alike:
+    """The blocks of one INR that have the same form, and the grids of their channels."""
+
+    def __init__(self, indices: Sequence[int], blocks: Blocks, blur: Blur | None) -> None:
+        self.indices = indices
+        """Where the blocks stand in the layout."""
+        self._blocks = blocks
+        first = blocks[0]
+        # Vectors carry no noise: it would move biases that no neighbour smooths.
+        self._left = ChannelGrid(first.from_out, blur if first.from_in is not None else None)
+        self._right = ChannelGrid(first.from_in, blur) if first.from_in is not None else None
+
+    def stack(self) -> AnchoredStack | FactorisedStack:
+        """The blocks as they are now, differentiable with respect to them where gradients are recorded."""
+        left = ChannelStack([block.from_out for block in self._blocks], self._left)
+        right = ChannelStack([cast("ChannelINR", block.from_in) for block in self._blocks], self._right) if self._right is not None else None
+        if isinstance(self._blocks[0], AnchoredBlock):
+            return AnchoredStack(cast("Sequence[AnchoredBlock]", self._blocks), left, right)
+        return FactorisedStack(self._blocks[0].rank, left, right)
+
+
+def find_alike(inr: AnchoredINR | FactorisedINR, blur: Blur | None) -> list[Alike]:
+    """All blocks of an INR, by what they have to share to be stacked."""
+    blocks = cast("Sequence[AnchoredBlock]", inr.blocks)  # or all factorised
+    alike: dict[object, list[int]] = defaultdict(list)
+    for index, block in enumerate(blocks):
+        alike[_form(block)].append(index)
+    return [Alike(indices, [blocks[index] for index in indices], blur) for indices in alike.values()]
+
+
+class FactorisedStack:
+    """``n`` blocks: products of their two networks, or one network alone for vectors."""
+
+    def __init__(self, rank: int, left: ChannelStack, right: ChannelStack | None) -> None:
+        self._rank, self._left, self._right = rank, left, right
+
+    def make(self, out: int, in_: int, conditions: Tensor, _gates: Sequence[float]) -> Tensor:
+        """Values ``[n, out, in, taps]`` at encoded sizes ``[c]``."""
+        left = self._left(out, conditions)
+        if self._right is None:
+            return left.unsqueeze(2)
+        return torch.bmm(left, _factor(self._right(in_, conditions), self._rank)).view(len(left), out, in_, -1)
+
+    def make_full(self, conditions: Tensor, _gates: Tensor) -> Tensor:
+        """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]``."""
+        left = self._left.all_channels(conditions)
+        if self._right is None:
+            return left.unsqueeze(3)
+        right = self._right.all_channels(conditions)
+        made = torch.bmm(left.flatten(0, 1), _factor(right.flatten(0, 1), self._rank))
+        return made.view(*left.shape[:3], right.shape[2], -1)
+
+
+class AnchoredStack:
+    """``n`` blocks: their anchors, scaled and corrected."""
+
+    def __init__(self, blocks: Sequence[AnchoredBlock], left: ChannelStack, right: ChannelStack | None) -> None:
+        self._rank, self._left, self._right = blocks[0].rank, left, right
+        spread = torch.stack([block.spread for block in blocks])
+        if right is None:
+            left.scale_outputs(spread, start=1)
+        else:
+            right.scale_outputs(spread)
+        self._anchor = torch.stack([block.anchor for block in blocks])
+        self._levels = [torch.stack([block.level_anchors[level] for block in blocks]) for level in range(len(blocks[0].level_anchors))]
+
+    def make(self, out: int, in_: int, conditions: Tensor, gates: Sequence[float]) -> Tensor:
+        """Values ``[n, out, in, taps]`` at encoded sizes ``[c]`` and one gate a level."""
+        made = self._left(out, conditions)
+        scale, left = made[..., :1].exp(), made[..., 1:]
+        scaled = self._anchored(out, in_, gates) * scale.unsqueeze(-1)
+        if self._right is None:
+            return scaled + left.unsqueeze(-1)
+        right = _factor(self._right(in_, conditions), self._rank)
+        return torch.baddbmm(scaled.flatten(2), left, right).view(scaled.shape)
+
+    def make_full(self, conditions: Tensor, gates: Tensor) -> Tensor:
+        """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]`` and gates ``[m, levels]``."""
+        made = self._left.all_channels(conditions)
+        scale, left = made[..., :1].exp(), made[..., 1:]
+        scaled = self._anchored_full(gates) * scale.unsqueeze(-1)
+        if self._right is None:
+            return scaled + left.unsqueeze(-1)
+        right = _factor(self._right.all_channels(conditions).flatten(0, 1), self._rank)
+        return torch.baddbmm(scaled.flatten(0, 1).flatten(2), left.flatten(0, 1), right).view(scaled.shape)
+
+    def _anchored(self, out: int, in_: int, gates: Sequence[float]) -> Tensor:
+        total = self._anchor[:, :out, :in_]
+        if any(gates):
+            total = total.clone()
+        for gate, anchor in zip(gates, self._levels, strict=True):
+            if gate:
+                part = anchor[:, :out, :in_]
+                total[:, : part.shape[1], : part.shape[2]].add_(part, alpha=gate)
+        return total
+
+    def _anchored_full(self, gates: Tensor) -> Tensor:
+        """``[n, m, out, in, taps]``, or ``[n, 1, …]`` without levels. Closed gates are multiplied too: looking at them would wait for the device."""
+        total = self._anchor.unsqueeze(1)
+        _, _, out, in_, _ = total.shape
+        for gate, anchor in zip(gates.unbind(1), self._levels, strict=True):
+            padded = functional.pad(anchor, (0, 0, 0, in_ - anchor.shape[2], 0, out - anchor.shape[1]))
+            total = torch.addcmul(total, gate.view(-1, 1, 1, 1), padded.unsqueeze(1))
+        return total
+
+
+def _form(block: AnchoredBlock | FactorisedBlock) -> object:
+    """What blocks have to share to be stacked."""
+    channels = [network.channels for network in (block.from_out, block.from_in) if network is not None]
+    return type(block), tuple(channels), tuple(parameter.shape for parameter in block.parameters())
+
+
+def _factor(right: Tensor, rank: int) -> Tensor:
+    """``[n, in, rank * taps]`` -> ``[n, rank, in * taps]``."""
+    blocks, in_, _ = right.shape
+    return right.view(blocks, in_, rank, -1).transpose(1, 2).reshape(blocks, rank, -1)
