@@ -46,6 +46,11 @@ class Compute:
         """
         return torch.channels_last if self.mixed else torch.contiguous_format
 
+    @property
+    def captures(self) -> bool:
+        """Whether steps of training are CUDA graphs. Several processes that train together exchange gradients from outside of one."""
+        return self.device.type == "cuda" and self.processes.count == 1
+
     def autocast(self) -> AbstractContextManager[object]:
         """Forward passes of networks run inside this."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed)

@@ -61,8 +61,8 @@ def gradients(slices: Slices, compression: float) -> tuple[Tensor, ...]:
     """Of a member's squared output: their sizes in the full network's weights, and in the additions of every level."""
     slices.zero_grad(set_to_none=False)
     slices(at(slices, compression), zoo.example_of(zoo.LeNet)).square().sum().backward()
-    parts = (slices.network, *slices.additions)
-    return tuple(torch.stack([torch.zeros(()) if p.grad is None else p.grad.norm() for p in part.parameters()]) for part in parts)
+    parts = [slices.network.get_parameter(name) for name in slices.names], *(list(addition.parameters()) for addition in slices.additions)
+    return tuple(torch.stack([torch.zeros(()) if p.grad is None else p.grad.norm() for p in part]) for part in parts)
 
 
 @pytest.mark.parametrize(("compression", "shares"), [(0.0, (1, 0, 0)), (0.25, (0.25, 1, 0)), (0.5, (0.25, 0.25, 1)), (0.8, (0.25, 0.25, 1))])
@@ -71,3 +71,12 @@ def test_a_member_passes_a_share_of_its_gradient_to_the_levels_above(compression
     for share, one, other in zip(shares, whole, damped, strict=True):
         assert (one.max() > 0) == (share > 0)
         assert torch.allclose(other, share * one)
+
+
+def test_what_cannot_be_resized_belongs_to_no_level() -> None:
+    whole, damped = made(zoo.LeNet), made(zoo.LeNet, upward=0.25)
+    for slices in (whole, damped):
+        gradients(slices, 0.8)
+    name = "fc2.bias"
+    assert name not in damped.names
+    assert torch.equal(damped.network.get_parameter(name).grad, whole.network.get_parameter(name).grad)

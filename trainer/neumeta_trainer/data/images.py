@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ class Splits:
 
     def prepare(self, raw: Tensor) -> Tensor:
         """Raw images -> network input fp32: ``(raw * scale - mean) / std`` per channel."""
-        mean, std = (torch.tensor(values, device=raw.device).view(-1, 1, 1) for values in (self.mean, self.std))
+        mean, std = (_by_channel(values, raw.device) for values in (self.mean, self.std))
         return ((raw.float() * self.scale - mean) / std).contiguous(memory_format=self.memory_format)
 
     def validation(self, count: int, seed: int = 0) -> tuple[ImageSet, ImageSet]:
@@ -81,25 +82,38 @@ class Batches:
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs ``[n, c, h, w]`` fp32 and labels ``[n]`` of this step, ``n`` being this process's share of ``size``."""
+        return self.made(*(drawn.to(self.data.labels.device) for drawn in self.drawn(step)))
+
+    def drawn(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What chance says of this step, on the CPU: positions of the images ``[n]``, their shifts ``[2, n]``, which are mirrored ``[n]``."""
         epoch, position = divmod(step, self.per_epoch)
         if self._order[0] != epoch:
             self._order = (epoch, torch.randperm(len(self.data), generator=generator_for("epoch", self.seed, epoch)))
-        batch = self.data.take(self._order[1][position * self.size : (position + 1) * self.size][self._share])
-        images = self._shifted(batch.images, step) if self.shift else batch.images
-        images = self._mirrored(images, step) if self.flip else images
+        index = self._order[1][position * self.size : (position + 1) * self.size]
+        shifts, mirrored = torch.zeros(2, self.size, dtype=torch.int64), torch.zeros(self.size, dtype=torch.bool)
+        if self.shift:
+            shifts = torch.randint(2 * self.shift + 1, (2, self.size), generator=generator_for("shift", self.seed, step))
+        if self.flip:
+            mirrored = torch.rand(self.size, generator=generator_for("flip", self.seed, step)) < 0.5
+        return index[self._share], shifts[:, self._share], mirrored[self._share]
+
+    def made(self, index: Tensor, shifts: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of what was drawn, on the device; nothing here waits for it."""
+        batch = self.data.take(index)
+        images = self._shifted(batch.images, *shifts) if self.shift else batch.images
+        images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images) if self.flip else images
         return self.splits.prepare(images), batch.labels
 
-    def _shifted(self, images: Tensor, step: int) -> Tensor:
+    def _shifted(self, images: Tensor, top: Tensor, left: Tensor) -> Tensor:
         """Every image moved by up to ``shift`` pixels in both directions, filled with zeros."""
         n, channels, height, width = images.shape
         padded = functional.pad(images, (self.shift,) * 4)
-        drawn = torch.randint(2 * self.shift + 1, (2, self.size, 1), generator=generator_for("shift", self.seed, step))
-        top, left = drawn[:, self._share].to(images.device)
-        rows, columns = (start + torch.arange(size, device=images.device) for start, size in ((top, height), (left, width)))
-        index = torch.arange(n).view(n, 1, 1, 1), torch.arange(channels).view(1, channels, 1, 1)
-        return padded[index[0], index[1], rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
+        first, second, vertical, horizontal = (torch.arange(size, device=images.device) for size in images.shape)
+        rows, columns = top.view(n, 1) + vertical, left.view(n, 1) + horizontal
+        return padded[first.view(n, 1, 1, 1), second.view(1, channels, 1, 1), rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
 
-    def _mirrored(self, images: Tensor, step: int) -> Tensor:
-        """Every image mirrored left to right with probability one half."""
-        chosen = torch.rand(self.size, generator=generator_for("flip", self.seed, step)) < 0.5
-        return torch.where(chosen[self._share].to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
+
+@lru_cache(maxsize=64)
+def _by_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """``[c, 1, 1]``, kept: making it waits for the device."""
+    return torch.tensor(values, device=device).view(-1, 1, 1)

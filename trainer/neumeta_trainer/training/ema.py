@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class EMA:
@@ -14,18 +15,20 @@ class EMA:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.module, self.decay = module, decay
-        self.average = {name: value.detach().clone() for name, value in module.named_parameters()}
+        self._values = dict(module.named_parameters())
+        # All parameters in a few kernels; an INR has hundreds of small ones.
+        self._average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        self.average = {name: value.detach().clone() for name, value in self._values.items()}
 
     @torch.no_grad()
     def update(self) -> None:
         """Take the module's present values into the average."""
-        for name, value in self.module.named_parameters():
-            self.average[name].lerp_(value, 1 - self.decay)
+        self._average([self.average[name] for name in self._values], list(self._values.values()), 0)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The module holds the averages inside, and its own values again after."""
-        own = {name: value.detach().clone() for name, value in self.module.named_parameters()}
+        own = {name: value.detach().clone() for name, value in self._values.items()}
         self.copy_to_module()
         try:
             yield
@@ -38,5 +41,5 @@ class EMA:
 
     @torch.no_grad()
     def _write(self, values: dict[str, Tensor]) -> None:
-        for name, parameter in self.module.named_parameters():
+        for name, parameter in self._values.items():
             parameter.copy_(values[name])

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,11 @@ from neumeta_trainer.randomness import generator_for
 from neumeta_trainer.training.checkpoint import load_checkpoint, save_checkpoint
 from neumeta_trainer.training.ema import EMA
 from neumeta_trainer.training.interrupt import deferred_interrupt
+from neumeta_trainer.training.objective import CapturedGradients, Objective
 from neumeta_trainer.training.progress import Progress
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
+STEPS_BETWEEN_LOOKS = 50
 
 
 @dataclass(frozen=True)
@@ -39,38 +42,55 @@ def optimize(name: str, module: nn.Module, loss: Callable[[int], Tensor], optimi
     """Train ``module`` in place by gradient steps on ``loss(step)``; the EMA stays in it when there is one.
 
     ``loss`` must be a function of the module and the step number alone. Then a run that was interrupted at any time and is
-    started again ends with the same bits as one that was not. Processes that train together stop together.
+    started again ends with the same bits as one that was not. Processes that train together stop together. Where steps can be
+    captured and ``loss`` is an ``Objective``, it is a CUDA graph, and the loss is looked at now and then only.
     """
     processes = workspace.compute.processes
     path = workspace.folder / f"{name}.pt"
     optimizer, ema = _optimizer(module, optimization), EMA(module, optimization.ema) if optimization.ema else None
     start, before = _restore(path, workspace.fingerprint, module, optimizer, ema)
-    shared_loss = processes.loss_of(module, loss)
+    captured = isinstance(loss, Objective) and workspace.compute.captures and start < optimization.steps
     began = saved = time.monotonic()
     workspace.seconds[name] = before
     with workspace.progress.stage(name, optimization.steps, start) as report, deferred_interrupt() as interrupted:
+        gradients = CapturedGradients(module, cast("Objective", loss), start) if captured else _backward(module, loss, workspace)
         for step in range(start, optimization.steps):
             # Layers such as Dropout draw from the global state, which has to depend on the step alone.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(generator_for(f"{workspace.fingerprint}:{name}", step, processes.rank).initial_seed())
-                value = shared_loss(step)
-                stopped, broken = processes.any(interrupted(), not bool(torch.isfinite(value)))
-                if broken:
-                    raise TrainingCollapsed(f"the loss is not finite at step {step}; a smaller learning rate or a longer warm-up helps.")
-                _descend(module, value, rate_at(step, optimization), optimizer, optimization.clip)
+                value = gradients(step)
+            last, due, stop = step + 1 == optimization.steps, time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS, interrupted()
+            # To look at a loss is to wait for the device, which a graph's short steps cannot afford.
+            looked = not captured or last or due or stop or step % STEPS_BETWEEN_LOOKS == 0
+            stopped, broken = processes.any(stop, looked and not bool(torch.isfinite(value)))
+            if broken:
+                raise TrainingCollapsed(f"the loss is not finite at step {step}; a smaller learning rate or a longer warm-up helps.")
+            _descend(rate_at(step, optimization), optimizer, optimization.clip)
             if ema is not None:
                 ema.update()
-            report(step + 1, float(value.detach()))
-            last = step + 1 == optimization.steps
-            now = time.monotonic()
-            workspace.seconds[name] = before + now - began
-            if processes.is_first and (last or stopped or now - saved > SECONDS_BETWEEN_CHECKPOINTS):
+            if looked:
+                report(step + 1, float(value))
+            workspace.seconds[name] = before + time.monotonic() - began
+            if processes.is_first and (last or stopped or due):
                 _save(path, workspace, name, step + 1, module, optimizer, ema)
-                saved = now
+                saved = time.monotonic()
             if stopped:
                 raise KeyboardInterrupt
     if ema is not None:
         ema.copy_to_module()
+
+
+def _backward(module: nn.Module, loss: Callable[[int], Tensor], workspace: Workspace) -> Callable[[int], Tensor]:
+    """The loss of a step, after its gradients were left at the parameters."""
+    shared_loss = workspace.compute.processes.loss_of(module, loss)
+
+    def gradients(step: int) -> Tensor:
+        module.zero_grad(set_to_none=True)
+        value = shared_loss(step)
+        value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return value.detach()
+
+    return gradients
 
 
 def rate_at(step: int, optimization: Optimization) -> float:
@@ -86,13 +106,11 @@ def _optimizer(module: nn.Module, optimization: Optimization) -> torch.optim.Opt
     return torch.optim.AdamW(parameters, lr=optimization.rate, weight_decay=optimization.weight_decay)
 
 
-def _descend(module: nn.Module, value: Tensor, rate: float, optimizer: torch.optim.Optimizer, clip: float | None) -> None:
+def _descend(rate: float, optimizer: torch.optim.Optimizer, clip: float | None) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    if clip is not None:
-        nn.utils.clip_grad_norm_(module.parameters(), clip)
+        if clip is not None:  # there is one group, that of all parameters
+            nn.utils.clip_grad_norm_(group["params"], clip)
     optimizer.step()
 
 

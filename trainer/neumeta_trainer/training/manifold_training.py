@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from neumeta_core.configuration import Configuration
-from neumeta_core.inr import INR, Noise
+from neumeta_core.inr import INR, AnchoredINR, FactorisedINR, Noise
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 
+from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import FitStage, TuneStage
 from neumeta_trainer.data import Batches
 from neumeta_trainer.randomness import generator_for
@@ -18,7 +21,10 @@ from neumeta_trainer.structure.resize import at_widths
 from neumeta_trainer.training.collapse import check_predictions, check_scale
 from neumeta_trainer.training.loop import Workspace, optimize
 from neumeta_trainer.training.losses import distillation, reconstruction, regularization
+from neumeta_trainer.training.objective import Given, Objective
+from neumeta_trainer.training.padded import PaddedGeneration, is_exact, logits_of
 from neumeta_trainer.training.sampler import Sampler
+from neumeta_trainer.training.slices import Slices
 
 CHECK_EVERY = 200
 
@@ -38,15 +44,37 @@ def fit(inr: INR, targets: Sequence[Target], stage: FitStage, workspace: Workspa
     weights at any target are of another size than wanted afterwards.
     """
 
+    def chosen(step: int) -> Tensor:
+        return torch.randperm(len(targets), generator=generator_for("fit", seed, step))[: stage.members]
+
     def loss(step: int) -> Tensor:
-        chosen = torch.randperm(len(targets), generator=generator_for("fit", seed, step))[: stage.members]
-        errors = [reconstruction(inr(targets[index].configuration), targets[index].weights) for index in chosen.tolist()]
+        errors = [reconstruction(inr(targets[index].configuration), targets[index].weights) for index in chosen(step).tolist()]
         return torch.stack(errors).mean()
 
-    optimize("fit", inr, loss, stage.optimization, workspace)
+    captured = workspace.compute.captures and isinstance(inr, AnchoredINR | FactorisedINR)
+    optimize("fit", inr, padded_reconstruction(inr, targets, chosen) if captured else loss, stage.optimization, workspace)
     with torch.no_grad():
         for target in targets:
             check_scale(inr.architecture, target.configuration, inr(target.configuration), target.weights)
+
+
+def padded_reconstruction(inr: INR, targets: Sequence[Target], chosen: Callable[[int], Tensor]) -> Objective:
+    """The same mean of ``losses.reconstruction`` over chosen targets, for members at full shapes."""
+    generation = PaddedGeneration(cast("AnchoredINR", inr))
+    widths, opened = (values.to(next(inr.parameters()).device) for values in generation.describe([target.configuration for target in targets]))
+    wanted, importance = widths.new_zeros(2, len(targets), sum(generation.flat.sizes))
+    for row, target in enumerate(targets):
+        places = generation.flat.places(target.configuration)
+        unit = {name: values.square().mean().clamp_min(1e-8) * values.numel() * len(target.weights) for name, values in target.weights.items()}
+        wanted[row, places] = generation.flat.joined(target.weights)
+        importance[row, places] = generation.flat.joined({name: (1 / unit[name]).expand(values.shape) for name, values in target.weights.items()})
+
+    def loss(index: Tensor) -> Tensor:
+        errors = generation(widths[index], opened[index]) - wanted[index]
+        weighted: Tensor = errors.square() * importance[index]
+        return weighted.sum(dim=1).mean()
+
+    return Objective(lambda step: (chosen(step),), loss, widths.device)
 
 
 def tune(inr: INR, network: nn.Module, full: Target, sampler: Sampler, batches: Batches, stage: TuneStage, workspace: Workspace) -> None:
@@ -54,24 +82,34 @@ def tune(inr: INR, network: nn.Module, full: Target, sampler: Sampler, batches: 
 
     One backward pass goes through the generated weights into the INR: the sum over weights of eq. 11.
     """
-    criterion = nn.CrossEntropyLoss()
+    compute = workspace.compute
+    members, example = sampler.sandwich(0, stage.members), batches.at(0)[0][:8]
+    plain = not (stage.noise or stage.reconstruction or stage.regularization) and isinstance(inr, AnchoredINR | FactorisedINR)
+    captured = compute.captures and plain and is_exact(Slices(network, sampler.architecture), members, example)
+    loss: Callable[[int], Tensor] | Objective
+    if captured:
+        loss = padded_task(inr, network, sampler, batches, stage, compute)
+    else:
+        loss = sliced_task(inr, network, full, sampler, batches, stage, compute)
+    optimize("tune", inr, loss, stage.optimization, workspace)
 
-    @torch.no_grad()
-    def taught(inputs: Tensor) -> Tensor:
-        with workspace.compute.autocast():
-            logits: Tensor = network(inputs).float()
-        return logits
+
+def sliced_task(
+    inr: INR, network: nn.Module, full: Target, sampler: Sampler, batches: Batches, stage: TuneStage, compute: Compute
+) -> Callable[[int], Tensor]:
+    """All that a stage may ask for, with members cut to their widths."""
+    criterion = nn.CrossEntropyLoss()
 
     def loss(step: int) -> Tensor:
         inputs, labels = batches.at(step)
-        teacher = taught(inputs) if stage.distillation else None
-        drawn = sampler.sandwich(step, stage.members) if stage.sandwich else sampler.draw(step, stage.members)
+        teacher = taught(network, inputs, compute) if stage.distillation else None
+        drawn = drawn_members(sampler, stage, step)
         noise = Noise(stage.noise, generator_for("noise", sampler.seed, step)) if stage.noise else None
         total = inputs.new_zeros(())
         for configuration in drawn:
             made = inr(configuration, noise)
             # The INR itself stays in fp32: bf16 cannot tell apart the positions of a wide layer.
-            with workspace.compute.autocast():
+            with compute.autocast():
                 logits = generated_forward(network, sampler, configuration, made, inputs).float()
             if step % CHECK_EVERY == 0:
                 check_predictions(configuration, logits)
@@ -84,7 +122,49 @@ def tune(inr: INR, network: nn.Module, full: Target, sampler: Sampler, batches: 
                 total = total + stage.regularization * regularization(made)
         return total / len(drawn)
 
-    optimize("tune", inr, loss, stage.optimization, workspace)
+    return loss
+
+
+def padded_task(inr: INR, network: nn.Module, sampler: Sampler, batches: Batches, stage: TuneStage, compute: Compute) -> Objective:
+    """Task and distillation of members at full shapes: the same kernels in every step, which a graph can hold."""
+    generation = PaddedGeneration(cast("AnchoredINR", inr))
+
+    def given(step: int) -> Given:
+        members = drawn_members(sampler, stage, step)
+        if step % CHECK_EVERY == 0:
+            check_members(inr, network, sampler, members, batches.at(step)[0])
+        return *generation.describe(members), *batches.drawn(step)
+
+    def loss(widths: Tensor, opened: Tensor, index: Tensor, shifts: Tensor, mirrored: Tensor) -> Tensor:
+        inputs, labels = batches.made(index, shifts, mirrored)
+        logits = logits_of(network, generation.flat, generation(widths, opened), inputs, compute).flatten(0, 1)
+        total = stage.task * functional.cross_entropy(logits, labels.repeat(len(widths)))
+        if stage.distillation:
+            teacher = taught(network, inputs, compute).repeat(len(widths), 1)
+            total = total + stage.distillation * distillation(logits, teacher, stage.temperature)
+        return total
+
+    return Objective(given, loss, compute.device)
+
+
+def drawn_members(sampler: Sampler, stage: TuneStage, step: int) -> list[Configuration]:
+    """The members of a step."""
+    return sampler.sandwich(step, stage.members) if stage.sandwich else sampler.draw(step, stage.members)
+
+
+@torch.no_grad()
+def taught(network: nn.Module, inputs: Tensor, compute: Compute) -> Tensor:
+    """Logits of the teacher ``[n, classes]``."""
+    with compute.autocast():
+        logits: Tensor = network(inputs).float()
+    return logits
+
+
+@torch.no_grad()
+def check_members(inr: INR, network: nn.Module, sampler: Sampler, members: Sequence[Configuration], inputs: Tensor) -> None:
+    """Raise TrainingCollapsed when any of these members is blind to its input."""
+    for configuration in members:
+        check_predictions(configuration, generated_forward(network, sampler, configuration, inr(configuration), inputs))
 
 
 def generated_forward(network: nn.Module, sampler: Sampler, configuration: Configuration, made: Mapping[str, Tensor], inputs: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class Slices(nn.Module):
         self.network, self.architecture, self.upward = network, architecture, upward
         self.levels = level_configurations(architecture, levels)
         learned = {name: value.detach() for name, value in network.named_parameters() if name in architecture.by_name}
-        self._names = list(learned)
+        self.names = list(learned)
         self.additions = nn.ModuleList(
             nn.ParameterList(torch.zeros_like(value) for value in sliced(architecture, learned, level).values()) for level in self.levels
         )
@@ -45,10 +45,11 @@ class Slices(nn.Module):
         """Parameters of a member by name, without its normalization statistics."""
         opened = [*gates(self.architecture, self.levels, configuration), 0.0]
         total = sliced(self.architecture, dict(self.network.named_parameters()), configuration)
-        total = {name: self._passed(value, opened[0]) for name, value in total.items()}
+        # What cannot be resized has no levels: all members train it alike.
+        total |= {name: self._passed(total[name], opened[0]) for name in self.names}
         for level, addition, gate, below in zip(self.levels, self.additions, opened, opened[1:], strict=False):
             if gate:
-                held = dict(zip(self._names, cast("nn.ParameterList", addition), strict=True))
+                held = dict(zip(self.names, cast("nn.ParameterList", addition), strict=True))
                 own = sliced(self.architecture, held, configuration, level)
                 total |= {name: total[name] + gate * self._passed(value, below) for name, value in own.items()}
         return total
