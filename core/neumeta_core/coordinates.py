@@ -59,5 +59,7 @@ def width_ratios(architecture: Architecture, widths: Widths, like: Tensor | None
 
 
 def encode_sizes(ratios: Tensor) -> Tensor:
-    """Slow encoding of sizes: the value and one band, ``[..., n]`` -> ``[..., 3 * n]``."""
-    return encode(ratios, bands=1)
+    """Slow encoding of sizes: the value and one band, with fewer operations than ``encode``: ``[..., n]`` -> ``[..., 3 * n]``."""
+    ratios = ratios.to(torch.promote_types(ratios.dtype, torch.float32))
+    angles = math.pi * ratios
+    return torch.cat([ratios, angles.sin(), angles.cos()], dim=-1)

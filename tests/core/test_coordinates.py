@@ -66,6 +66,7 @@ def test_sizes_are_ratios_encoded_with_one_band() -> None:
     assert ratios.tolist() == [0.5, 0.75]
     half = math.sqrt(0.5)
     assert encode_sizes(ratios).tolist() == pytest.approx([0.5, 0.75, 1.0, half, 0.0, -half], abs=1e-6)
+    assert torch.equal(encode_sizes(ratios), encode(ratios, bands=1))
 
 
 @pytest.mark.parametrize("blur", [0.01, 0.1, 0.7])
