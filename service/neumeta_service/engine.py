@@ -17,6 +17,7 @@ from neumeta_core.assembly import artifact_size, assemble
 from neumeta_core.errors import AssemblyError, RequestError
 from neumeta_core.manifest import JsonObject, manifest_of, plan_of
 from neumeta_core.manifold import Manifold
+from neumeta_core.materialize import to_host
 from neumeta_core.spec import Spec
 
 from neumeta_service.cache import Cache, Entry, LeaseHolder, Origin
@@ -235,7 +236,7 @@ class Engine:
         member = manifold.configure(widths=spec.widths)
         with self.metrics.stage("inr", seconds):
             # Copying waits for the device, so the time lands in the right stage.
-            weights = {name: values.cpu() for name, values in manifold.materialize(member).items()}
+            weights = to_host(manifold.materialize(member))
         with self.metrics.stage("onnx", seconds):
             artifact = assemble(manifold, member, weights, spec.precision)
         made = Spec.of(manifold, member, spec.precision)

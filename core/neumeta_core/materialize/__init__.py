@@ -1,12 +1,13 @@
 """INR + configuration -> weights.
 
 ``materialize`` is the plain path: what weights are by definition. ``Materializer`` makes the same weights, up to rounding, at the
-speed of the hardware: one for each kind of INR, prepared once for a trained INR.
+speed of the hardware: one for each kind of INR and device, prepared once for a trained INR. ``to_host`` fetches them.
 """
 
 from __future__ import annotations
 
+from neumeta_core.materialize.host import all_to_host, to_host
 from neumeta_core.materialize.materializer import Materializer, prepare
 from neumeta_core.materialize.reference import materialize
 
-__all__ = ["Materializer", "materialize", "prepare"]
+__all__ = ["Materializer", "all_to_host", "materialize", "prepare", "to_host"]

@@ -11,6 +11,7 @@ from typing import Literal
 from neumeta_core.assembly import assemble
 from neumeta_core.errors import AssemblyError, ManifoldRefused
 from neumeta_core.manifold import Manifold
+from neumeta_core.materialize import to_host
 from neumeta_core.precision import PRECISIONS
 from neumeta_core.spec import Spec
 
@@ -41,7 +42,7 @@ class Inspector:
         """
         for compression in (0.0, manifold.architecture.max_compression):
             member = manifold.configure(compression=compression)
-            weights = {name: values.cpu() for name, values in manifold.materialize(member).items()}
+            weights = to_host(manifold.materialize(member))
             for precision in PRECISIONS:
                 spec = Spec.of(manifold, member, precision)
                 try:
