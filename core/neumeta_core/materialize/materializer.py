@@ -10,6 +10,7 @@ from torch import Tensor
 from neumeta_core.blocks import join
 from neumeta_core.configuration import Configuration
 from neumeta_core.inr import INR, AnchoredINR, Blur, FactorisedINR, MlpINR, Sampling
+from neumeta_core.materialize.captured import CapturedProducts
 from neumeta_core.materialize.products import ChannelProducts
 from neumeta_core.materialize.reference import materialize
 from neumeta_core.materialize.tiles import CoordinateTiles
@@ -34,13 +35,16 @@ def prepare(inr: INR, sampling: Sampling, dtype: torch.dtype = torch.float32) ->
     if sampling.is_averaged:
         return lambda configuration: materialize(inr, configuration, sampling)
     blur = Blur(sampling.noise) if sampling.integrated else None
-    blocks: ChannelProducts | CoordinateTiles
     if isinstance(inr, MlpINR):
-        blocks = CoordinateTiles(inr, blur, dtype)
-    elif isinstance(inr, AnchoredINR | FactorisedINR):
-        blocks = ChannelProducts(inr, blur)
-    else:
-        raise TypeError(f"no materializer for {type(inr).__name__}")
+        return _joined(inr, CoordinateTiles(inr, blur, dtype))
+    if isinstance(inr, AnchoredINR | FactorisedINR):
+        on_cuda = next(inr.parameters()).device.type == "cuda"
+        return CapturedProducts(inr, blur) if on_cuda else _joined(inr, ChannelProducts(inr, blur))
+    raise TypeError(f"no materializer for {type(inr).__name__}")
+
+
+def _joined(inr: INR, blocks: ChannelProducts | CoordinateTiles) -> Materializer:
+    """What makes blocks, as what makes parameters."""
 
     @torch.no_grad()
     def make(configuration: Configuration) -> dict[str, Tensor]:
