@@ -13,7 +13,7 @@ RUNTIME ?= cpu
 SBOM_OF ?= $(BIN)/python
 # What `make client-matrix` tests the Python client with.
 PYTHONS ?= python3.9 python3.10 python3.11 python3.12 python3.13
-BENCHMARKS := materialize train_step cold cached warm herd faults explorer autofit client
+BENCHMARKS := materialize together train_step cold cached warm herd faults explorer autofit client
 
 WEB := clients/web
 EXPLORER := service/neumeta_service/explorer/index.html
