@@ -36,7 +36,7 @@ def test_padded_weights_are_those_of_the_slice_and_zero_beyond(kind: type[nn.Mod
     slices = made(kind)
     padded = PaddedSlices(slices, Compute())
     for member, flat in zip(members_of(slices), padded.weights(*padded.describe(members_of(slices))), strict=True):
-        whole = padded.flat.parts(flat)
+        whole = padded.flat.parts(flat, flat)
         for name, wanted in slices.weights(member).items():
             if name in whole:
                 assert torch.count_nonzero(whole[name]) == torch.count_nonzero(wanted)

@@ -31,7 +31,7 @@ out_console, error_console = Console(), Console(stderr=True)
 RecipeName = Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")]
 DataFolder = Annotated[Path | None, typer.Option("--data", envvar="NEUMETA_DATA", help="Folder with the data sets in their standard formats.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the manifold, its report and the checkpoints.")]
-Tier = Annotated[str | None, typer.Option("--tier", help="Amount of training, for recipes that have several: trial, short or long.")]
+Tier = Annotated[str | None, typer.Option("--tier", help="Amount of training, for recipes that have several: trial, short, medium or long.")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Change one field of the recipe: family.members=2, tune=none, inr.kind=mlp. Repeatable."),

@@ -13,8 +13,8 @@ from torch import nn
 from neumeta_trainer.config import FitStage, NetworkStage, Optimization, Recipe, TuneStage
 from neumeta_trainer.networks.resnet_cifar import resnet20
 
-Tier = Literal["trial", "short", "long"]
-TIERS: dict[Tier, int] = {"trial": 8, "short": 20, "long": 200}
+Tier = Literal["trial", "short", "medium", "long"]
+TIERS: dict[Tier, int] = {"trial": 8, "short": 20, "medium": 60, "long": 200}
 """Epochs of 50,000 images."""
 BATCHES = 390
 """Of 128 images, in an epoch."""

@@ -101,9 +101,12 @@ def rate_at(step: int, optimization: Optimization) -> float:
 
 def _optimizer(module: nn.Module, optimization: Optimization) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    # One kernel for all parameters, where there are kernels.
+    fused = True if all(parameter.is_cuda for parameter in parameters) else None
+    decay = optimization.weight_decay
     if optimization.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=optimization.rate, momentum=0.9, nesterov=True, weight_decay=optimization.weight_decay)
-    return torch.optim.AdamW(parameters, lr=optimization.rate, weight_decay=optimization.weight_decay)
+        return torch.optim.SGD(parameters, lr=optimization.rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=fused)
+    return torch.optim.AdamW(parameters, lr=optimization.rate, weight_decay=decay, fused=fused)
 
 
 def _descend(rate: float, optimizer: torch.optim.Optimizer, clip: float | None) -> None:

@@ -7,7 +7,7 @@ fixed shapes, which are copied into place before a replay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -33,21 +33,6 @@ class Objective:
         return self.loss(*(tensor.to(self.device) for tensor in self.given(step)))
 
 
-def side_by_side(parts: Sequence[Callable[[], Tensor]], device: torch.device) -> list[Tensor]:
-    """Results of independent parts; on CUDA each has a stream of its own, so that their small kernels run at the same time."""
-    if device.type != "cuda":
-        return [part() for part in parts]
-    current, results = torch.cuda.current_stream(device), []
-    streams = [torch.cuda.Stream(device) for _ in parts]  # type: ignore[no-untyped-call]
-    for stream, part in zip(streams, parts, strict=True):
-        stream.wait_stream(current)
-        with torch.cuda.stream(stream):
-            results.append(part())
-    for stream in streams:
-        current.wait_stream(stream)
-    return results
-
-
 class CapturedGradients:
     """Loss and gradients of an objective as one CUDA graph. Every call overwrites the results of the one before."""
 
@@ -66,7 +51,8 @@ class CapturedGradients:
                     self._compute()
             torch.cuda.current_stream(objective.device).wait_stream(stream)
             with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-                self._value, self._gradients = self._compute()
+                self._value, found = self._compute()
+                self._gradients = [_like(gradient, parameter) for gradient, parameter in zip(found, self._parameters, strict=True)]
         with torch.no_grad():
             for name, buffer in module.named_buffers():
                 buffer.copy_(buffers[name])
@@ -83,6 +69,13 @@ class CapturedGradients:
     def _compute(self) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         value = self._objective.loss(*self._given)
         return value.detach(), torch.autograd.grad(value, self._parameters, allow_unused=True)
+
+
+def _like(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
+    """With the strides of its parameter: an optimizer takes the parameters one by one where any two differ."""
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from torch.func import functional_call
 
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.structure.resize import sliced
-from neumeta_trainer.training.objective import side_by_side
+from neumeta_trainer.training.side_by_side import side_by_side
 from neumeta_trainer.training.slices import Slices
 
 TOLERANCE = 1e-3
@@ -51,7 +51,7 @@ class FlatParameters:
         owners, channels = zip(*(_owners(parameter, group_of, full) for parameter in parameters), strict=True)
         self._owners, self._channels = torch.cat(owners, dim=1).to(device), torch.cat(channels, dim=1).to(device)
         numbers = torch.split(torch.arange(sum(self.sizes), device=device), self.sizes)
-        self._numbers = {name: number.view(shape) for name, number, shape in zip(self.names, numbers, self.shapes, strict=True)}
+        self._numbers = {name: _unpacked(number, shape) for name, number, shape in zip(self.names, numbers, self.shapes, strict=True)}
 
     def mask(self, widths: Tensor) -> Tensor:
         """Which values members have: widths ``[m, groups]`` -> bool ``[m, P]``."""
@@ -66,14 +66,13 @@ class FlatParameters:
     def joined(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """``[…, *shape]`` by name -> ``[…, P]``; leading axes are handed through."""
         leading = tensors[self.names[0]].dim() - len(self.shapes[0])
-        return torch.cat([tensors[name].flatten(leading) for name in self.names], dim=-1)
+        return torch.cat([_packed(tensors[name], leading) for name in self.names], dim=-1)
 
-    def parts(self, flat: Tensor, matrices: Tensor | None = None) -> dict[str, Tensor]:
-        """Views ``[*shape]`` of ``[P]`` by name; those of more than one axis are taken from ``matrices`` when it is given."""
-        split = torch.split(flat, self.sizes)
-        others = split if matrices is None else torch.split(matrices, self.sizes)
-        chosen = [other if len(shape) > 1 else part for part, other, shape in zip(split, others, self.shapes, strict=True)]
-        return {name: values.view(shape) for name, values, shape in zip(self.names, chosen, self.shapes, strict=True)}
+    def parts(self, flat: Tensor, matrices: Tensor) -> dict[str, Tensor]:
+        """Views ``[*shape]`` of ``[P]`` by name; those of more than one axis are taken from ``matrices``, the same values perhaps rounded."""
+        pairs = zip(torch.split(flat, self.sizes), torch.split(matrices, self.sizes), strict=True)
+        chosen = [rounded if len(shape) > 1 else part for (part, rounded), shape in zip(pairs, self.shapes, strict=True)]
+        return {name: _unpacked(values, shape) for name, values, shape in zip(self.names, chosen, self.shapes, strict=True)}
 
 
 def _owners(parameter: GeneratedParameter, group_of: Mapping[str, int], full: Widths) -> tuple[Tensor, Tensor]:
@@ -85,9 +84,19 @@ def _owners(parameter: GeneratedParameter, group_of: Mapping[str, int], full: Wi
         owner = torch.cat([torch.full((part.size(full),), group_of.get(part.group or "", len(group_of))) for part in axis])
         channel = torch.cat([torch.arange(part.size(full)) // part.repeat * (part.group is not None) for part in axis])
         place = [-1 if at == dim else 1 for at in range(len(shape))]
-        owners.append(owner.view(place if dim is not None else [1] * len(shape)).expand(shape).flatten())
-        channels.append(channel.view(place if dim is not None else [1] * len(shape)).expand(shape).flatten())
+        owners.append(_packed(owner.view(place if dim is not None else [1] * len(shape)).expand(shape), 0))
+        channels.append(_packed(channel.view(place if dim is not None else [1] * len(shape)).expand(shape), 0))
     return torch.stack(owners), torch.stack(channels)
+
+
+def _packed(tensor: Tensor, leading: int) -> Tensor:
+    """``[…, *shape]`` -> ``[…, n]``; input channels come last, as in the memory of convolutions whose channels come last."""
+    return (tensor.movedim(leading + 1, -1) if tensor.dim() - leading > 2 else tensor).flatten(leading)
+
+
+def _unpacked(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The inverse, of one tensor, as a view."""
+    return values.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1) if len(shape) > 2 else values.view(shape)
 
 
 class PaddedSlices:
@@ -141,15 +150,16 @@ class PaddedGeneration:
 
 def logits_of(network: nn.Module, flat: FlatParameters, weights: Tensor, inputs: Tensor, compute: Compute) -> Tensor:
     """Logits ``[m, n, classes]`` of a network with each of the parameters ``[m, P]`` in place of its own."""
-    matrices = weights.bfloat16() if compute.mixed else weights
-    members = [flat.parts(own, rounded) for own, rounded in zip(weights.unbind(), matrices.unbind(), strict=True)]
+    others = {name: parameter for name, parameter in network.named_parameters() if name not in flat.names}
 
-    def logits(parameters: dict[str, Tensor]) -> Tensor:
-        found: Tensor = functional_call(network, parameters, (inputs,))
+    def logits(own: Tensor, *shared: Tensor) -> Tensor:
+        parameters = flat.parts(own, own.bfloat16() if compute.mixed else own)
+        with compute.autocast():
+            found: Tensor = functional_call(network, parameters | dict(zip(others, shared, strict=True)), (inputs,))
         return found.float()
 
-    with untracked(network), compute.autocast():
-        return torch.stack(side_by_side([lambda own=own: logits(own) for own in members], compute.device))  # type: ignore[misc]
+    with untracked(network):
+        return side_by_side(logits, weights, list(others.values()))
 
 
 @contextmanager
