@@ -1,7 +1,8 @@
 """Kind ``mlp``: the coordinates of every block in tiles of rows.
 
-Tiles are small enough for a core's cache and bound the memory beside the result. A matrix product of many rows may differ in the
-last bit from the same rows in a product of another height, so the tiles of a member follow from its widths and from nothing else.
+Tiles bound the memory beside the result; on a CPU they are small enough for a core's cache, on CUDA large enough to fill the device. A
+matrix product of many rows may differ in the last bit from the same rows in a product of another height, so the tiles of a member
+follow from its widths and the kind of device and from nothing else.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from neumeta_core.inr import Blur, MlpINR
 from neumeta_core.inr.base import encode_channels
 from neumeta_core.inr.mlp import CoordinateMLP, crop_kernel
 
-TILE_ROWS = 1024
-"""Most rows of a tile: with 256 hidden units, 1 MiB of fp32."""
+TILE_ROWS = {"cpu": 2**10, "cuda": 2**16}
+"""Most rows of a tile by kind of device: with 256 hidden units, 1 MiB and 64 MiB of fp32."""
 _STACKED_ROWS = 256
 """Blocks of at most so many coordinates at full width are stacked: alone they would keep no core busy."""
 
@@ -62,7 +63,7 @@ class TileStack:
         shapes = [self._inr.layout[index].shape(widths) for index in self._members]
         firsts = [self._first(k, shape, conditions[index]) for k, (index, shape) in enumerate(zip(self._members, shapes, strict=True))]
         rows = max(out * in_ for out, in_, _ in shapes)
-        step = max(TILE_ROWS // len(shapes), 1)
+        step = max(TILE_ROWS[conditions.device.type] // len(shapes), 1)
         tiles = [self._tile_of(range(start, min(start + step, rows)), firsts) for start in range(0, rows, step)]
         made = tiles[0] if len(tiles) == 1 else torch.cat(tiles, dim=1)
         named = zip(self._members, shapes, self._scales, strict=True)
