@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter
 from neumeta_core.assembly import assemble
-from neumeta_core.configuration import Configuration
-from neumeta_core.inr import AnchoredSettings, FactorisedSettings, InrSettings, MlpSettings, Sampling
+from neumeta_core.configuration import Configuration, from_widths
+from neumeta_core.inr import AnchoredSettings, FactorisedSettings, InrSettings, MlpSettings, Sampling, build_inr
 from neumeta_core.manifold import Manifold
-from neumeta_core.materialize import all_to_host, materialize, to_host
+from neumeta_core.materialize import all_to_host, materialize, prepare, to_host
 from torch import Tensor
 
 from tests import patched, tiny
@@ -97,7 +98,7 @@ def test_members_stay_when_others_are_made(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CAPTURED)
-def test_one_graph_serves_every_member(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_are_recorded_once_for_all_members(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[torch.cuda.CUDAGraph] = []
 
     class Counted(torch.cuda.graph):
@@ -107,9 +108,12 @@ def test_one_graph_serves_every_member(kind: str, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(torch.cuda, "graph", Counted)
     manifold = tiny.tiny_manifold(CAPTURED[kind]).to("cuda")
+    manifold.materialize(manifold.configure(0.75))
+    recorded = len(begun)
+    assert recorded > 0
     for member in members_of(manifold):
         manifold.materialize(member)
-    assert len(begun) == 1
+    assert len(begun) == recorded
 
 
 @pytest.mark.parametrize("kind", ["factorised", "mlp"])
@@ -121,6 +125,16 @@ def test_widths_above_full_extrapolate(kind: str) -> None:
     made, expected = manifold.materialize(wide), materialize(manifold.inr, wide, PLAIN)
     assert all((made[name] - values).abs().max() <= 1e-5 for name, values in expected.items())
     assert same(to_host(manifold.materialize(full)), before)
+
+
+def test_blocks_of_several_tiles_are_whole() -> None:
+    matrix = GeneratedParameter(name="w", axes=(tiny.group("a"), tiny.group("a")), in_dim=1, macs_per_element=1)
+    architecture = Architecture(groups=(ChannelGroup(name="a", full=300, minimum=4),), parameters=(matrix,), max_compression=0.9)
+    inr = build_inr(architecture, KINDS["mlp"]).requires_grad_(False).to("cuda")
+    for width in (4, 257, 300):
+        member = from_widths(architecture, {"a": width})
+        made, expected = prepare(inr, PLAIN)(member)["w"], materialize(inr, member, PLAIN)["w"]
+        assert (made - expected).norm() < 1e-5 * expected.norm()
 
 
 @pytest.mark.parametrize("kind", CAPTURED)

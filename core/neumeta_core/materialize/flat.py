@@ -1,4 +1,4 @@
-"""One member at full extents: a few numbers in, one flat tensor out, in the same shapes for every member."""
+"""One member as one flat tensor: a few numbers in, as many values as the full network has out, in the same shapes for every member."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from neumeta_core.architecture import Widths
-from neumeta_core.blocks import crop
 from neumeta_core.coordinates import width_ratios
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
 from neumeta_core.levels import gates
 from neumeta_core.materialize.padded import PaddedProducts
+from neumeta_core.materialize.prefixes import Prefixes
 
 
 class FlatProducts:
@@ -19,24 +19,31 @@ class FlatProducts:
     def __init__(self, inr: AnchoredINR | FactorisedINR, blur: Blur | None) -> None:
         self._architecture, self._levels = inr.architecture, inr.levels
         self._products = PaddedProducts(inr, blur, frozen=True)
-        full = inr.architecture.full_widths
-        self._shapes = [parameter.shape(full) for parameter in inr.architecture.parameters]
-        self._counts = [parameter.elements(full) for parameter in inr.architecture.parameters]
+        self._prefixes = Prefixes(inr.architecture, next(inr.parameters()).device)
 
     def sizes(self, widths: Widths) -> Tensor:
-        """What makes a member, on the CPU: its width ratios and then the gates of its levels, fp32 ``[groups + levels]``."""
-        return torch.cat([width_ratios(self._architecture, widths), torch.tensor(gates(self._architecture, self._levels, widths))])
+        """What makes a member, on the CPU: width ratios, widths, and the gates of the levels; fp32 ``[2 * groups + levels]``."""
+        architecture = self._architecture
+        numbers = [float(widths[group.name]) for group in architecture.groups] + gates(architecture, self._levels, widths)
+        return torch.cat([width_ratios(architecture, widths), torch.tensor(numbers)])
 
     @torch.no_grad()
     def __call__(self, sizes: Tensor) -> Tensor:
-        """The sizes on the INR's device -> the values of all parameters, one after the other, fp32. Never waits for the device."""
-        groups = len(self._architecture.groups)
-        made = self._products(sizes[:groups].unsqueeze(0), sizes[groups:].unsqueeze(0))
-        return torch.cat([values.flatten() for values in made.values()])
+        """The sizes on the INR's device -> the member's parameters, one after the other, and then what it has no use for: fp32.
 
-    def cut(self, values: Tensor, widths: Widths) -> dict[str, Tensor]:
-        """Copies of what belongs to the member: parameter name -> values at these widths, none of them above the full one."""
-        full = self._architecture.full_widths
-        parts = zip(self._architecture.parameters, torch.split(values, self._counts), self._shapes, strict=True)
-        cropped = {parameter.name: crop(parameter, part.view(shape), full, widths) for parameter, part, shape in parts}
-        return {name: part.clone(memory_format=torch.contiguous_format) for name, part in cropped.items()}
+        Never waits for the device.
+        """
+        groups = len(self._architecture.groups)
+        ratios, widths, opened = torch.split(sizes, [groups, groups, len(sizes) - 2 * groups])
+        made = self._products(ratios.unsqueeze(0), opened.unsqueeze(0))
+        return self._prefixes(torch.cat([values.flatten() for values in made.values()]), widths)
+
+    def count(self, widths: Widths) -> int:
+        """How many values the member has."""
+        return sum(parameter.elements(widths) for parameter in self._architecture.parameters)
+
+    def parts(self, values: Tensor, widths: Widths) -> dict[str, Tensor]:
+        """The first ``count`` values as parameters: name -> a view, in the layout of the ONNX initializer."""
+        parameters = self._architecture.parameters
+        split = torch.split(values, [parameter.elements(widths) for parameter in parameters])
+        return {parameter.name: part.view(parameter.shape(widths)) for parameter, part in zip(parameters, split, strict=True)}
