@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from neumeta_core.architecture import Architecture, ChannelGroup
@@ -9,6 +11,7 @@ from neumeta_core.blocks import crop
 from neumeta_core.inr import Blur
 from neumeta_core.materialize.flat import FlatProducts
 from neumeta_core.materialize.prefixes import Prefixes
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.core.test_blocks import PARAMETERS, WIDTHS
 from tests.core.test_padded import FAMILIES, KINDS, inr_of, members_of, randomised, relative_error
@@ -47,3 +50,31 @@ def test_prefixes_of_every_layout_come_first_and_nothing_is_lost(widths: dict[st
     wanted = torch.cat([crop(each, part.view(each.shape(WIDTHS)), WIDTHS, widths).flatten() for each, part in full])
     assert torch.equal(moved[: len(wanted)], wanted)
     assert torch.equal(moved.sort().values, values)
+
+
+class Operations(TorchDispatchMode):
+    """Names of all operations, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("blur", [None, Blur(0.5)], ids=["plain", "integrated"])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_member_takes_the_same_operations_and_none_that_waits(kind: str, family: str, blur: Blur | None) -> None:
+    manifold = randomised(kind, family)
+    flat = FlatProducts(inr_of(manifold), blur)
+    taken = []
+    for sizes in [flat.sizes(member) for member in members_of(manifold)]:
+        with Operations() as operations:
+            flat(sizes)
+        taken.append(operations.names)
+    assert all(names == taken[0] for names in taken)
+    # Reading a number back, shapes that follow from values, and constants that come from the host.
+    assert not {"_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "_to_copy"} & set(taken[0])
