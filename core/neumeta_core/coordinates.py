@@ -31,7 +31,8 @@ def encode(values: Tensor, bands: int, blur: float = 0.0) -> Tensor:
     Raw values come first, then all sines, then all cosines. Computed in fp32 at least: bf16 cannot hold ``2^6 pi v``.
     """
     values = values.to(torch.promote_types(values.dtype, torch.float32))
-    frequencies = math.pi * 2.0 ** torch.arange(bands, device=values.device)
+    # Shifted, not raised: CUDA's powers of two are not exact, and a last bit here is many in a fast sine.
+    frequencies = math.pi * (torch.ones(bands, dtype=torch.int64, device=values.device) << torch.arange(bands, device=values.device))
     angles = (values.unsqueeze(-1) * frequencies).flatten(-2)
     sines, cosines = angles.sin(), angles.cos()
     if blur:
@@ -49,7 +50,8 @@ def positions(channels: int, extent: int, like: Tensor | None = None, noise: Ten
     """
     like = _DEFAULT if like is None else like
     index = torch.arange(channels, dtype=like.dtype, device=like.device)
-    return (index if noise is None else index + noise.to(index.device)) / extent
+    # Divided by a tensor: CUDA multiplies by the reciprocal of a number, which is another last bit.
+    return (index if noise is None else index + noise.to(index.device)) / torch.full_like(index, extent)
 
 
 def width_ratios(architecture: Architecture, widths: Widths, like: Tensor | None = None) -> Tensor:
