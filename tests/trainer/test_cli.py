@@ -181,3 +181,11 @@ def test_ablate_records_every_variation_with_the_command_that_repeats_it(tmp_pat
         "mlp": f"neumeta train digits-paper {settings}",
         "mlp sampling.count=1": f"neumeta train digits-paper {settings} --set sampling.count=1",
     }
+
+
+def test_runs_of_another_seed_are_of_the_same_method(tmp_path):
+    short = ("--set", "family.optimization.steps=20", "--set", "fit.targets=2", "--set", "tune=none", "--set", "seed=1")
+    done = neumeta("train", "digits", "--out", tmp_path / "run", "--records", tmp_path / "records", *short)
+    assert done.returncode == 0, done.stderr
+    variant = "family.optimization.steps=20, fit.targets=2, tune=none"
+    assert {(record.method, record.seed) for record in read_records(tmp_path / "records")} == {(f"anchored {variant}", 1), (f"slices {variant}", 1)}

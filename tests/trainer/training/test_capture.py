@@ -98,8 +98,10 @@ def manifold(compute: Compute, out: Path, settings: InrSettings) -> INR:
     inr.start_from(weights, *(sliced(architecture, weights, level) for level in inr.levels))
     targets = [Target(member, sliced(architecture, weights, member)) for member in sampler.sandwich(0, 3)]
     workspace = Workspace(out, "x", LogProgress(), compute)
-    fit(inr, targets, FitStage(optimization=Optimization(steps=10, rate=1e-3), members=3), workspace, 0)
-    stage = TuneStage(optimization=Optimization(steps=10, rate=1e-3, clip=1.0, ema=0.9), batch=64, members=2, task=0.3, distillation=0.7)
+    # No AdamW: its first steps are as long where a gradient is rounding noise, whose sign is chance.
+    optimization = Optimization(steps=10, rate=1e-2, optimizer="sgd", clip=1.0, ema=0.9)
+    fit(inr, targets, FitStage(optimization=optimization, members=3), workspace, 0)
+    stage = TuneStage(optimization=optimization, batch=64, members=2, task=0.3, distillation=0.7)
     tune(inr, fused, targets[0], sampler, batches(compute), stage, workspace)
     return inr
 

@@ -55,7 +55,9 @@ def train(
         if not compute.processes.is_first:
             return
         write_report(result, out)
-        for record in records_of(chosen, result, typed_command(), ", ".join(assignments or ())):
+        # A seed is no other method: its runs are the spread of one.
+        variant = ", ".join(assignment for assignment in assignments or () if not assignment.startswith("seed="))
+        for record in records_of(chosen, result, typed_command(), variant):
             record_into(records, record)
         show(result.manifold)
         out_console.print(f"Wrote {out / FILE_NAME}, report.json and curve.png.")
