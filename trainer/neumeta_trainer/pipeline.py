@@ -124,6 +124,32 @@ class Family:
         full = Sampler(self.slices.architecture).full
         return fuse_batch_norm(self.member(full), self.example).eval().requires_grad_(False)
 
+    def scales(self, configuration: Configuration, architecture: Architecture) -> dict[str, Tensor]:
+        """What a member's normalization multiplies its weights by, relative to the full network's: spread over the shapes of generated parameters."""
+        full = Sampler(self.slices.architecture).full
+        own, whole = (self._factors(member, architecture) for member in (configuration, full))
+        found = {}
+        for parameter in architecture.parameters:
+            # A factor below zero has no logarithm; one is as good as any where a channel is dead.
+            ratio = own[parameter.name] / whole[parameter.name][: len(own[parameter.name])]
+            ratio = torch.where(ratio.isfinite() & (ratio > 0), ratio, torch.ones_like(ratio))
+            shape = parameter.shape(configuration)
+            found[parameter.name] = ratio.view([-1 if dim == parameter.out_dim else 1 for dim in range(len(shape))]).expand(shape)
+        return found
+
+    def _factors(self, configuration: Configuration, architecture: Architecture) -> dict[str, Tensor]:
+        """By output channel, the number that turns weights with normalization into weights without: least squares over the channel."""
+        fused, plain = self.target(configuration, architecture).weights, self.slices.weights(configuration)
+        found = {}
+        for parameter in architecture.parameters:
+            made = fused[parameter.name].movedim(parameter.out_dim, 0).flatten(1) if parameter.in_dim is not None else None
+            if made is None or parameter.name not in plain:
+                found[parameter.name] = torch.ones(parameter.shape(configuration)[parameter.out_dim], device=fused[parameter.name].device)
+                continue
+            raw = plain[parameter.name].detach().movedim(parameter.out_dim, 0).flatten(1)
+            found[parameter.name] = (made * raw).sum(dim=1) / raw.square().sum(dim=1)
+        return found
+
     def target(self, configuration: Configuration, architecture: Architecture) -> Target:
         """Generated parameters of the fused ``architecture`` at a configuration."""
         weights = fused_weights(self.member(configuration), self.example)
@@ -137,7 +163,8 @@ def _train_inr(recipe: Recipe, family: Family, fused: nn.Module, sampler: Sample
         torch.manual_seed(recipe.seed)
         inr = build_inr(sampler.architecture, recipe.inr).to(workspace.compute.device)
     sampler.refuse_held_out(inr.levels)
-    inr.start_from(targets[0].weights, *(family.target(level, sampler.architecture).weights for level in inr.levels))
+    scales = [family.scales(level, sampler.architecture) for level in inr.levels]
+    inr.start_from(targets[0].weights, *(family.target(level, sampler.architecture).weights for level in inr.levels), scales=scales)
     fit(inr, targets, recipe.fit, workspace, recipe.seed)
     if recipe.tune is not None and batches is not None:
         tune(inr, fused, targets[0], sampler, batches, recipe.tune, workspace)

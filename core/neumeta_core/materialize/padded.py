@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from neumeta_core.blocks import join
-from neumeta_core.coordinates import encode_sizes
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
 from neumeta_core.materialize.stacks import find_alike
 
@@ -35,7 +34,7 @@ class PaddedProducts:
         ``[m, levels]``; both fp32, on the INR's device. A member is the prefix of every segment; what lies beyond its widths is whatever
         the networks say there, and has to be cropped (``blocks.crop``) or masked. Never waits for the device.
         """
-        conditions = encode_sizes(ratios)
+        conditions = self._inr.encoded(ratios, gates)
         stacks = self._stacks or [alike.stack() for alike in self._alike]
         made: dict[str, Tensor] = {}
         for alike, stack in zip(self._alike, stacks, strict=True):
