@@ -15,10 +15,11 @@ from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import ImageSet, Splits, load_digits
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.networks.small import SmallNet
-from neumeta_trainer.pipeline import Family, analyse, calibration_batches, run
+from neumeta_trainer.pipeline import analyse, calibration_batches, run
 from neumeta_trainer.recipes.digits import digits, digits_paper
 from neumeta_trainer.results.recording import records_of
 from neumeta_trainer.results.report import Result, write_report
+from neumeta_trainer.training.calibration import Family
 from neumeta_trainer.training.progress import LogProgress
 from neumeta_trainer.training.sampler import Sampler
 from neumeta_trainer.training.slices import Slices

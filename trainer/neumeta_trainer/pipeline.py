@@ -6,13 +6,11 @@ import copy
 import dataclasses
 import hashlib
 import logging
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from neumeta_core.architecture import Architecture
-from neumeta_core.configuration import Configuration, uniform
+from neumeta_core.configuration import uniform
 from neumeta_core.inr import INR, build_inr
 from torch import Tensor, nn
 
@@ -25,11 +23,11 @@ from neumeta_trainer.results.artifacts import with_all_precisions
 from neumeta_trainer.results.evaluate import accuracy, measure_beyond, measure_curve, measure_members
 from neumeta_trainer.results.report import Result
 from neumeta_trainer.structure.channel_groups import Analysis, find_architecture
-from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.ordering import channel_order, permute
-from neumeta_trainer.training.family import calibrated, fused_weights, train_family, train_network
+from neumeta_trainer.training.calibration import Family
+from neumeta_trainer.training.family import train_family, train_network
 from neumeta_trainer.training.loop import Workspace
-from neumeta_trainer.training.manifold_training import Target, fit, tune
+from neumeta_trainer.training.manifold_training import fit, tune
 from neumeta_trainer.training.progress import Progress
 from neumeta_trainer.training.sampler import Sampler
 from neumeta_trainer.training.slices import Slices
@@ -105,55 +103,6 @@ def run(
         beyond=measure_beyond(inr, fused, sampler, recipe.beyond, measured, splits, recipe.sampling),
         seconds=dict(workspace.seconds),
     )
-
-
-@dataclass(frozen=True)
-class Family:
-    """Slices that are networks, once their normalization statistics are calibrated."""
-
-    slices: Slices
-    calibration: list[Tensor]
-    example: Tensor
-
-    def member(self, configuration: Configuration) -> nn.Module:
-        """The calibrated slice, with its normalization."""
-        return calibrated(self.slices.member(configuration), self.calibration)
-
-    def fused_full(self) -> nn.Module:
-        """The full network without normalization, fixed."""
-        full = Sampler(self.slices.architecture).full
-        return fuse_batch_norm(self.member(full), self.example).eval().requires_grad_(False)
-
-    def scales(self, configuration: Configuration, architecture: Architecture) -> dict[str, Tensor]:
-        """What a member's normalization multiplies its weights by, relative to the full network's: spread over the shapes of generated parameters."""
-        full = Sampler(self.slices.architecture).full
-        own, whole = (self._factors(member, architecture) for member in (configuration, full))
-        found = {}
-        for parameter in architecture.parameters:
-            # A factor below zero has no logarithm; one is as good as any where a channel is dead.
-            ratio = own[parameter.name] / whole[parameter.name][: len(own[parameter.name])]
-            ratio = torch.where(ratio.isfinite() & (ratio > 0), ratio, torch.ones_like(ratio))
-            shape = parameter.shape(configuration)
-            found[parameter.name] = ratio.view([-1 if dim == parameter.out_dim else 1 for dim in range(len(shape))]).expand(shape)
-        return found
-
-    def _factors(self, configuration: Configuration, architecture: Architecture) -> dict[str, Tensor]:
-        """By output channel, the number that turns weights with normalization into weights without: least squares over the channel."""
-        fused, plain = self.target(configuration, architecture).weights, self.slices.weights(configuration)
-        found = {}
-        for parameter in architecture.parameters:
-            made = fused[parameter.name].movedim(parameter.out_dim, 0).flatten(1) if parameter.in_dim is not None else None
-            if made is None or parameter.name not in plain:
-                found[parameter.name] = torch.ones(parameter.shape(configuration)[parameter.out_dim], device=fused[parameter.name].device)
-                continue
-            raw = plain[parameter.name].detach().movedim(parameter.out_dim, 0).flatten(1)
-            found[parameter.name] = (made * raw).sum(dim=1) / raw.square().sum(dim=1)
-        return found
-
-    def target(self, configuration: Configuration, architecture: Architecture) -> Target:
-        """Generated parameters of the fused ``architecture`` at a configuration."""
-        weights = fused_weights(self.member(configuration), self.example)
-        return Target(configuration, {parameter.name: weights[parameter.name] for parameter in architecture.parameters})
 
 
 def _train_inr(recipe: Recipe, family: Family, fused: nn.Module, sampler: Sampler, batches: Batches | None, workspace: Workspace) -> INR:

@@ -18,7 +18,7 @@ from neumeta_trainer.results.evaluate import accuracy
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.ordering import channel_order, permute
 from neumeta_trainer.structure.resize import resized
-from neumeta_trainer.training.family import calibrated
+from neumeta_trainer.training.calibration import calibrated
 from neumeta_trainer.training.progress import LogProgress
 from torch import nn
 

@@ -1,13 +1,12 @@
 """A network and its slices, trained together with their normalization.
 
-Slices without normalization barely learn from a bad start; with it they learn fast. So the family is trained with
-batch statistics first (sandwich rule and in-place distillation: US-Nets, ICCV 2019), and the statistics of any member are
-calibrated and fused afterwards: that gives the weights which an INR is fitted to.
+Slices without normalization barely learn from a bad start; with it they learn fast. So the family is trained with batch statistics
+(sandwich rule and in-place distillation: US-Nets, ICCV 2019). What its members are afterwards is in ``calibration``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,6 @@ from torch.nn import functional
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import NetworkStage
 from neumeta_trainer.data import Batches
-from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.training.loop import Workspace, optimize
 from neumeta_trainer.training.losses import distillation
 from neumeta_trainer.training.objective import Given, Objective
@@ -85,24 +83,3 @@ def padded_loss(slices: Slices, sampler: Sampler, batches: Batches, stage: Netwo
         return functional.cross_entropy(logits[0], labels) + others * taught
 
     return Objective(given, loss, compute.device)
-
-
-@torch.no_grad()
-def calibrated(network: nn.Module, inputs: Sequence[Tensor]) -> nn.Module:
-    """The same network, with its normalization statistics measured anew over batches of training inputs; in eval mode."""
-    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over all batches
-    # Only the normalization: Dropout in training mode would bias its statistics.
-    network.eval()
-    for norm in norms:
-        norm.train()
-    for batch in inputs:
-        network(batch)
-    return network.eval()
-
-
-def fused_weights(member: nn.Module, example: Tensor) -> dict[str, Tensor]:
-    """Parameters of a member after its normalization was fused: what an INR has to make."""
-    return {name: value.detach() for name, value in fuse_batch_norm(member, example).named_parameters()}
