@@ -61,7 +61,7 @@ def optimize(name: str, module: nn.Module, loss: Callable[[int], Tensor], optimi
                 value = gradients(step)
             last, due, stop = step + 1 == optimization.steps, time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS, interrupted()
             # To look at a loss is to wait for the device, which a graph's short steps cannot afford.
-            looked = not captured or last or due or stop or step % STEPS_BETWEEN_LOOKS == 0
+            looked = not captured or last or due or stop or (step + 1) % STEPS_BETWEEN_LOOKS == 0
             stopped, broken = processes.any(stop, looked and not bool(torch.isfinite(value)))
             if broken:
                 raise TrainingCollapsed(f"the loss is not finite at step {step}; a smaller learning rate or a longer warm-up helps.")

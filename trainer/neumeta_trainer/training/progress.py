@@ -34,9 +34,13 @@ class LogProgress:
         """Follow one stage that begins at step ``start``."""
 
         logger.info("%s: from step %d", name, start)
+        tenth = 10 * start // max(1, steps)
 
         def report(step: int, loss: float) -> None:
-            if step % max(1, steps // 10) == 0:
+            nonlocal tenth
+            # Not every step is reported: the first one of a tenth, whichever that is.
+            if 10 * step // steps > tenth:
+                tenth = 10 * step // steps
                 logger.info("%s: step %d of %d, loss %.4f", name, step, steps, loss)
 
         yield report
