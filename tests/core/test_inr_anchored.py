@@ -74,39 +74,6 @@ def leveled() -> tuple[AnchoredINR, list[dict[str, Tensor]]]:
     return inr, trained
 
 
-def scaled() -> tuple[AnchoredINR, list[dict[str, Tensor]], list[dict[str, Tensor]]]:
-    """With scales of the levels as well: what each multiplies the weights of its output channels by."""
-    torch.manual_seed(0)
-    architecture = tiny_architecture()
-    settings = AnchoredSettings(hidden=8, rank=2, levels=(0.75, 0.5), level_scales=True, codes=True)
-    inr = AnchoredINR(architecture, settings).requires_grad_(False)
-    trained = [{p.name: torch.randn(p.shape(widths)) for p in architecture.parameters} for widths in (architecture.full_widths, *inr.levels)]
-    factors = [{name: 0.5 + torch.rand(len(values)) for name, values in each.items()} for each in trained[1:]]
-    spread = [
-        {name: own[name].view(-1, *[1] * (values.dim() - 1)).expand(values.shape) for name, values in each.items()}
-        for own, each in zip(factors, trained[1:], strict=True)
-    ]
-    inr.start_from(*trained, scales=spread)
-    return inr, trained, factors
-
-
-@pytest.mark.parametrize(("widths", "which"), [((8, 12), 0), ((6, 9), 1), ((4, 6), 2)])
-def test_with_scales_of_the_levels_the_start_reproduces_their_weights_too(widths: tuple[int, int], which: int) -> None:
-    inr, trained, _ = scaled()
-    made = inr(dict(zip(("conv1", "conv2"), widths, strict=True)))
-    for name, values in trained[which].items():
-        assert torch.allclose(made[name], values, atol=1e-5)
-
-
-def test_between_levels_unscaled_weights_are_blended_and_scales_too_in_their_logarithm() -> None:
-    inr, (full, upper, _), (factor, _) = scaled()
-    made = inr({"conv1": 8, "conv2": 9})["conv2.weight"]  # mean ratio 0.875: half way
-    own = factor["conv2.weight"].view(-1, 1, 1, 1)
-    padded = torch.zeros(9, 8, 3, 3)
-    padded[:, :6] = upper["conv2.weight"] / own - full["conv2.weight"][:9, :6]
-    assert torch.allclose(made, (full["conv2.weight"][:9] + 0.5 * padded) * own.sqrt(), atol=1e-5)
-
-
 @pytest.mark.parametrize(("widths", "which"), [((8, 12), 0), ((6, 9), 1), ((4, 6), 2)])
 def test_at_a_level_the_start_reproduces_the_weights_trained_for_it(widths: tuple[int, int], which: int) -> None:
     inr, trained = leveled()

@@ -23,7 +23,6 @@ KINDS: dict[str, InrSettings] = {
     "mlp, relative": MlpSettings(layers=2, hidden=16, positions="relative"),
     "anchored": AnchoredSettings(hidden=8, rank=3),
     "anchored with levels": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4)),
-    "anchored with scales and codes": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), level_scales=True, codes=True),
     "factorised": FactorisedSettings(hidden=16, rank=3),
 }
 FAMILIES = {"tiny": tiny.tiny_architecture(), "patched": patched.patched_architecture()}

@@ -19,7 +19,6 @@ from tests.tiny import tiny_manifold
 KINDS: dict[str, InrSettings] = {
     "anchored": AnchoredSettings(hidden=8, rank=3),
     "anchored with levels": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4)),
-    "anchored with scales and codes": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), level_scales=True, codes=True),
     "factorised": FactorisedSettings(hidden=16, rank=3),
 }
 FAMILIES = {"tiny": tiny_manifold, "patched": patched_manifold}

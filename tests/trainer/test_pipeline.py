@@ -8,21 +8,16 @@ import onnxruntime
 import pytest
 import torch
 from neumeta_core.assembly import assemble
-from neumeta_core.configuration import uniform
-from neumeta_core.inr import AnchoredSettings, MlpSettings, build_inr
+from neumeta_core.inr import MlpSettings
 from neumeta_core.manifold import Manifold
 from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import ImageSet, Splits, load_digits
 from neumeta_trainer.errors import RecipeRefused
-from neumeta_trainer.networks.small import SmallNet
-from neumeta_trainer.pipeline import analyse, calibration_batches, run
+from neumeta_trainer.pipeline import calibration_batches, run
 from neumeta_trainer.recipes.digits import digits, digits_paper
 from neumeta_trainer.results.recording import records_of
 from neumeta_trainer.results.report import Result, write_report
-from neumeta_trainer.training.calibration import Family
 from neumeta_trainer.training.progress import LogProgress
-from neumeta_trainer.training.sampler import Sampler
-from neumeta_trainer.training.slices import Slices
 from torch import nn
 
 HELD_OUT = ((0.45, 0.55),)
@@ -149,11 +144,9 @@ def with_levels(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, family=family, inr=recipe.inr.model_copy(update={"levels": LEVELS}))
 
 
-@pytest.mark.parametrize("level_scales", [False, True])
-def test_at_its_levels_a_manifold_starts_as_the_family(splits, tmp_path, level_scales):
+def test_at_its_levels_a_manifold_starts_as_the_family(splits, tmp_path):
     untrained = dataclasses.replace(short(digits()).fit, optimization=Optimization(steps=0, rate=1e-3))
     recipe = dataclasses.replace(with_levels(short(digits())), fit=untrained, tune=None)
-    recipe = dataclasses.replace(recipe, inr=recipe.inr.model_copy(update={"level_scales": level_scales}))
     result = run(recipe, splits, tmp_path, LogProgress(), final=True)
     for point in result.manifold.header.curve.points:
         assert point.quality > 0.9
@@ -162,27 +155,6 @@ def test_at_its_levels_a_manifold_starts_as_the_family(splits, tmp_path, level_s
     sizes = [result.manifold.configure(compression=c) for c in (0.0, 0.25, 0.75)]
     made = [result.manifold.materialize(size)["conv1.weight"] for size in sizes]
     assert not any(torch.allclose(narrow, made[0][: len(narrow)], rtol=0.1) for narrow in made[1:])
-
-
-@pytest.mark.parametrize("level_scales", [False, True])
-def test_with_scales_of_the_levels_members_between_them_are_the_start_but_for_a_factor_a_channel(splits, level_scales):
-    """What is left when the best factor of every output channel was taken out, as a share of the wanted weights."""
-    torch.manual_seed(0)
-    network, inputs = SmallNet(), splits.prepare(splits.train.images[:256])
-    slices = Slices(network, analyse(digits(), network, inputs[:2]).architecture, LEVELS)
-    with torch.no_grad():
-        for addition in slices.additions.parameters():
-            addition.copy_(0.3 * torch.randn(addition.shape))
-    family = Family(slices, [inputs], inputs[:2])
-    architecture = analyse(digits(), family.fused_full(), inputs[:2]).architecture
-    inr = build_inr(architecture, AnchoredSettings(hidden=8, rank=2, levels=LEVELS, level_scales=level_scales)).requires_grad_(False)
-    weights = [family.target(member, architecture).weights for member in (Sampler(architecture).full, *inr.levels)]
-    inr.start_from(*weights, scales=[family.scales(level, architecture) for level in inr.levels])
-    member = uniform(architecture, 0.5)
-    made, wanted = inr(member)["conv2.weight"].flatten(1), family.target(member, architecture).weights["conv2.weight"].flatten(1)
-    factor = (made * wanted).sum(dim=1, keepdim=True) / made.square().sum(dim=1, keepdim=True)
-    left = float((factor * made - wanted).norm() / wanted.norm())
-    assert left < 1e-5 if level_scales else left > 1e-2
 
 
 def test_a_level_that_is_held_out_is_refused(splits, tmp_path):

@@ -112,8 +112,7 @@ def _train_inr(recipe: Recipe, family: Family, fused: nn.Module, sampler: Sample
         torch.manual_seed(recipe.seed)
         inr = build_inr(sampler.architecture, recipe.inr).to(workspace.compute.device)
     sampler.refuse_held_out(inr.levels)
-    scales = [family.scales(level, sampler.architecture) for level in inr.levels]
-    inr.start_from(targets[0].weights, *(family.target(level, sampler.architecture).weights for level in inr.levels), scales=scales)
+    inr.start_from(targets[0].weights, *(family.target(level, sampler.architecture).weights for level in inr.levels))
     fit(inr, targets, recipe.fit, workspace, recipe.seed)
     if recipe.tune is not None and batches is not None:
         tune(inr, fused, targets[0], sampler, batches, recipe.tune, workspace)

@@ -3,8 +3,7 @@
 A block at given widths is ``A[:o, :i] * exp(s(o; sizes)) + U(o; sizes) V(i; sizes)``: a prefix of the anchor ``A``, scaled per
 output channel, plus a correction of low rank. ``s``, ``U`` and ``V`` are coordinate networks of one channel index and of the
 sizes of the whole configuration. The scale takes the place of a normalization that was calibrated for these widths and fused.
-With levels, the anchors of smaller members are added to the prefix of ``A`` first (``neumeta_core.levels``), and with scales of their
-own, what normalization makes of a level's channels is interpolated between levels before ``s`` corrects it.
+With levels, the anchors of smaller members are added to the prefix of ``A`` first (``neumeta_core.levels``).
 """
 
 from __future__ import annotations
@@ -25,17 +24,6 @@ from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.settings import AnchoredSettings
 from neumeta_core.levels import gates, level_configurations
 
-_PLAIN = ("anchor", "level_scales", "code")
-
-
-def scale_steps(scales: Sequence[Tensor], out: int) -> list[Tensor]:
-    """What every level adds to the logarithm of the scale of the ``out`` channels, ``[…, out]``, when its gate opens.
-
-    ``scales`` are those of the levels, from wide to narrow, ``[…, channels of the level]``. A channel that a level does not have keeps its scale.
-    """
-    above = [torch.zeros_like(scales[0]), *scales] if scales else []
-    return [nn.functional.pad(own - wider[..., : own.shape[-1]], (0, out - own.shape[-1])) for own, wider in zip(scales, above, strict=False)]
-
 
 class AnchoredBlock(nn.Module):
     """The anchor of one block and the INRs that modulate it."""
@@ -49,10 +37,8 @@ class AnchoredBlock(nn.Module):
         self.anchor = nn.Parameter(torch.zeros(shapes[0]))
         self.level_anchors = nn.ParameterList(torch.zeros(shape) for shape in shapes[1:])
         # A vector has no input channel: its correction is a function of the output channel alone.
-        scaled = shapes[1:] if settings.level_scales and not block.is_vector else ()
-        self.level_scales = nn.ParameterList(torch.zeros(shape[0]) for shape in scaled)
-        self.from_out = ChannelINR(out, conditions, settings.hidden, 1 + self.rank, zero=True, codes=settings.codes)
-        self.from_in = None if block.is_vector else ChannelINR(in_, conditions, settings.hidden, self.rank * taps, zero=False, codes=settings.codes)
+        self.from_out = ChannelINR(out, conditions, settings.hidden, 1 + self.rank, zero=True)
+        self.from_in = None if block.is_vector else ChannelINR(in_, conditions, settings.hidden, self.rank * taps, zero=False)
         self.register_buffer("spread", torch.ones(()))
 
     def forward(self, shape: tuple[int, int, int], gates: Sequence[float], conditions: Tensor, noise: Noise | Blur | None) -> Tensor:
@@ -60,7 +46,7 @@ class AnchoredBlock(nn.Module):
         out, in_, taps = shape
         # Vectors carry no noise: it would move biases that no neighbour smooths.
         made = self.from_out(out, conditions, None if self.from_in is None else noise)
-        scale, left = (made[:, :1] + self.level_scale(gates)[:out]).exp(), made[:, 1:]
+        scale, left = made[:, :1].exp(), made[:, 1:]
         if self.from_in is None:
             correction = left.unsqueeze(-1)
         else:
@@ -68,13 +54,6 @@ class AnchoredBlock(nn.Module):
             correction = torch.einsum("or,irt->oit", left, right)
         modulated: Tensor = self.anchored(shape, gates) * scale.unsqueeze(-1) + self.spread * correction
         return modulated
-
-    def level_scale(self, gates: Sequence[float]) -> Tensor:
-        """Logarithm of what levels scale every output channel by: ``[full out, 1]``; missing gates are zero."""
-        total = self.anchor.new_zeros(len(self.anchor))
-        for gate, step in zip(gates, scale_steps(list(self.level_scales), len(total)), strict=False):
-            total = total + gate * step
-        return total.unsqueeze(1)
 
     def anchored(self, shape: tuple[int, int, int], gates: Sequence[float]) -> Tensor:
         """The sum of the anchors' prefixes: ``[out, in, taps]``; missing gates are zero."""
@@ -94,8 +73,8 @@ class AnchoredINR(INR):
     def __init__(self, architecture: Architecture, settings: AnchoredSettings) -> None:
         super().__init__(architecture)
         self.settings = settings
+        conditions = 3 * len(architecture.groups)
         self._levels = level_configurations(architecture, settings.levels)
-        conditions = 3 * len(architecture.groups) + len(self._levels) * settings.level_scales
         widths = [architecture.full_widths, *self._levels]
         self.blocks = nn.ModuleList(AnchoredBlock(block, [block.shape(each) for each in widths], settings, conditions) for block in self.layout)
 
@@ -104,20 +83,14 @@ class AnchoredINR(INR):
         """The members that have an anchor of their own."""
         return self._levels
 
-    def start_block(self, index: int, values: Tensor, *smaller: Tensor, scales: Sequence[Tensor] = ()) -> None:
-        """Take the full network's values as anchor, their spread as the unit of the correction, and what smaller members lack as their anchors.
-
-        ``scales`` are those of the smaller members, by output channel ``[out]``; they are left out where the kind has none.
-        """
+    def start_block(self, index: int, values: Tensor, *smaller: Tensor) -> None:
+        """Take the full network's values as anchor, their spread as the unit of the correction, and what smaller members lack as their anchors."""
         block = cast("AnchoredBlock", self.blocks[index])
         block.anchor.copy_(values)
         block.spread.copy_(values.square().mean().sqrt().clamp_min(1e-3))
-        for kept, scale in zip(block.level_scales, scales, strict=False):
-            kept.copy_(scale.log())
         for level, wanted in enumerate(smaller):
             out, in_, taps = wanted.shape
-            plain = wanted / block.level_scale([1.0] * (level + 1))[:out].exp().unsqueeze(-1)
-            block.level_anchors[level].copy_(plain - block.anchored((out, in_, taps), [1.0] * level))
+            block.level_anchors[level].copy_(wanted - block.anchored((out, in_, taps), [1.0] * level))
 
     def check_widths(self, widths: Widths) -> None:
         """InvalidField above the full width."""
@@ -128,16 +101,10 @@ class AnchoredINR(INR):
 
     def make_blocks(self, widths: Widths, noise: Noise | Blur | None) -> dict[str, Tensor]:
         """Block name -> values ``[out, in, taps]`` at these widths."""
-        ratios = width_ratios(self.architecture, widths, next(self.parameters()))
+        conditions = encode_sizes(width_ratios(self.architecture, widths, next(self.parameters())))
         opened = gates(self.architecture, self._levels, widths)
-        conditions = self.encoded(ratios, ratios.new_tensor(opened))
         return {block.name: module(block.shape(widths), opened, conditions, noise) for block, module in zip(self.layout, self.blocks, strict=True)}
 
-    def encoded(self, ratios: Tensor, opened: Tensor) -> Tensor:
-        """What the networks see of members: width ratios ``[…, groups]`` and gates ``[…, levels]`` -> ``[…, c]``."""
-        encoded = encode_sizes(ratios)
-        return torch.cat([encoded, opened], dim=-1) if self.settings.level_scales else encoded
-
     def coordinate_parameters(self) -> int:
-        """Stored values of the modulating networks; anchors, scales of levels and codes are plain weights."""
-        return sum(tensor.numel() for name, tensor in self.state_dict().items() if not any(plain in name for plain in _PLAIN))
+        """Stored values of the modulating networks; the anchors are plain weights."""
+        return sum(tensor.numel() for name, tensor in self.state_dict().items() if "anchor" not in name)

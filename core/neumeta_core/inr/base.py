@@ -70,21 +70,18 @@ class INR(nn.Module, ABC):
     def check_widths(self, widths: Widths) -> None:
         """InvalidField for widths that this kind has no weights for; most kinds extrapolate without end."""
 
-    def start_from(self, parameters: Mapping[str, Tensor], *smaller: Mapping[str, Tensor], scales: Sequence[Mapping[str, Tensor]] = ()) -> None:
+    def start_from(self, parameters: Mapping[str, Tensor], *smaller: Mapping[str, Tensor]) -> None:
         """Take what the kind needs from the trained full network, and from the members of ``levels`` when they are given.
 
-        Each is parameter name -> values at its widths. ``scales`` are, for every level, what its normalization multiplies weights by
-        relative to the full network's, spread over their shapes: kinds that keep it need not learn it.
+        Each is parameter name -> values at its widths.
         """
         given = [(self.architecture.full_widths, parameters), *zip(self.levels, smaller, strict=bool(smaller))]
         with torch.no_grad():
             for index, block in enumerate(self.layout):
-                parts = [split(block.parameter, values[block.parameter.name], widths)[block.name] for widths, values in given]
-                scaled = [split(block.parameter, s[block.parameter.name], w)[block.name] for w, s in zip(self.levels, scales, strict=bool(scales))]
-                self.start_block(index, *parts, scales=[scale.mean(dim=(1, 2)) for scale in scaled])
+                self.start_block(index, *(split(block.parameter, values[block.parameter.name], widths)[block.name] for widths, values in given))
 
     @abstractmethod
-    def start_block(self, index: int, values: Tensor, *smaller: Tensor, scales: Sequence[Tensor] = ()) -> None:
+    def start_block(self, index: int, values: Tensor, *smaller: Tensor) -> None:
         """Take what the kind needs from the values ``[out, in, taps]`` of one block, in the full network and in those of ``levels``."""
 
     @abstractmethod

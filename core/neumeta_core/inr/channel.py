@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from neumeta_core.coordinates import octaves
 from neumeta_core.inr.base import Blur, Noise, encode_channels
 
-_CODE = 0.5
-"""Spread of codes before training: channels are told apart from the first step on."""
-
 
 class ChannelINR(nn.Module):
-    """``out(features(k; sizes))`` for channel ``k``; its outputs start at zero when ``zero`` is set.
+    """``out(features(k; sizes))`` for channel ``k``; its outputs start at zero when ``zero`` is set."""
 
-    With ``codes`` a channel is known by trained numbers of its own beside its position: then no channels but those of the full
-    width exist, and neighbours need not be alike.
-    """
-
-    def __init__(self, channels: int, conditions: int, hidden: int, outputs: int, *, zero: bool, codes: bool = False) -> None:
+    def __init__(self, channels: int, conditions: int, hidden: int, outputs: int, *, zero: bool) -> None:
         super().__init__()
         self.channels = channels
         self.bands = octaves(channels)
@@ -27,7 +19,6 @@ class ChannelINR(nn.Module):
         self.from_sizes = nn.Linear(conditions, hidden)
         self.hidden = nn.Linear(hidden, hidden)
         self.out = nn.Linear(hidden, outputs)
-        self.code = nn.Parameter(_CODE * torch.randn(channels, hidden)) if codes else None
         if zero:
             nn.init.zeros_(self.out.weight)
             nn.init.zeros_(self.out.bias)
@@ -41,6 +32,4 @@ class ChannelINR(nn.Module):
         """What the linear output layer reads: ``[channels, hidden]``."""
         where = encode_channels(channels, self.channels, self.bands, conditions, noise)
         hidden = self.from_channel(where) + self.from_sizes(conditions)
-        if self.code is not None:
-            hidden = hidden + self.code[:channels]
         return nn.functional.silu(self.hidden(nn.functional.silu(hidden)))

@@ -6,7 +6,6 @@ network of both indices takes ``out * in``, and nothing is stored but coordinate
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -73,7 +72,7 @@ class FactorisedINR(INR):
         blocks = zip(self.layout, self.full_shapes, strict=True)
         self.blocks = nn.ModuleList(FactorisedBlock(block, shape, settings, conditions) for block, shape in blocks)
 
-    def start_block(self, index: int, values: Tensor, *_smaller: Tensor, scales: Sequence[Tensor] = ()) -> None:  # noqa: ARG002
+    def start_block(self, index: int, values: Tensor, *_smaller: Tensor) -> None:
         """Reproduce the full network's values."""
         cast("FactorisedBlock", self.blocks[index]).start(values, self._conditions(self.architecture.full_widths))
 
@@ -84,10 +83,6 @@ class FactorisedINR(INR):
 
     def _conditions(self, widths: Widths) -> Tensor:
         return encode_sizes(width_ratios(self.architecture, widths, next(self.parameters())))
-
-    def encoded(self, ratios: Tensor, _opened: Tensor) -> Tensor:
-        """What the networks see of members: width ratios ``[…, groups]`` -> ``[…, c]``."""
-        return encode_sizes(ratios)
 
     def coordinate_parameters(self) -> int:
         """All stored values: this kind is nothing but coordinate networks."""

@@ -7,7 +7,6 @@ index, sizes and biases carry no noise, and a small kernel is the spatial centre
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -94,7 +93,7 @@ class MlpINR(INR):
         )
         self.register_buffer("scales", torch.ones(len(self.layout)))
 
-    def start_block(self, index: int, values: Tensor, *_smaller: Tensor, scales: Sequence[Tensor] = ()) -> None:  # noqa: ARG002
+    def start_block(self, index: int, values: Tensor, *_smaller: Tensor) -> None:
         """Fix the block's output scale to its fan-in times the spread of the trained weights.
 
         Without it generated weights start near zero, where a stack of layers has a saddle.

@@ -30,10 +30,6 @@ class AnchoredSettings(Record):
     """Rank of the additive correction of every block."""
     levels: Levels = ()
     """Width ratios at which smaller members have an anchor of their own beside the full one."""
-    level_scales: bool = False
-    """Levels also have scales of their own for every output channel, and the sizes that the INRs see hold the gates of the levels."""
-    codes: bool = False
-    """The INRs know every channel by trained numbers of its own beside its position."""
 
 
 class FactorisedSettings(Record):

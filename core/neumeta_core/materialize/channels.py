@@ -40,8 +40,6 @@ class ChannelStack:
         self._hidden_bias = torch.stack([network.hidden.bias for network in networks]).unsqueeze(1)
         self._out = torch.stack([network.out.weight.T for network in networks])
         self._out_bias = torch.stack([network.out.bias for network in networks]).unsqueeze(1)
-        codes: list[Tensor] = [network.code for network in networks if network.code is not None]
-        self._codes = torch.stack(codes) if codes else None
         self._channels = self._from_channels(grid.full)
 
     def scale_outputs(self, factors: Tensor, start: int = 0) -> None:
@@ -70,5 +68,4 @@ class ChannelStack:
 
     def _from_channels(self, where: Tensor) -> Tensor:
         """What the first layer makes of channel positions: ``[n, channels, hidden]``."""
-        made = torch.bmm(where.expand(len(self._from_channel), -1, -1), self._from_channel)
-        return made if self._codes is None else made + self._codes[:, : len(where)]
+        return torch.bmm(where.expand(len(self._from_channel), -1, -1), self._from_channel)

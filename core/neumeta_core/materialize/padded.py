@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from neumeta_core.blocks import join
+from neumeta_core.coordinates import encode_sizes
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
 from neumeta_core.materialize.stacks import find_alike
 
@@ -34,7 +35,7 @@ class PaddedProducts:
         ``[m, levels]``; both fp32, on the INR's device. A member is the prefix of every segment; what lies beyond its widths is whatever
         the networks say there, and has to be cropped (``blocks.crop``) or masked. Never waits for the device.
         """
-        conditions = self._inr.encoded(ratios, gates)
+        conditions = encode_sizes(ratios)
         stacks = self._stacks or [alike.stack() for alike in self._alike]
         made: dict[str, Tensor] = {}
         for alike, stack in zip(self._alike, stacks, strict=True):

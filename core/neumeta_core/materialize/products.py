@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neumeta_core.architecture import Widths
-from neumeta_core.coordinates import width_ratios
+from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
 from neumeta_core.levels import gates
 from neumeta_core.materialize.stacks import find_alike
@@ -29,8 +29,8 @@ class ChannelProducts:
         """Block name -> values ``[out, in, taps]``; InvalidField for widths that the kind cannot make."""
         inr = self._inr
         inr.check_widths(widths)
+        conditions = encode_sizes(width_ratios(inr.architecture, widths, self._like))
         opened = gates(inr.architecture, inr.levels, widths)
-        conditions = inr.encoded(width_ratios(inr.architecture, widths, self._like), self._like.new_tensor(opened))
         made: dict[str, Tensor] = {}
         for members, stack in self._stacks:
             shapes = [inr.layout[index].shape(widths) for index in members]

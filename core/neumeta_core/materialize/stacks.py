@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
-from neumeta_core.inr.anchored import AnchoredBlock, scale_steps
+from neumeta_core.inr.anchored import AnchoredBlock
 from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.factorised import FactorisedBlock
 from neumeta_core.materialize.channels import ChannelGrid, ChannelStack
@@ -84,16 +84,11 @@ class AnchoredStack:
             right.scale_outputs(spread)
         self._anchor = torch.stack([block.anchor for block in blocks])
         self._levels = [torch.stack([block.level_anchors[level] for block in blocks]) for level in range(len(blocks[0].level_anchors))]
-        scales = [torch.stack([block.level_scales[level] for block in blocks]) for level in range(len(blocks[0].level_scales))]
-        steps = scale_steps(scales, self._anchor.shape[1])
-        self._steps = torch.stack(steps, dim=1) if steps else None
-        """What levels add to the logarithm of the scales: ``[n, levels, out]``."""
 
     def make(self, out: int, in_: int, conditions: Tensor, gates: Sequence[float]) -> Tensor:
         """Values ``[n, out, in, taps]`` at encoded sizes ``[c]`` and one gate a level."""
         made = self._left(out, conditions)
-        shift = self._shift(conditions.new_tensor(gates).unsqueeze(0))
-        scale, left = (made[..., :1] if shift is None else made[..., :1] + shift[:, 0, :out]).exp(), made[..., 1:]
+        scale, left = made[..., :1].exp(), made[..., 1:]
         scaled = self._anchored(out, in_, gates) * scale.unsqueeze(-1)
         if self._right is None:
             return scaled + left.unsqueeze(-1)
@@ -103,17 +98,12 @@ class AnchoredStack:
     def make_full(self, conditions: Tensor, gates: Tensor) -> Tensor:
         """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]`` and gates ``[m, levels]``."""
         made = self._left.all_channels(conditions)
-        shift = self._shift(gates)
-        scale, left = (made[..., :1] if shift is None else made[..., :1] + shift).exp(), made[..., 1:]
+        scale, left = made[..., :1].exp(), made[..., 1:]
         scaled = self._anchored_full(gates) * scale.unsqueeze(-1)
         if self._right is None:
             return scaled + left.unsqueeze(-1)
         right = _factor(self._right.all_channels(conditions).flatten(0, 1), self._rank)
         return torch.baddbmm(scaled.flatten(0, 1).flatten(2), left.flatten(0, 1), right).view(scaled.shape)
-
-    def _shift(self, gates: Tensor) -> Tensor | None:
-        """What levels at gates ``[m, levels]`` add to the logarithm of the scales: ``[n, m, out, 1]``, or None without scales of their own."""
-        return None if self._steps is None else (gates @ self._steps).unsqueeze(-1)
 
     def _anchored(self, out: int, in_: int, gates: Sequence[float]) -> Tensor:
         total = self._anchor[:, :out, :in_]

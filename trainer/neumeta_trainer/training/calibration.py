@@ -14,7 +14,6 @@ from neumeta_core.configuration import Configuration
 from torch import Tensor, nn
 
 from neumeta_trainer.structure.fusion import fuse_batch_norm
-from neumeta_trainer.structure.resize import sliced
 from neumeta_trainer.training.manifold_training import Target
 from neumeta_trainer.training.sampler import Sampler
 from neumeta_trainer.training.slices import Slices
@@ -57,28 +56,6 @@ class Family:
         """The full network without normalization, fixed."""
         full = Sampler(self.slices.architecture).full
         return fuse_batch_norm(self.member(full), self.example).eval().requires_grad_(False)
-
-    def scales(self, configuration: Configuration, architecture: Architecture) -> dict[str, Tensor]:
-        """What a member's normalization multiplies its weights by, relative to the full network's: spread over the shapes of generated parameters."""
-        full = Sampler(self.slices.architecture).full
-        whole = sliced(architecture, self._factors(full, architecture), configuration)
-        ratios = {name: factor / whole[name] for name, factor in self._factors(configuration, architecture).items()}
-        # A factor below zero has no logarithm; one is as good as any where a channel is dead.
-        return {name: torch.where(ratio.isfinite() & (ratio > 0), ratio, torch.ones_like(ratio)) for name, ratio in ratios.items()}
-
-    def _factors(self, configuration: Configuration, architecture: Architecture) -> dict[str, Tensor]:
-        """By output channel, the number that makes fused weights of those with normalization: least squares, spread over the shapes."""
-        fused, plain = self.target(configuration, architecture).weights, self.slices.weights(configuration)
-        found = {}
-        for parameter in architecture.parameters:
-            made = fused[parameter.name]
-            if parameter.in_dim is None or parameter.name not in plain:
-                found[parameter.name] = torch.ones_like(made)
-                continue
-            raw, others = plain[parameter.name].detach(), [dim for dim in range(made.dim()) if dim != parameter.out_dim]
-            factor = (made * raw).sum(dim=others, keepdim=True) / raw.square().sum(dim=others, keepdim=True)
-            found[parameter.name] = factor.expand(made.shape)
-        return found
 
     def target(self, configuration: Configuration, architecture: Architecture) -> Target:
         """Generated parameters of the fused ``architecture`` at a configuration."""
