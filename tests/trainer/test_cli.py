@@ -189,3 +189,11 @@ def test_runs_of_another_seed_are_of_the_same_method(tmp_path):
     assert done.returncode == 0, done.stderr
     variant = "family.optimization.steps=20, fit.targets=2, tune=none"
     assert {(record.method, record.seed) for record in read_records(tmp_path / "records")} == {(f"anchored {variant}", 1), (f"slices {variant}", 1)}
+
+
+def test_without_the_packages_of_the_trainer_the_command_says_what_to_install():
+    program = "import sys; sys.modules['matplotlib'] = None; from neumeta_trainer.__main__ import main; main()"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert shown.returncode == 1
+    assert shown.stderr.startswith("error: neumeta needs matplotlib, which is not installed. Install the trainer: pip install")
+    assert "Traceback" not in shown.stderr

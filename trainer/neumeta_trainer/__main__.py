@@ -1,5 +1,21 @@
-"""``python -m neumeta_trainer``, which torchrun starts."""
+"""The command ``neumeta``; ``python -m neumeta_trainer`` is the same, for torchrun."""
 
-from neumeta_trainer.cli import app
+from __future__ import annotations
 
-app()
+import sys
+
+
+def main() -> None:
+    """Run the command; a sentence and exit code 1 where the packages of the trainer are not installed."""
+    try:
+        from neumeta_trainer.cli import app
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package.startswith("neumeta"):
+            raise
+        sys.exit(f"error: neumeta needs {package}, which is not installed. Install the trainer: pip install -c constraints.txt -e '.[trainer,cpu]'")
+    app()
+
+
+if __name__ == "__main__":
+    main()
