@@ -130,3 +130,17 @@ def test_padded_end_to_end_training_has_the_value_and_the_gradients_of_the_slice
     plain, padded = sliced_task(inr, network, full, sampler, batches, stage, Compute()), padded_task(inr, network, sampler, batches, stage, Compute())
     for step in (0, 3):
         assert_alike(tensors_and_gradients(inr, padded, step), tensors_and_gradients(inr, plain, step))
+
+
+def test_in_bf16_the_padded_loss_is_the_sliced_one_but_for_rounding() -> None:
+    torch.manual_seed(0)
+    network, splits, compute = SmallNet(), load_digits(), Compute(mixed=True)
+    architecture = find_architecture(network, torch.zeros(2, 1, 8, 8)).architecture
+    slices, sampler = Slices(network, architecture).train(), Sampler(architecture)
+    batches = Batches(splits.train, splits, 64, seed=0)
+    stage = NetworkStage(optimization=Optimization(steps=1, rate=0.1), members=2)
+    plain, padded = (loss_of(slices, sampler, batches, stage, compute) for loss_of in (sliced_loss, padded_loss))
+    assert torch.allclose(padded(0), plain(0), rtol=0.02)
+    exact = torch.cat([gradient.flatten() for gradient in gradients(slices, plain(0))])
+    found = torch.cat([gradient.flatten() for gradient in gradients(slices, padded(0))])
+    assert (found - exact).norm() <= 0.1 * exact.norm()

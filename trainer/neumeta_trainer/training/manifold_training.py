@@ -83,11 +83,9 @@ def tune(inr: INR, network: nn.Module, full: Target, sampler: Sampler, batches: 
     One backward pass goes through the generated weights into the INR: the sum over weights of eq. 11.
     """
     compute = workspace.compute
-    members, example = sampler.sandwich(0, stage.members), batches.at(0)[0][:8]
     plain = not (stage.noise or stage.reconstruction or stage.regularization) and isinstance(inr, AnchoredINR | FactorisedINR)
-    captured = compute.captures and plain and is_exact(Slices(network, sampler.architecture), members, example)
     loss: Callable[[int], Tensor] | Objective
-    if captured:
+    if compute.captures and plain and is_exact(Slices(network, sampler.architecture), sampler.sandwich(0, stage.members), batches.at(0)[0][:8]):
         loss = padded_task(inr, network, sampler, batches, stage, compute)
     else:
         loss = sliced_task(inr, network, full, sampler, batches, stage, compute)
