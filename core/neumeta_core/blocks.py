@@ -64,6 +64,17 @@ def parameter_blocks(parameter: GeneratedParameter) -> list[list[Block]]:
     return [[Block(parameter, r, c, out, in_) for c, in_ in enumerate(columns)] for r, out in enumerate(rows)]
 
 
+def bias_blocks(architecture: Architecture) -> dict[str, str]:
+    """Block of a layer's weight -> the block of its bias with the same output channels, by name, where that is generated too."""
+    names = {block.name for block in blocks_of(architecture) if block.is_vector and block.out.repeat == 1}
+    pairs = {
+        block.name: f"{block.parameter.name.removesuffix('weight')}bias[{block.row},0]"
+        for block in blocks_of(architecture)
+        if not block.is_vector and block.parameter.name.endswith(".weight")
+    }
+    return {weight: bias for weight, bias in pairs.items() if bias in names}
+
+
 def join(parameter: GeneratedParameter, values: Mapping[str, Tensor]) -> Tensor:
     """Blocks ``[..., out, in, taps]`` by name -> the parameter ``[..., *shape]``, in the layout of its ONNX initializer."""
     rows = parameter_blocks(parameter)

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 CAPTURED: dict[str, InrSettings] = {
     "anchored": AnchoredSettings(hidden=8, rank=2),
     "anchored with levels": AnchoredSettings(hidden=8, rank=2, levels=(0.75, 0.4)),
+    "anchored with moments": AnchoredSettings(hidden=8, rank=2, levels=(0.75, 0.4), moments=True),
     "factorised": FactorisedSettings(hidden=16, rank=3),
 }
 KINDS: dict[str, InrSettings] = CAPTURED | {"mlp": MlpSettings(layers=3, hidden=32)}

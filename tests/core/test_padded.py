@@ -19,6 +19,7 @@ from tests.tiny import tiny_manifold
 KINDS: dict[str, InrSettings] = {
     "anchored": AnchoredSettings(hidden=8, rank=3),
     "anchored with levels": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4)),
+    "anchored with moments": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), moments=True),
     "factorised": FactorisedSettings(hidden=16, rank=3),
 }
 FAMILIES = {"tiny": tiny_manifold, "patched": patched_manifold}
@@ -29,8 +30,11 @@ def randomised(kind: str, family: str) -> Manifold:
     """All parameters random, so that nothing hides behind a zero."""
     manifold = FAMILIES[family](KINDS[kind])
     torch.manual_seed(4)
-    for tensor in manifold.inr.state_dict().values():
+    for name, tensor in manifold.inr.state_dict().items():
         tensor.copy_(torch.randn(tensor.shape) * 0.5)
+        if name.endswith("moments"):
+            tensor[0, 1:] = 1 + torch.rand(tensor[0, 1:].shape)
+            tensor[1:] *= 0.3
     return manifold
 
 

@@ -3,24 +3,27 @@
 A block at given widths is ``A[:o, :i] * exp(s(o; sizes)) + U(o; sizes) V(i; sizes)``: a prefix of the anchor ``A``, scaled per
 output channel, plus a correction of low rank. ``s``, ``U`` and ``V`` are coordinate networks of one channel index and of the
 sizes of the whole configuration. The scale takes the place of a normalization that was calibrated for these widths and fused.
-With levels, the anchors of smaller members are added to the prefix of ``A`` first (``neumeta_core.levels``).
+With levels, the anchors of smaller members are added to the prefix of ``A`` first (``neumeta_core.levels``). With moments, that
+sum is corrected before anything else: its rows to the spread, and the bias of its layer to the mean, that lie between those of the
+levels (``moments``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from neumeta_core.architecture import Architecture, Widths
-from neumeta_core.blocks import Block
+from neumeta_core.blocks import Block, bias_blocks, parameter_blocks
 from neumeta_core.configuration import Configuration
 from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.errors import InvalidField
 from neumeta_core.inr.base import INR, Blur, Noise
 from neumeta_core.inr.channel import ChannelINR
+from neumeta_core.inr.moments import MOMENTS, added, between, factor, missing, steps
 from neumeta_core.inr.settings import AnchoredSettings
 from neumeta_core.levels import gates, level_configurations
 
@@ -29,8 +32,12 @@ class AnchoredBlock(nn.Module):
     """The anchor of one block and the INRs that modulate it."""
 
     spread: Tensor
+    moments: Tensor | None
+    """Of the inputs, for the full network and every level as ``moments.steps``: ``[1 + levels, MOMENTS, in]``."""
 
-    def __init__(self, block: Block, shapes: Sequence[tuple[int, int, int]], settings: AnchoredSettings, conditions: int) -> None:
+    def __init__(
+        self, block: Block, shapes: Sequence[tuple[int, int, int]], settings: AnchoredSettings, conditions: int, *, has_moments: bool
+    ) -> None:
         super().__init__()
         out, in_, taps = shapes[0]
         self.rank = 1 if block.is_vector else settings.rank
@@ -40,9 +47,20 @@ class AnchoredBlock(nn.Module):
         self.from_out = ChannelINR(out, conditions, settings.hidden, 1 + self.rank, zero=True)
         self.from_in = None if block.is_vector else ChannelINR(in_, conditions, settings.hidden, self.rank * taps, zero=False)
         self.register_buffer("spread", torch.ones(()))
+        self.register_buffer("moments", self._alike(len(shapes), in_) if has_moments else None)
+        self._shapes = shapes
 
-    def forward(self, shape: tuple[int, int, int], gates: Sequence[float], conditions: Tensor, noise: Noise | Blur | None) -> Tensor:
-        """Values ``[out, in, taps]``."""
+    @staticmethod
+    def _alike(members: int, in_: int) -> Tensor:
+        """Inputs without mean, alike and independent: rows of weights keep their length."""
+        moments = torch.zeros(members, MOMENTS, in_)
+        moments[0, 1] = 1.0
+        return moments
+
+    def forward(
+        self, shape: tuple[int, int, int], gates: Sequence[float], conditions: Tensor, noise: Noise | Blur | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Values ``[out, in, taps]``, and what the bias of the layer has to add: ``[out]``, where the block has moments."""
         out, in_, taps = shape
         # Vectors carry no noise: it would move biases that no neighbour smooths.
         made = self.from_out(out, conditions, None if self.from_in is None else noise)
@@ -52,8 +70,22 @@ class AnchoredBlock(nn.Module):
         else:
             right = self.from_in(in_, conditions, noise).view(in_, self.rank, taps)
             correction = torch.einsum("or,irt->oit", left, right)
-        modulated: Tensor = self.anchored(shape, gates) * scale.unsqueeze(-1) + self.spread * correction
-        return modulated
+        anchored, moments, wanted = self.anchored(shape, gates), None, None
+        if self.moments is not None:
+            opened = conditions.new_tensor(gates)
+            moments, wanted = between(self.moments, opened)[:, :in_], between(self.wanted(), opened)[:, :out]
+            scale = scale * factor(wanted, added(anchored, moments)).unsqueeze(-1)
+        modulated: Tensor = anchored * scale.unsqueeze(-1) + self.spread * correction
+        return modulated, None if moments is None or wanted is None else missing(wanted, modulated, moments)
+
+    def wanted(self) -> Tensor:
+        """What the full network and every level add to their layer's outputs, as ``moments.steps``: ``[1 + levels, 2, out]``."""
+        assert self.moments is not None
+        members = []
+        for level, shape in enumerate(self._shapes):
+            moments = self.moments[: level + 1].sum(0)[:, : shape[1]]
+            members.append(added(self.anchored(shape, [1.0] * level), moments))
+        return steps(members)
 
     def anchored(self, shape: tuple[int, int, int], gates: Sequence[float]) -> Tensor:
         """The sum of the anchors' prefixes: ``[out, in, taps]``; missing gates are zero."""
@@ -76,7 +108,12 @@ class AnchoredINR(INR):
         conditions = 3 * len(architecture.groups)
         self._levels = level_configurations(architecture, settings.levels)
         widths = [architecture.full_widths, *self._levels]
-        self.blocks = nn.ModuleList(AnchoredBlock(block, [block.shape(each) for each in widths], settings, conditions) for block in self.layout)
+        self.bias_blocks = bias_blocks(architecture) if settings.moments else {}
+        """Blocks that have moments -> those of their layer's bias."""
+        self.blocks = nn.ModuleList(
+            AnchoredBlock(block, [block.shape(each) for each in widths], settings, conditions, has_moments=block.name in self.bias_blocks)
+            for block in self.layout
+        )
 
     @property
     def levels(self) -> Sequence[Configuration]:
@@ -92,6 +129,22 @@ class AnchoredINR(INR):
             out, in_, taps = wanted.shape
             block.level_anchors[level].copy_(wanted - block.anchored((out, in_, taps), [1.0] * level))
 
+    @torch.no_grad()
+    def take_moments(self, *members: Mapping[str, Tensor]) -> None:
+        """Moments of what flows into the full network's layers and then into those of every level: weight -> ``[MOMENTS, in channels]``.
+
+        Weights that are not named keep what they have.
+        """
+        widths = [self.architecture.full_widths, *self._levels]
+        for block, module in zip(self.layout, self.blocks, strict=True):
+            if block.name in self.bias_blocks and block.parameter.name in members[0]:
+                segments = parameter_blocks(block.parameter)[block.row]
+                given = [
+                    torch.split(values[block.parameter.name], [part.in_.channels(each) for part in segments], dim=-1)[block.column]
+                    for each, values in zip(widths, members, strict=True)
+                ]
+                cast("Tensor", module.moments).copy_(steps(given))
+
     def check_widths(self, widths: Widths) -> None:
         """InvalidField above the full width."""
         for group in self.architecture.groups:
@@ -103,8 +156,13 @@ class AnchoredINR(INR):
         """Block name -> values ``[out, in, taps]`` at these widths."""
         conditions = encode_sizes(width_ratios(self.architecture, widths, next(self.parameters())))
         opened = gates(self.architecture, self._levels, widths)
-        return {block.name: module(block.shape(widths), opened, conditions, noise) for block, module in zip(self.layout, self.blocks, strict=True)}
+        found = {block.name: module(block.shape(widths), opened, conditions, noise) for block, module in zip(self.layout, self.blocks, strict=True)}
+        made = {name: values for name, (values, _) in found.items()}
+        for name, (_, shift) in found.items():
+            if shift is not None:
+                made[self.bias_blocks[name]] = made[self.bias_blocks[name]] + shift[:, None, None]
+        return made
 
     def coordinate_parameters(self) -> int:
-        """Stored values of the modulating networks; the anchors are plain weights."""
-        return sum(tensor.numel() for name, tensor in self.state_dict().items() if "anchor" not in name)
+        """Stored values of the modulating networks; anchors are plain weights, and moments are measured."""
+        return sum(tensor.numel() for name, tensor in self.state_dict().items() if "anchor" not in name and "moments" not in name)

@@ -30,6 +30,8 @@ class AnchoredSettings(Record):
     """Rank of the additive correction of every block."""
     levels: Levels = ()
     """Width ratios at which smaller members have an anchor of their own beside the full one."""
+    moments: bool = False
+    """Layers with a bias know the moments of their inputs, and keep the mean and spread of their outputs at all widths."""
 
 
 class FactorisedSettings(Record):

@@ -6,13 +6,15 @@ So nothing has to be known of the widths on the host: they are numbers on the de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from neumeta_core.blocks import join
 from neumeta_core.coordinates import encode_sizes
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
-from neumeta_core.materialize.stacks import find_alike
+from neumeta_core.materialize.stacks import add_to_biases, find_alike, within
 
 
 class PaddedProducts:
@@ -27,6 +29,15 @@ class PaddedProducts:
         with torch.no_grad():
             self._alike = find_alike(inr, blur)
             self._stacks = [alike.stack() for alike in self._alike] if frozen else None
+            self._inputs = [self._inputs_of(alike.indices) for alike in self._alike]
+            like = next(inr.parameters())
+            self._full = like.new_tensor([*(group.full for group in inr.architecture.groups), torch.inf])
+
+    def _inputs_of(self, indices: Sequence[int]) -> Tensor:
+        """Groups of the blocks' input channels, by number; the last one has no end."""
+        number = {group.name: index for index, group in enumerate(self._inr.architecture.groups)}
+        groups = [number.get(self._inr.layout[index].in_.group or "", len(number)) for index in indices]
+        return torch.tensor(groups, device=next(self._inr.parameters()).device)
 
     def __call__(self, ratios: Tensor, gates: Tensor) -> dict[str, Tensor]:
         """Parameter name -> values ``[m, *full shape]`` in the layout of its ONNX initializer.
@@ -37,9 +48,16 @@ class PaddedProducts:
         """
         conditions = encode_sizes(ratios)
         stacks = self._stacks or [alike.stack() for alike in self._alike]
+        widths = torch.cat([ratios, ratios.new_ones(len(ratios), 1)], dim=1) * self._full
         made: dict[str, Tensor] = {}
-        for alike, stack in zip(self._alike, stacks, strict=True):
+        lacking: dict[str, Tensor] = {}
+        for alike, stack, inputs in zip(self._alike, stacks, self._inputs, strict=True):
+            _, in_, _ = self._inr.full_shapes[alike.indices[0]]
+            values, shifts = stack.make_full(within(in_, widths.T[inputs]), conditions, gates)
+            names = [self._inr.layout[index].name for index in alike.indices]
             # Unbound in one piece: the gradient of an index is as large as what it was taken from.
-            values = stack.make_full(conditions, gates).unbind()
-            made |= {self._inr.layout[index].name: block for index, block in zip(alike.indices, values, strict=True)}
+            made |= dict(zip(names, values.unbind(), strict=True))
+            if shifts is not None:
+                lacking |= dict(zip(names, shifts.unbind(), strict=True))
+        add_to_biases(self._inr, made, lacking)
         return {parameter.name: join(parameter, made) for parameter in self._inr.architecture.parameters}

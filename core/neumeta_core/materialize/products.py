@@ -13,7 +13,7 @@ from neumeta_core.architecture import Widths
 from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
 from neumeta_core.levels import gates
-from neumeta_core.materialize.stacks import find_alike
+from neumeta_core.materialize.stacks import add_to_biases, find_alike
 
 
 class ChannelProducts:
@@ -32,8 +32,13 @@ class ChannelProducts:
         conditions = encode_sizes(width_ratios(inr.architecture, widths, self._like))
         opened = gates(inr.architecture, inr.levels, widths)
         made: dict[str, Tensor] = {}
+        lacking: dict[str, Tensor] = {}
         for members, stack in self._stacks:
-            shapes = [inr.layout[index].shape(widths) for index in members]
-            values = stack.make(max(shape[0] for shape in shapes), max(shape[1] for shape in shapes), conditions, opened)
-            made |= {inr.layout[index].name: values[k, : shapes[k][0], : shapes[k][1]] for k, index in enumerate(members)}
+            blocks = [inr.layout[index] for index in members]
+            shapes = [block.shape(widths) for block in blocks]
+            values, shifts = stack.make(max(shape[0] for shape in shapes), [shape[1] for shape in shapes], conditions, opened)
+            made |= {block.name: values[k, : shapes[k][0], : shapes[k][1]] for k, block in enumerate(blocks)}
+            if shifts is not None:
+                lacking |= {block.name: shifts[k, : shapes[k][0]] for k, block in enumerate(blocks)}
+        add_to_biases(inr, made, lacking)
         return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -14,9 +14,12 @@ from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
 from neumeta_core.inr.anchored import AnchoredBlock
 from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.factorised import FactorisedBlock
+from neumeta_core.inr.moments import added, between, factor, missing
 from neumeta_core.materialize.channels import ChannelGrid, ChannelStack
 
 Blocks = Sequence[AnchoredBlock] | Sequence[FactorisedBlock]
+Made = tuple[Tensor, Tensor | None]
+"""Values of blocks, and what the biases of their layers have to add, where the kind keeps account of it."""
 
 
 class Alike:
@@ -55,21 +58,21 @@ class FactorisedStack:
     def __init__(self, rank: int, left: ChannelStack, right: ChannelStack | None) -> None:
         self._rank, self._left, self._right = rank, left, right
 
-    def make(self, out: int, in_: int, conditions: Tensor, _gates: Sequence[float]) -> Tensor:
-        """Values ``[n, out, in, taps]`` at encoded sizes ``[c]``."""
+    def make(self, out: int, in_: Sequence[int], conditions: Tensor, _gates: Sequence[float]) -> Made:
+        """Values ``[n, out, max(in), taps]`` at encoded sizes ``[c]``."""
         left = self._left(out, conditions)
         if self._right is None:
-            return left.unsqueeze(2)
-        return torch.bmm(left, _factor(self._right(in_, conditions), self._rank)).view(len(left), out, in_, -1)
+            return left.unsqueeze(2), None
+        return torch.bmm(left, _factor(self._right(max(in_), conditions), self._rank)).view(len(left), out, max(in_), -1), None
 
-    def make_full(self, conditions: Tensor, _gates: Tensor) -> Tensor:
+    def make_full(self, _within: Tensor, conditions: Tensor, _gates: Tensor) -> Made:
         """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]``."""
         left = self._left.all_channels(conditions)
         if self._right is None:
-            return left.unsqueeze(3)
+            return left.unsqueeze(3), None
         right = self._right.all_channels(conditions)
         made = torch.bmm(left.flatten(0, 1), _factor(right.flatten(0, 1), self._rank))
-        return made.view(*left.shape[:3], right.shape[2], -1)
+        return made.view(*left.shape[:3], right.shape[2], -1), None
 
 
 class AnchoredStack:
@@ -85,25 +88,51 @@ class AnchoredStack:
         self._anchor = torch.stack([block.anchor for block in blocks])
         self._levels = [torch.stack([block.level_anchors[level] for block in blocks]) for level in range(len(blocks[0].level_anchors))]
 
-    def make(self, out: int, in_: int, conditions: Tensor, gates: Sequence[float]) -> Tensor:
-        """Values ``[n, out, in, taps]`` at encoded sizes ``[c]`` and one gate a level."""
-        made = self._left(out, conditions)
-        scale, left = made[..., :1].exp(), made[..., 1:]
-        scaled = self._anchored(out, in_, gates) * scale.unsqueeze(-1)
-        if self._right is None:
-            return scaled + left.unsqueeze(-1)
-        right = _factor(self._right(in_, conditions), self._rank)
-        return torch.baddbmm(scaled.flatten(2), left, right).view(scaled.shape)
+        self._moments, self._wanted = None, None
+        if blocks[0].moments is not None:
+            self._moments = torch.stack([cast("Tensor", block.moments) for block in blocks], dim=1)
+            self._wanted = torch.stack([block.wanted() for block in blocks], dim=1)
 
-    def make_full(self, conditions: Tensor, gates: Tensor) -> Tensor:
-        """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]`` and gates ``[m, levels]``."""
+    def make(self, out: int, in_: Sequence[int], conditions: Tensor, gates: Sequence[float]) -> Made:
+        """Values ``[n, out, max(in), taps]`` at encoded sizes ``[c]`` and one gate a level, of blocks with ``in`` input channels."""
+        most = max(in_)
+        made = self._left(out, conditions)
+        anchored, right = self._anchored(out, most, gates), None if self._right is None else self._right(most, conditions)
+        if self._moments is None or self._wanted is None:
+            return self._modulated(anchored, made, right), None
+        opened = conditions.new_tensor(gates)
+        moments, wanted = between(self._moments, opened)[..., :most], between(self._wanted, opened)[..., :out]
+        if min(in_) < most:
+            moments = moments * within(most, conditions.new_tensor(in_)).unsqueeze(1)
+        return self._balanced(anchored, made, right, moments, wanted)
+
+    def make_full(self, within: Tensor, conditions: Tensor, gates: Tensor) -> Made:
+        """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]`` and gates ``[m, levels]``.
+
+        ``within`` tells which input channels members have, ``[n, m, in]``.
+        """
         made = self._left.all_channels(conditions)
+        anchored, right = self._anchored_full(gates), None if self._right is None else self._right.all_channels(conditions)
+        if self._moments is None or self._wanted is None:
+            return self._modulated(anchored, made, right), None
+        moments = between(self._moments, gates).transpose(0, 1) * within.unsqueeze(2)
+        return self._balanced(anchored, made, right, moments, between(self._wanted, gates).transpose(0, 1))
+
+    def _balanced(self, anchored: Tensor, made: Tensor, right: Tensor | None, moments: Tensor, wanted: Tensor) -> Made:
+        """Values, and what the biases have to add: ``[..., out]``."""
+        rows = factor(wanted, added(anchored, moments))
+        values = self._modulated(anchored, made, right, rows.unsqueeze(-1))
+        return values, missing(wanted, values, moments)
+
+    def _modulated(self, anchored: Tensor, made: Tensor, right: Tensor | None, rows: Tensor | None = None) -> Tensor:
+        """Anchors ``[n, (m,) out, in, taps]``, scaled and corrected by what the networks made."""
         scale, left = made[..., :1].exp(), made[..., 1:]
-        scaled = self._anchored_full(gates) * scale.unsqueeze(-1)
-        if self._right is None:
+        scaled = anchored * (scale if rows is None else scale * rows).unsqueeze(-1)
+        if right is None:
             return scaled + left.unsqueeze(-1)
-        right = _factor(self._right.all_channels(conditions).flatten(0, 1), self._rank)
-        return torch.baddbmm(scaled.flatten(0, 1).flatten(2), left.flatten(0, 1), right).view(scaled.shape)
+        members = scaled.dim() - 3
+        factors = _factor(right.flatten(0, members - 1), self._rank)
+        return torch.baddbmm(scaled.flatten(0, members - 1).flatten(2), left.flatten(0, members - 1), factors).view(scaled.shape)
 
     def _anchored(self, out: int, in_: int, gates: Sequence[float]) -> Tensor:
         total = self._anchor[:, :out, :in_]
@@ -125,10 +154,24 @@ class AnchoredStack:
         return total
 
 
+def add_to_biases(inr: AnchoredINR | FactorisedINR, made: dict[str, Tensor], lacking: Mapping[str, Tensor]) -> None:
+    """Add to blocks of biases, in ``made`` by name, what those of their weights lack: ``[..., out]``."""
+    for name, shift in lacking.items():
+        bias = cast("AnchoredINR", inr).bias_blocks[name]
+        made[bias] = made[bias] + shift[..., None, None]
+
+
+def within(channels: int, widths: Tensor) -> Tensor:
+    """Which of the first channels are within widths ``[...]``: bool ``[..., channels]``."""
+    # Half a channel apart, for widths may have been made from ratios.
+    return torch.arange(channels, device=widths.device) < widths.unsqueeze(-1) - 0.5
+
+
 def _form(block: AnchoredBlock | FactorisedBlock) -> object:
     """What blocks have to share to be stacked."""
     channels = [network.channels for network in (block.from_out, block.from_in) if network is not None]
-    return type(block), tuple(channels), tuple(parameter.shape for parameter in block.parameters())
+    moments = isinstance(block, AnchoredBlock) and block.moments is not None
+    return type(block), moments, tuple(channels), tuple(parameter.shape for parameter in block.parameters())
 
 
 def _factor(right: Tensor, rank: int) -> Tensor:

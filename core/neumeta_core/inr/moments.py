@@ -1,0 +1,61 @@
+"""What a block adds to the outputs of its layer, from moments of the block's inputs: normalization without data.
+
+Input channel ``i`` of a block has a mean ``m``, and every one of its taps a variance with a part of its own ``v`` and a part
+``c`` that all taps share; channels are taken as independent. So the block's outputs have the mean ``sum m W`` and the variance
+``sum v W^2 + sum c (sum over taps of W)^2``. A member whose inputs are a part of the network's, or whose weights lie between those
+of two others, has sums of other mean and spread than these; its layers were trained to see those. The moments tell by how much.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+MOMENTS = 3
+"""Numbers per input channel: mean, own variance of a tap, common variance of the taps."""
+
+_LEAST = 1e-12
+_LIMIT = math.log(4)
+"""Of the logarithm of a correction: beyond it inputs were all but dead, and their moments say nothing."""
+
+
+def added(values: Tensor, moments: Tensor) -> Tensor:
+    """Mean, and logarithm of the spread, of what a block adds: ``[..., out, in, taps]``, ``[..., MOMENTS, in]`` -> ``[..., 2, out]``."""
+    sums, squares = values.sum(-1), values.square().sum(-1)
+    mean, own, common = moments.unsqueeze(-1).unbind(-3)
+    variance = squares @ own + sums.square() @ common
+    return torch.stack([(sums @ mean).squeeze(-1), variance.squeeze(-1).clamp_min(_LEAST).log() / 2], dim=-2)
+
+
+def steps(members: Sequence[Tensor]) -> Tensor:
+    """Values ``[..., channels]`` of members from wide to narrow -> the first member's, and how each differs from the one before it.
+
+    Narrow members stay as the one before them in channels that they lack: ``[members, ..., channels]``, so that a sum with the gates
+    of levels lies between two members.
+    """
+    found = [members[0]]
+    for before, values in pairwise(members):
+        step = torch.zeros_like(members[0])
+        step[..., : values.shape[-1]] = values - before[..., : values.shape[-1]]
+        found.append(step)
+    return torch.stack(found)
+
+
+def between(steps: Tensor, gates: Tensor) -> Tensor:
+    """The sum of ``steps``: ``[s, ...]`` and gates ``[..., s - 1]`` -> ``[..., *steps.shape[1:]]``."""
+    made: Tensor = steps[0] + torch.tensordot(gates, steps[1:], dims=1)
+    return made
+
+
+def factor(wanted: Tensor, found: Tensor) -> Tensor:
+    """For the rows of a block that adds ``found`` and should add ``wanted``, ``[..., 2, out]`` both: ``[..., out]``."""
+    return (wanted[..., 1, :] - found[..., 1, :]).clamp(-_LIMIT, _LIMIT).exp()
+
+
+def missing(wanted: Tensor, values: Tensor, moments: Tensor) -> Tensor:
+    """What a block's mean lacks of the one ``wanted``: ``[..., out]``."""
+    return wanted[..., 0, :] - (values.sum(-1) @ moments[..., 0, :].unsqueeze(-1)).squeeze(-1)
