@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 import torch
 from neumeta_core.assembly import assemble
-from neumeta_core.inr import MlpSettings
+from neumeta_core.inr import AnchoredSettings, MlpSettings
 from neumeta_core.manifold import Manifold
 from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import ImageSet, Splits, load_digits
@@ -155,6 +155,18 @@ def test_at_its_levels_a_manifold_starts_as_the_family(splits, tmp_path):
     sizes = [result.manifold.configure(compression=c) for c in (0.0, 0.25, 0.75)]
     made = [result.manifold.materialize(size)["conv1.weight"] for size in sizes]
     assert not any(torch.allclose(narrow, made[0][: len(narrow)], rtol=0.1) for narrow in made[1:])
+
+
+def test_with_moments_prefixes_start_as_good_as_calibrated_slices(splits, tmp_path):
+    untrained = dataclasses.replace(short(digits()).fit, optimization=Optimization(steps=0, rate=1e-3), targets=0)
+    recipes = [
+        dataclasses.replace(short(digits()), fit=untrained, tune=None, inr=AnchoredSettings(hidden=16, rank=2, moments=yes)) for yes in (False, True)
+    ]
+    results = [run(recipe, splits, tmp_path / f"{k}", LogProgress(), final=True, networks=tmp_path) for k, recipe in enumerate(recipes)]
+    blind, told = ({point.compression: point.quality for point in result.manifold.header.curve.points} for result in results)
+    for compression, quality in results[1].slices.items():
+        assert told[compression] > quality - 0.03, compression
+    assert told[0.75] > blind[0.75] + 0.1
 
 
 def test_a_level_that_is_held_out_is_refused(splits, tmp_path):

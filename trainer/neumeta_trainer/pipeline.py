@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from neumeta_core.configuration import uniform
-from neumeta_core.inr import INR, build_inr
+from neumeta_core.inr import INR, AnchoredINR, build_inr
 from torch import Tensor, nn
 
 from neumeta_trainer.compute import Compute
@@ -113,6 +113,8 @@ def _train_inr(recipe: Recipe, family: Family, fused: nn.Module, sampler: Sample
         inr = build_inr(sampler.architecture, recipe.inr).to(workspace.compute.device)
     sampler.refuse_held_out(inr.levels)
     inr.start_from(targets[0].weights, *(family.target(level, sampler.architecture).weights for level in inr.levels))
+    if isinstance(inr, AnchoredINR) and inr.bias_blocks:
+        inr.take_moments(*(family.moments(member, sampler.architecture) for member in (sampler.full, *inr.levels)))
     fit(inr, targets, recipe.fit, workspace, recipe.seed)
     if recipe.tune is not None and batches is not None:
         tune(inr, fused, targets[0], sampler, batches, recipe.tune, workspace)

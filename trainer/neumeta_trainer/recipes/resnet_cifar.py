@@ -60,23 +60,27 @@ def resnet20_cifar100_factorised(tier: Tier = "short") -> Recipe:
 
 
 def _with_factorised(recipe: Recipe) -> Recipe:
-    return dataclasses.replace(recipe, name=f"{recipe.name}-factorised", inr=FactorisedSettings(hidden=64, rank=64))
+    fit = FitStage(optimization=Optimization(steps=1500, rate=3e-3), targets=96, calibration=2048)
+    return dataclasses.replace(recipe, name=f"{recipe.name}-factorised", inr=FactorisedSettings(hidden=64, rank=64), fit=fit)
 
 
 def _with_mlp(recipe: Recipe) -> Recipe:
-    """A warm start that lasts longer, for these INRs start with none of the family's weights."""
+    """With a long warm start, for these INRs start with none of the family's weights."""
     assert recipe.tune is not None
     return dataclasses.replace(
         recipe,
         name=f"{recipe.name}-mlp",
         inr=MlpSettings(layers=4, hidden=96),
-        fit=dataclasses.replace(recipe.fit, optimization=Optimization(steps=2500, rate=2e-3, ema=0.99), members=2),
+        fit=FitStage(optimization=Optimization(steps=2500, rate=2e-3, ema=0.99), targets=96, calibration=2048, members=2),
         tune=dataclasses.replace(recipe.tune, optimization=dataclasses.replace(recipe.tune.optimization, rate=3e-4)),
     )
 
 
 def _whole(name: str, data: str, network: Callable[[], nn.Module], tier: Tier) -> Recipe:
-    """Seven eighths of the epochs train the family, the last eighth the INR end to end."""
+    """Seven eighths of the epochs train the family, the last eighth the INR end to end.
+
+    No warm start: with moments it starts closer to the family than reconstruction brings it.
+    """
     steps = TIERS[tier] * BATCHES
     tuned = steps // 8
     return Recipe(
@@ -85,7 +89,7 @@ def _whole(name: str, data: str, network: Callable[[], nn.Module], tier: Tier) -
         data=data,
         network=network,
         tier=tier,
-        inr=AnchoredSettings(hidden=16, rank=4, levels=LEVELS),
+        inr=AnchoredSettings(hidden=16, rank=4, levels=LEVELS, moments=True),
         held_out=HELD_OUT,
         validation=0.1,
         family=NetworkStage(
@@ -99,7 +103,7 @@ def _whole(name: str, data: str, network: Callable[[], nn.Module], tier: Tier) -
         curve=CURVE,
         beyond=BEYOND,
         unequal=20,
-        fit=FitStage(optimization=Optimization(steps=1500, rate=3e-3), targets=96, calibration=2048),
+        fit=FitStage(optimization=Optimization(steps=0, rate=1e-3), targets=0, calibration=2048),
         tune=TuneStage(
             optimization=Optimization(steps=tuned, rate=1e-3, clip=1.0, ema=0.995),
             shift=4,

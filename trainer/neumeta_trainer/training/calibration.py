@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.training.manifold_training import Target
+from neumeta_trainer.training.moments import measure_moments
 from neumeta_trainer.training.sampler import Sampler
 from neumeta_trainer.training.slices import Slices
 
@@ -61,3 +62,8 @@ class Family:
         """Generated parameters of the fused ``architecture`` at a configuration."""
         weights = fused_weights(self.member(configuration), self.example)
         return Target(configuration, {parameter.name: weights[parameter.name] for parameter in architecture.parameters})
+
+    def moments(self, configuration: Configuration, architecture: Architecture) -> dict[str, Tensor]:
+        """What flows into the layers of the fused ``architecture`` at a configuration: weight -> ``[MOMENTS, in channels]``."""
+        member = fuse_batch_norm(self.member(configuration), self.example).eval()
+        return measure_moments(member, architecture, configuration, self.calibration)
