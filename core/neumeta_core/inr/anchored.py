@@ -23,7 +23,7 @@ from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.errors import InvalidField
 from neumeta_core.inr.base import INR, Blur, Noise
 from neumeta_core.inr.channel import ChannelINR
-from neumeta_core.inr.moments import MOMENTS, added, between, factor, missing, steps
+from neumeta_core.inr.moments import MOMENTS, added, between, missing, rescaling, steps, wanted
 from neumeta_core.inr.settings import AnchoredSettings
 from neumeta_core.levels import gates, level_configurations
 
@@ -40,6 +40,8 @@ class AnchoredBlock(nn.Module):
     ) -> None:
         super().__init__()
         out, in_, taps = shapes[0]
+        self.shapes = shapes
+        """In the full network and at every level."""
         self.rank = 1 if block.is_vector else settings.rank
         self.anchor = nn.Parameter(torch.zeros(shapes[0]))
         self.level_anchors = nn.ParameterList(torch.zeros(shape) for shape in shapes[1:])
@@ -47,20 +49,12 @@ class AnchoredBlock(nn.Module):
         self.from_out = ChannelINR(out, conditions, settings.hidden, 1 + self.rank, zero=True)
         self.from_in = None if block.is_vector else ChannelINR(in_, conditions, settings.hidden, self.rank * taps, zero=False)
         self.register_buffer("spread", torch.ones(()))
-        self.register_buffer("moments", self._alike(len(shapes), in_) if has_moments else None)
-        self._shapes = shapes
-
-    @staticmethod
-    def _alike(members: int, in_: int) -> Tensor:
-        """Inputs without mean, alike and independent: rows of weights keep their length."""
-        moments = torch.zeros(members, MOMENTS, in_)
-        moments[0, 1] = 1.0
-        return moments
+        self.register_buffer("moments", _unmeasured(len(shapes), in_) if has_moments else None)
 
     def forward(
         self, shape: tuple[int, int, int], gates: Sequence[float], conditions: Tensor, noise: Noise | Blur | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Values ``[out, in, taps]``, and what the bias of the layer has to add: ``[out]``, where the block has moments."""
+        """Values ``[out, in, taps]``, and what they lack for the bias of the layer to add: ``[out]``, where the block has moments."""
         out, in_, taps = shape
         # Vectors carry no noise: it would move biases that no neighbour smooths.
         made = self.from_out(out, conditions, None if self.from_in is None else noise)
@@ -70,22 +64,14 @@ class AnchoredBlock(nn.Module):
         else:
             right = self.from_in(in_, conditions, noise).view(in_, self.rank, taps)
             correction = torch.einsum("or,irt->oit", left, right)
-        anchored, moments, wanted = self.anchored(shape, gates), None, None
-        if self.moments is not None:
-            opened = conditions.new_tensor(gates)
-            moments, wanted = between(self.moments, opened)[:, :in_], between(self.wanted(), opened)[:, :out]
-            scale = scale * factor(wanted, added(anchored, moments)).unsqueeze(-1)
-        modulated: Tensor = anchored * scale.unsqueeze(-1) + self.spread * correction
-        return modulated, None if moments is None or wanted is None else missing(wanted, modulated, moments)
-
-    def wanted(self) -> Tensor:
-        """What the full network and every level add to their layer's outputs, as ``moments.steps``: ``[1 + levels, 2, out]``."""
-        assert self.moments is not None
-        members = []
-        for level, shape in enumerate(self._shapes):
-            moments = self.moments[: level + 1].sum(0)[:, : shape[1]]
-            members.append(added(self.anchored(shape, [1.0] * level), moments))
-        return steps(members)
+        anchored = self.anchored(shape, gates)
+        if self.moments is None:
+            return anchored * scale.unsqueeze(-1) + self.spread * correction, None
+        opened, members = conditions.new_tensor(gates), [self.anchored(each, [1.0] * level) for level, each in enumerate(self.shapes)]
+        moments, sought = between(self.moments, opened)[:, :in_], between(wanted(members, self.moments), opened)[:, :out]
+        scale = scale * rescaling(sought, added(anchored, moments)).unsqueeze(-1)
+        values = anchored * scale.unsqueeze(-1) + self.spread * correction
+        return values, missing(sought, values, moments)
 
     def anchored(self, shape: tuple[int, int, int], gates: Sequence[float]) -> Tensor:
         """The sum of the anchors' prefixes: ``[out, in, taps]``; missing gates are zero."""
@@ -97,6 +83,13 @@ class AnchoredBlock(nn.Module):
                 prefix = anchor[:out, :in_]
                 total = total + gate * nn.functional.pad(prefix, (0, 0, 0, in_ - prefix.shape[1], 0, out - prefix.shape[0]))
         return total
+
+
+def _unmeasured(members: int, in_: int) -> Tensor:
+    """Inputs without mean, alike and independent: rows of weights keep their length."""
+    moments = torch.zeros(members, MOMENTS, in_)
+    moments[0, 1] = 1.0
+    return moments
 
 
 class AnchoredINR(INR):
@@ -125,9 +118,9 @@ class AnchoredINR(INR):
         block = cast("AnchoredBlock", self.blocks[index])
         block.anchor.copy_(values)
         block.spread.copy_(values.square().mean().sqrt().clamp_min(1e-3))
-        for level, wanted in enumerate(smaller):
-            out, in_, taps = wanted.shape
-            block.level_anchors[level].copy_(wanted - block.anchored((out, in_, taps), [1.0] * level))
+        for level, trained in enumerate(smaller):
+            out, in_, taps = trained.shape
+            block.level_anchors[level].copy_(trained - block.anchored((out, in_, taps), [1.0] * level))
 
     @torch.no_grad()
     def take_moments(self, *members: Mapping[str, Tensor]) -> None:
@@ -158,10 +151,13 @@ class AnchoredINR(INR):
         opened = gates(self.architecture, self._levels, widths)
         found = {block.name: module(block.shape(widths), opened, conditions, noise) for block, module in zip(self.layout, self.blocks, strict=True)}
         made = {name: values for name, (values, _) in found.items()}
-        for name, (_, shift) in found.items():
-            if shift is not None:
-                made[self.bias_blocks[name]] = made[self.bias_blocks[name]] + shift[:, None, None]
+        self.add_to_biases(made, {name: lacking for name, (_, lacking) in found.items() if lacking is not None})
         return made
+
+    def add_to_biases(self, made: dict[str, Tensor], lacking: Mapping[str, Tensor]) -> None:
+        """Add what blocks of weights lack, ``[..., out]`` by name, to those of their biases in ``made``."""
+        for name, values in lacking.items():
+            made[self.bias_blocks[name]] = made[self.bias_blocks[name]] + values[..., None, None]
 
     def coordinate_parameters(self) -> int:
         """Stored values of the modulating networks; anchors are plain weights, and moments are measured."""

@@ -51,8 +51,13 @@ def between(steps: Tensor, gates: Tensor) -> Tensor:
     return made
 
 
-def factor(wanted: Tensor, found: Tensor) -> Tensor:
-    """For the rows of a block that adds ``found`` and should add ``wanted``, ``[..., 2, out]`` both: ``[..., out]``."""
+def wanted(members: Sequence[Tensor], moments: Tensor) -> Tensor:
+    """What members add, from wide to narrow, as ``steps``: values ``[..., out, in, taps]`` of each, and ``steps`` of their moments."""
+    return steps([added(values, moments[: index + 1].sum(0)[..., : values.shape[-2]]) for index, values in enumerate(members)])
+
+
+def rescaling(wanted: Tensor, found: Tensor) -> Tensor:
+    """Factors for the rows of a block that adds ``found`` and should add ``wanted``, ``[..., 2, out]`` both: ``[..., out]``."""
     return (wanted[..., 1, :] - found[..., 1, :]).clamp(-_LIMIT, _LIMIT).exp()
 
 

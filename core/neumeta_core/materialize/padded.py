@@ -14,7 +14,7 @@ from torch import Tensor
 from neumeta_core.blocks import join
 from neumeta_core.coordinates import encode_sizes
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
-from neumeta_core.materialize.stacks import add_to_biases, find_alike, within
+from neumeta_core.materialize.stacks import find_alike, within
 
 
 class PaddedProducts:
@@ -59,5 +59,6 @@ class PaddedProducts:
             made |= dict(zip(names, values.unbind(), strict=True))
             if shifts is not None:
                 lacking |= dict(zip(names, shifts.unbind(), strict=True))
-        add_to_biases(self._inr, made, lacking)
+        if isinstance(self._inr, AnchoredINR):
+            self._inr.add_to_biases(made, lacking)
         return {parameter.name: join(parameter, made) for parameter in self._inr.architecture.parameters}

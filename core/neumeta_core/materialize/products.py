@@ -13,7 +13,7 @@ from neumeta_core.architecture import Widths
 from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
 from neumeta_core.levels import gates
-from neumeta_core.materialize.stacks import add_to_biases, find_alike
+from neumeta_core.materialize.stacks import find_alike
 
 
 class ChannelProducts:
@@ -40,5 +40,6 @@ class ChannelProducts:
             made |= {block.name: values[k, : shapes[k][0], : shapes[k][1]] for k, block in enumerate(blocks)}
             if shifts is not None:
                 lacking |= {block.name: shifts[k, : shapes[k][0]] for k, block in enumerate(blocks)}
-        add_to_biases(inr, made, lacking)
+        if isinstance(inr, AnchoredINR):
+            inr.add_to_biases(made, lacking)
         return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -14,12 +14,12 @@ from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
 from neumeta_core.inr.anchored import AnchoredBlock
 from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.factorised import FactorisedBlock
-from neumeta_core.inr.moments import added, between, factor, missing
+from neumeta_core.inr.moments import added, between, missing, rescaling, wanted
 from neumeta_core.materialize.channels import ChannelGrid, ChannelStack
 
 Blocks = Sequence[AnchoredBlock] | Sequence[FactorisedBlock]
 Made = tuple[Tensor, Tensor | None]
-"""Values of blocks, and what the biases of their layers have to add, where the kind keeps account of it."""
+"""Values of blocks, and what they lack for the biases of their layers to add, where they have moments."""
 
 
 class Alike:
@@ -87,11 +87,11 @@ class AnchoredStack:
             right.scale_outputs(spread)
         self._anchor = torch.stack([block.anchor for block in blocks])
         self._levels = [torch.stack([block.level_anchors[level] for block in blocks]) for level in range(len(blocks[0].level_anchors))]
-
         self._moments, self._wanted = None, None
         if blocks[0].moments is not None:
             self._moments = torch.stack([cast("Tensor", block.moments) for block in blocks], dim=1)
-            self._wanted = torch.stack([block.wanted() for block in blocks], dim=1)
+            members = [self._anchored(out, in_, [1.0] * level) for level, (out, in_, _) in enumerate(blocks[0].shapes)]
+            self._wanted = wanted(members, self._moments)
 
     def make(self, out: int, in_: Sequence[int], conditions: Tensor, gates: Sequence[float]) -> Made:
         """Values ``[n, out, max(in), taps]`` at encoded sizes ``[c]`` and one gate a level, of blocks with ``in`` input channels."""
@@ -101,10 +101,10 @@ class AnchoredStack:
         if self._moments is None or self._wanted is None:
             return self._modulated(anchored, made, right), None
         opened = conditions.new_tensor(gates)
-        moments, wanted = between(self._moments, opened)[..., :most], between(self._wanted, opened)[..., :out]
+        moments, sought = between(self._moments, opened)[..., :most], between(self._wanted, opened)[..., :out]
         if min(in_) < most:
             moments = moments * within(most, conditions.new_tensor(in_)).unsqueeze(1)
-        return self._balanced(anchored, made, right, moments, wanted)
+        return self._balanced(anchored, made, right, moments, sought)
 
     def make_full(self, within: Tensor, conditions: Tensor, gates: Tensor) -> Made:
         """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]`` and gates ``[m, levels]``.
@@ -118,11 +118,11 @@ class AnchoredStack:
         moments = between(self._moments, gates).transpose(0, 1) * within.unsqueeze(2)
         return self._balanced(anchored, made, right, moments, between(self._wanted, gates).transpose(0, 1))
 
-    def _balanced(self, anchored: Tensor, made: Tensor, right: Tensor | None, moments: Tensor, wanted: Tensor) -> Made:
-        """Values, and what the biases have to add: ``[..., out]``."""
-        rows = factor(wanted, added(anchored, moments))
+    def _balanced(self, anchored: Tensor, made: Tensor, right: Tensor | None, moments: Tensor, sought: Tensor) -> Made:
+        """Values whose rows have the spread that is wanted, and what they lack: ``[..., out]``."""
+        rows = rescaling(sought, added(anchored, moments))
         values = self._modulated(anchored, made, right, rows.unsqueeze(-1))
-        return values, missing(wanted, values, moments)
+        return values, missing(sought, values, moments)
 
     def _modulated(self, anchored: Tensor, made: Tensor, right: Tensor | None, rows: Tensor | None = None) -> Tensor:
         """Anchors ``[n, (m,) out, in, taps]``, scaled and corrected by what the networks made."""
@@ -135,10 +135,11 @@ class AnchoredStack:
         return torch.baddbmm(scaled.flatten(0, members - 1).flatten(2), left.flatten(0, members - 1), factors).view(scaled.shape)
 
     def _anchored(self, out: int, in_: int, gates: Sequence[float]) -> Tensor:
+        """The sum of the anchors' prefixes: ``[n, out, in, taps]``; missing gates are zero."""
         total = self._anchor[:, :out, :in_]
         if any(gates):
             total = total.clone()
-        for gate, anchor in zip(gates, self._levels, strict=True):
+        for gate, anchor in zip(gates, self._levels, strict=False):
             if gate:
                 part = anchor[:, :out, :in_]
                 total[:, : part.shape[1], : part.shape[2]].add_(part, alpha=gate)
@@ -152,13 +153,6 @@ class AnchoredStack:
             padded = functional.pad(anchor, (0, 0, 0, in_ - anchor.shape[2], 0, out - anchor.shape[1]))
             total = torch.addcmul(total, gate.view(-1, 1, 1, 1), padded.unsqueeze(1))
         return total
-
-
-def add_to_biases(inr: AnchoredINR | FactorisedINR, made: dict[str, Tensor], lacking: Mapping[str, Tensor]) -> None:
-    """Add to blocks of biases, in ``made`` by name, what those of their weights lack: ``[..., out]``."""
-    for name, shift in lacking.items():
-        bias = cast("AnchoredINR", inr).bias_blocks[name]
-        made[bias] = made[bias] + shift[..., None, None]
 
 
 def within(channels: int, widths: Tensor) -> Tensor:
