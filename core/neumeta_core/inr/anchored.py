@@ -23,7 +23,7 @@ from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.errors import InvalidField
 from neumeta_core.inr.base import INR, Blur, Noise
 from neumeta_core.inr.channel import ChannelINR
-from neumeta_core.inr.moments import MOMENTS, added, between, missing, rescaling, steps, wanted
+from neumeta_core.inr.moments import MOMENTS, between, missing, rescaling, steps, wanted
 from neumeta_core.inr.settings import AnchoredSettings
 from neumeta_core.levels import gates, level_configurations
 
@@ -69,7 +69,7 @@ class AnchoredBlock(nn.Module):
             return anchored * scale.unsqueeze(-1) + self.spread * correction, None
         opened, members = conditions.new_tensor(gates), [self.anchored(each, [1.0] * level) for level, each in enumerate(self.shapes)]
         moments, sought = between(self.moments, opened)[:, :in_], between(wanted(members, self.moments), opened)[:, :out]
-        scale = scale * rescaling(sought, added(anchored, moments)).unsqueeze(-1)
+        scale = scale * rescaling(sought, anchored, moments).unsqueeze(-1)
         values = anchored * scale.unsqueeze(-1) + self.spread * correction
         return values, missing(sought, values, moments)
 

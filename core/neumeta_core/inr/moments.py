@@ -23,12 +23,24 @@ _LIMIT = math.log(4)
 """Of the logarithm of a correction: beyond it inputs were all but dead, and their moments say nothing."""
 
 
+def mean(values: Tensor, moments: Tensor) -> Tensor:
+    """Of what a block adds: ``[..., out, in, taps]``, ``[..., MOMENTS, in]`` -> ``[..., out]``."""
+    return _matvec(values.sum(-1), moments[..., 0, :])
+
+
+def log_spread(values: Tensor, moments: Tensor) -> Tensor:
+    """Logarithm of the standard deviation of what a block adds: ``[..., out, in, taps]``, ``[..., MOMENTS, in]`` -> ``[..., out]``."""
+    variance = _matvec(values.square().sum(-1), moments[..., 1, :]) + _matvec(values.sum(-1).square(), moments[..., 2, :])
+    return variance.clamp_min(_LEAST).log() / 2
+
+
+def _matvec(matrix: Tensor, vector: Tensor) -> Tensor:
+    return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
+
+
 def added(values: Tensor, moments: Tensor) -> Tensor:
-    """Mean, and logarithm of the spread, of what a block adds: ``[..., out, in, taps]``, ``[..., MOMENTS, in]`` -> ``[..., 2, out]``."""
-    sums, squares = values.sum(-1), values.square().sum(-1)
-    mean, own, common = moments.unsqueeze(-1).unbind(-3)
-    variance = squares @ own + sums.square() @ common
-    return torch.stack([(sums @ mean).squeeze(-1), variance.squeeze(-1).clamp_min(_LEAST).log() / 2], dim=-2)
+    """``mean`` and ``log_spread``: ``[..., 2, out]``."""
+    return torch.stack([mean(values, moments), log_spread(values, moments)], dim=-2)
 
 
 def steps(members: Sequence[Tensor]) -> Tensor:
@@ -47,8 +59,8 @@ def steps(members: Sequence[Tensor]) -> Tensor:
 
 def between(steps: Tensor, gates: Tensor) -> Tensor:
     """The sum of ``steps``: ``[s, ...]`` and gates ``[..., s - 1]`` -> ``[..., *steps.shape[1:]]``."""
-    made: Tensor = steps[0] + torch.tensordot(gates, steps[1:], dims=1)
-    return made
+    table = steps.flatten(1)
+    return (table[0] + gates @ table[1:]).view(*gates.shape[:-1], *steps.shape[1:])
 
 
 def wanted(members: Sequence[Tensor], moments: Tensor) -> Tensor:
@@ -56,11 +68,11 @@ def wanted(members: Sequence[Tensor], moments: Tensor) -> Tensor:
     return steps([added(values, moments[: index + 1].sum(0)[..., : values.shape[-2]]) for index, values in enumerate(members)])
 
 
-def rescaling(wanted: Tensor, found: Tensor) -> Tensor:
-    """Factors for the rows of a block that adds ``found`` and should add ``wanted``, ``[..., 2, out]`` both: ``[..., out]``."""
-    return (wanted[..., 1, :] - found[..., 1, :]).clamp(-_LIMIT, _LIMIT).exp()
+def rescaling(sought: Tensor, values: Tensor, moments: Tensor) -> Tensor:
+    """Factors for the rows of a block that bring its spread to the one of ``sought``, ``[..., 2, out]``: ``[..., out]``."""
+    return (sought[..., 1, :] - log_spread(values, moments)).clamp(-_LIMIT, _LIMIT).exp()
 
 
-def missing(wanted: Tensor, values: Tensor, moments: Tensor) -> Tensor:
-    """What a block's mean lacks of the one ``wanted``: ``[..., out]``."""
-    return wanted[..., 0, :] - (values.sum(-1) @ moments[..., 0, :].unsqueeze(-1)).squeeze(-1)
+def missing(sought: Tensor, values: Tensor, moments: Tensor) -> Tensor:
+    """What a block's mean lacks of the one of ``sought``, ``[..., 2, out]``: ``[..., out]``."""
+    return sought[..., 0, :] - mean(values, moments)

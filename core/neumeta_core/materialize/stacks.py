@@ -14,7 +14,7 @@ from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
 from neumeta_core.inr.anchored import AnchoredBlock
 from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.factorised import FactorisedBlock
-from neumeta_core.inr.moments import added, between, missing, rescaling, wanted
+from neumeta_core.inr.moments import between, missing, rescaling, wanted
 from neumeta_core.materialize.channels import ChannelGrid, ChannelStack
 
 Blocks = Sequence[AnchoredBlock] | Sequence[FactorisedBlock]
@@ -120,7 +120,7 @@ class AnchoredStack:
 
     def _balanced(self, anchored: Tensor, made: Tensor, right: Tensor | None, moments: Tensor, sought: Tensor) -> Made:
         """Values whose rows have the spread that is wanted, and what they lack: ``[..., out]``."""
-        rows = rescaling(sought, added(anchored, moments))
+        rows = rescaling(sought, anchored, moments)
         values = self._modulated(anchored, made, right, rows.unsqueeze(-1))
         return values, missing(sought, values, moments)
 
