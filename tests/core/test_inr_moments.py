@@ -158,9 +158,10 @@ def test_the_fast_path_makes_the_same() -> None:
             assert error(made[name], values) < 1e-5, (member, name)
 
 
+@pytest.mark.parametrize("levels", [(), LEVELS])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_several_at_full_extents_are_the_same(frozen: bool) -> None:
-    inr = trained(shaken=True)[0]
+def test_several_at_full_extents_are_the_same(frozen: bool, levels: tuple[float, ...]) -> None:
+    inr = trained(levels, shaken=True)[0]
     ratios = torch.stack([width_ratios(inr.architecture, member) for member in members()])
     opened = torch.tensor([gates(inr.architecture, inr.levels, member) for member in members()])
     made = PaddedProducts(inr, frozen=frozen)(ratios, opened)
