@@ -66,13 +66,14 @@ def parameter_blocks(parameter: GeneratedParameter) -> list[list[Block]]:
 
 def bias_blocks(architecture: Architecture) -> dict[str, str]:
     """Block of a layer's weight -> the block of its bias with the same output channels, by name, where that is generated too."""
-    names = {block.name for block in blocks_of(architecture) if block.is_vector and block.out.repeat == 1}
-    pairs = {
-        block.name: f"{block.parameter.name.removesuffix('weight')}bias[{block.row},0]"
-        for block in blocks_of(architecture)
-        if not block.is_vector and block.parameter.name.endswith(".weight")
-    }
-    return {weight: bias for weight, bias in pairs.items() if bias in names}
+    vectors = {block.name: block.out for block in blocks_of(architecture) if block.is_vector and block.taps == 1}
+    pairs = {}
+    for block in blocks_of(architecture):
+        stem, dot, kind = block.parameter.name.rpartition(".")
+        bias = f"{stem}{dot}bias[{block.row},0]"
+        if kind == "weight" and not block.is_vector and vectors.get(bias) == block.out:
+            pairs[block.name] = bias
+    return pairs
 
 
 def join(parameter: GeneratedParameter, values: Mapping[str, Tensor]) -> Tensor:

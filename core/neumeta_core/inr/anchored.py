@@ -23,7 +23,7 @@ from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.errors import InvalidField
 from neumeta_core.inr.base import INR, Blur, Noise
 from neumeta_core.inr.channel import ChannelINR
-from neumeta_core.inr.moments import MOMENTS, between, missing, rescaling, steps, wanted
+from neumeta_core.inr.moments import MOMENTS, between, filled, missing, rescaling, wanted
 from neumeta_core.inr.settings import AnchoredSettings
 from neumeta_core.levels import gates, level_configurations
 
@@ -33,7 +33,7 @@ class AnchoredBlock(nn.Module):
 
     spread: Tensor
     moments: Tensor | None
-    """Of the inputs, for the full network and every level as ``moments.steps``: ``[1 + levels, MOMENTS, in]``."""
+    """Of the inputs, in the full network and at every level, as ``moments.filled``: ``[1 + levels, MOMENTS, in]``; zero if not measured."""
 
     def __init__(
         self, block: Block, shapes: Sequence[tuple[int, int, int]], settings: AnchoredSettings, conditions: int, *, has_moments: bool
@@ -49,7 +49,7 @@ class AnchoredBlock(nn.Module):
         self.from_out = ChannelINR(out, conditions, settings.hidden, 1 + self.rank, zero=True)
         self.from_in = None if block.is_vector else ChannelINR(in_, conditions, settings.hidden, self.rank * taps, zero=False)
         self.register_buffer("spread", torch.ones(()))
-        self.register_buffer("moments", _unmeasured(len(shapes), in_) if has_moments else None)
+        self.register_buffer("moments", torch.zeros(len(shapes), MOMENTS, in_) if has_moments else None)
 
     def forward(
         self, shape: tuple[int, int, int], gates: Sequence[float], conditions: Tensor, noise: Noise | Blur | None
@@ -85,15 +85,8 @@ class AnchoredBlock(nn.Module):
         return total
 
 
-def _unmeasured(members: int, in_: int) -> Tensor:
-    """Inputs without mean, alike and independent: rows of weights keep their length."""
-    moments = torch.zeros(members, MOMENTS, in_)
-    moments[0, 1] = 1.0
-    return moments
-
-
 class AnchoredINR(INR):
-    """One ``AnchoredBlock`` a block. Reproduces prefixes of the anchor before it is trained."""
+    """One ``AnchoredBlock`` a block. Without moments it reproduces prefixes of the anchor before it is trained."""
 
     def __init__(self, architecture: Architecture, settings: AnchoredSettings) -> None:
         super().__init__(architecture)
@@ -126,7 +119,7 @@ class AnchoredINR(INR):
     def take_moments(self, *members: Mapping[str, Tensor]) -> None:
         """Moments of what flows into the full network's layers and then into those of every level: weight -> ``[MOMENTS, in channels]``.
 
-        Weights that are not named keep what they have.
+        The layers of weights that are not named stay as they are between levels.
         """
         widths = [self.architecture.full_widths, *self._levels]
         for block, module in zip(self.layout, self.blocks, strict=True):
@@ -136,7 +129,7 @@ class AnchoredINR(INR):
                     torch.split(values[block.parameter.name], [part.in_.channels(each) for part in segments], dim=-1)[block.column]
                     for each, values in zip(widths, members, strict=True)
                 ]
-                cast("Tensor", module.moments).copy_(steps(given))
+                cast("Tensor", module.moments).copy_(filled(given))
 
     def check_widths(self, widths: Widths) -> None:
         """InvalidField above the full width."""

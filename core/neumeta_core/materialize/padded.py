@@ -53,12 +53,13 @@ class PaddedProducts:
         lacking: dict[str, Tensor] = {}
         for alike, stack, inputs in zip(self._alike, stacks, self._inputs, strict=True):
             _, in_, _ = self._inr.full_shapes[alike.indices[0]]
-            values, shifts = stack.make_full(within(in_, widths.T[inputs]), conditions, gates)
+            present = within(in_, widths.T[inputs]) if alike.has_moments else None
+            values, lacks = stack.make_full(present, conditions, gates)
             names = [self._inr.layout[index].name for index in alike.indices]
             # Unbound in one piece: the gradient of an index is as large as what it was taken from.
             made |= dict(zip(names, values.unbind(), strict=True))
-            if shifts is not None:
-                lacking |= dict(zip(names, shifts.unbind(), strict=True))
+            if lacks is not None:
+                lacking |= dict(zip(names, lacks.unbind(), strict=True))
         if isinstance(self._inr, AnchoredINR):
             self._inr.add_to_biases(made, lacking)
         return {parameter.name: join(parameter, made) for parameter in self._inr.architecture.parameters}

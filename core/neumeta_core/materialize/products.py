@@ -36,10 +36,10 @@ class ChannelProducts:
         for members, stack in self._stacks:
             blocks = [inr.layout[index] for index in members]
             shapes = [block.shape(widths) for block in blocks]
-            values, shifts = stack.make(max(shape[0] for shape in shapes), [shape[1] for shape in shapes], conditions, opened)
+            values, lacks = stack.make(max(shape[0] for shape in shapes), [shape[1] for shape in shapes], conditions, opened)
             made |= {block.name: values[k, : shapes[k][0], : shapes[k][1]] for k, block in enumerate(blocks)}
-            if shifts is not None:
-                lacking |= {block.name: shifts[k, : shapes[k][0]] for k, block in enumerate(blocks)}
+            if lacks is not None:
+                lacking |= {block.name: lacks[k, : shapes[k][0]] for k, block in enumerate(blocks)}
         if isinstance(inr, AnchoredINR):
             inr.add_to_biases(made, lacking)
         return made

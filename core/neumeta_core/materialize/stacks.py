@@ -30,6 +30,7 @@ class Alike:
         """Where the blocks stand in the layout."""
         self._blocks = blocks
         first = blocks[0]
+        self.has_moments = isinstance(first, AnchoredBlock) and first.moments is not None
         # Vectors carry no noise: it would move biases that no neighbour smooths.
         self._left = ChannelGrid(first.from_out, blur if first.from_in is not None else None)
         self._right = ChannelGrid(first.from_in, blur) if first.from_in is not None else None
@@ -65,7 +66,7 @@ class FactorisedStack:
             return left.unsqueeze(2), None
         return torch.bmm(left, _factor(self._right(max(in_), conditions), self._rank)).view(len(left), out, max(in_), -1), None
 
-    def make_full(self, _within: Tensor, conditions: Tensor, _gates: Tensor) -> Made:
+    def make_full(self, _present: Tensor | None, conditions: Tensor, _gates: Tensor) -> Made:
         """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]``."""
         left = self._left.all_channels(conditions)
         if self._right is None:
@@ -106,16 +107,16 @@ class AnchoredStack:
             moments = moments * within(most, conditions.new_tensor(in_)).unsqueeze(1)
         return self._balanced(anchored, made, right, moments, sought)
 
-    def make_full(self, within: Tensor, conditions: Tensor, gates: Tensor) -> Made:
+    def make_full(self, present: Tensor | None, conditions: Tensor, gates: Tensor) -> Made:
         """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]`` and gates ``[m, levels]``.
 
-        ``within`` tells which input channels members have, ``[n, m, in]``.
+        ``present`` tells which input channels members have, ``[n, m, in]``: for blocks with moments.
         """
         made = self._left.all_channels(conditions)
         anchored, right = self._anchored_full(gates), None if self._right is None else self._right.all_channels(conditions)
-        if self._moments is None or self._wanted is None:
+        if self._moments is None or self._wanted is None or present is None:
             return self._modulated(anchored, made, right), None
-        moments = between(self._moments, gates).transpose(0, 1) * within.unsqueeze(2)
+        moments = between(self._moments, gates).transpose(0, 1) * present.unsqueeze(2)
         return self._balanced(anchored, made, right, moments, between(self._wanted, gates).transpose(0, 1))
 
     def _balanced(self, anchored: Tensor, made: Tensor, right: Tensor | None, moments: Tensor, sought: Tensor) -> Made:

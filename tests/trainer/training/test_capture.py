@@ -96,6 +96,9 @@ def manifold(compute: Compute, out: Path, settings: InrSettings) -> INR:
     torch.manual_seed(0)
     inr = build_inr(architecture, settings).to(compute.device)
     inr.start_from(weights, *(sliced(architecture, weights, level) for level in inr.levels))
+    for name, buffer in inr.named_buffers():
+        if name.endswith("moments"):
+            buffer.fill_(0.5)
     targets = [Target(member, sliced(architecture, weights, member)) for member in sampler.sandwich(0, 3)]
     workspace = Workspace(out, "x", LogProgress(), compute)
     # No AdamW: its first steps are as long where a gradient is rounding noise, whose sign is chance.
@@ -116,7 +119,14 @@ def test_a_family(tmp_path: Path, captures: list[int]) -> None:
     assert len(captures) == 1
 
 
-@pytest.mark.parametrize("settings", [AnchoredSettings(hidden=8, rank=2, levels=LEVELS), FactorisedSettings(hidden=16, rank=4)])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        AnchoredSettings(hidden=8, rank=2, levels=LEVELS),
+        AnchoredSettings(hidden=8, rank=2, levels=LEVELS, moments=True),
+        FactorisedSettings(hidden=16, rank=4),
+    ],
+)
 def test_a_manifold(settings: InrSettings, tmp_path: Path, captures: list[int]) -> None:
     there, here = manifold(on("cuda"), tmp_path / "cuda", settings), manifold(on("cpu"), tmp_path / "cpu", settings)
     assert len(captures) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from neumeta_core.architecture import Architecture
-from neumeta_core.inr.moments import added
+from neumeta_core.inr.moments import log_spread, mean
 from neumeta_trainer.structure.channel_groups import find_architecture
 from neumeta_trainer.training.moments import measure_moments
 from torch import Tensor, nn
@@ -38,13 +38,13 @@ def measured(network: nn.Module, inputs: Tensor) -> tuple[Architecture, dict[str
 def moments_of(windows: Tensor) -> Tensor:
     """From windows ``[n, channels, taps]``, by their covariances."""
     taps = windows.shape[2]
-    mean = windows.mean((0, 2))
-    centred = windows - mean[:, None]
+    means = windows.mean((0, 2))
+    centred = windows - means[:, None]
     covariance = torch.einsum("nct,ncs->cts", centred, centred) / len(windows)
     variance = covariance.diagonal(dim1=1, dim2=2).mean(1)
-    common = (covariance.sum((1, 2)) - taps * variance) / (taps * taps - taps) if taps > 1 else torch.zeros_like(mean)
+    common = (covariance.sum((1, 2)) - taps * variance) / (taps * taps - taps) if taps > 1 else torch.zeros_like(means)
     common = torch.minimum(common.clamp_min(0), variance)
-    return torch.stack([mean, variance - common, common])
+    return torch.stack([means, (variance - common).sqrt(), common.sqrt()])
 
 
 def test_moments_are_those_of_the_windows() -> None:
@@ -75,9 +75,9 @@ def test_they_tell_mean_and_spread_of_the_outputs_where_channels_are_independent
     _, found = measured(network, inputs)
     with torch.no_grad():
         outputs = network[0](inputs) - network[0].bias.view(-1, 1, 1)
-        mean, log_spread = added(network[0].weight.flatten(2), found["0.weight"])
-    assert torch.allclose(mean, outputs.mean((0, 2, 3)), atol=0.02)
-    assert torch.allclose(log_spread.exp(), outputs.std((0, 2, 3)), rtol=0.02)
+        values = network[0].weight.flatten(2)
+    assert torch.allclose(mean(values, found["0.weight"]), outputs.mean((0, 2, 3)), atol=0.02)
+    assert torch.allclose(log_spread(values, found["0.weight"]).exp(), outputs.std((0, 2, 3)), rtol=0.02)
 
 
 def test_the_network_is_left_as_it_was() -> None:

@@ -94,10 +94,14 @@ def assert_alike(one: list[Tensor], other: list[Tensor]) -> None:
         assert (left - right).norm() <= 1e-3 * right.norm() + 1e-6
 
 
-INRS = [AnchoredSettings(hidden=8, rank=2, levels=LEVELS), FactorisedSettings(hidden=16, rank=4)]
+INRS = [
+    AnchoredSettings(hidden=8, rank=2, levels=LEVELS),
+    AnchoredSettings(hidden=8, rank=2, levels=LEVELS, moments=True),
+    FactorisedSettings(hidden=16, rank=4),
+]
 
 
-@pytest.mark.parametrize("settings", INRS, ids=lambda settings: settings.kind)
+@pytest.mark.parametrize("settings", INRS, ids=["anchored", "anchored with moments", "factorised"])
 def test_the_padded_warm_start_has_the_value_and_the_gradients_of_the_sliced_one(settings: InrSettings) -> None:
     inr = tiny_manifold(settings).inr.requires_grad_(True)
     sampler, teacher = Sampler(inr.architecture), tiny_manifold(INRS[0], seed=5)
@@ -112,7 +116,7 @@ def test_the_padded_warm_start_has_the_value_and_the_gradients_of_the_sliced_one
 
 
 @pytest.mark.parametrize("sandwich", [True, False])
-@pytest.mark.parametrize("settings", INRS, ids=lambda settings: settings.kind)
+@pytest.mark.parametrize("settings", INRS, ids=["anchored", "anchored with moments", "factorised"])
 def test_padded_end_to_end_training_has_the_value_and_the_gradients_of_the_sliced_one(settings: InrSettings, sandwich: bool) -> None:
     torch.manual_seed(0)
     example = torch.zeros(2, 1, 8, 8)
@@ -123,6 +127,9 @@ def test_padded_end_to_end_training_has_the_value_and_the_gradients_of_the_slice
     with torch.no_grad():
         for parameter in inr.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape))
+        for name, buffer in inr.named_buffers():
+            if name.endswith("moments"):
+                buffer.uniform_(0.5, 1.0)
     splits, sampler = load_digits(), Sampler(architecture)
     batches = Batches(splits.train, splits, 64, seed=0, shift=1, flip=True)
     stage = TuneStage(optimization=Optimization(steps=1, rate=0.1), members=2, sandwich=sandwich, task=0.3, distillation=0.7, temperature=2.0)

@@ -46,8 +46,11 @@ def free_of_norms(out: Path, compute: Compute) -> dict[str, Tensor]:
     architecture = find_architecture(network, example).architecture
     weights = {parameter.name: network.get_parameter(parameter.name) for parameter in architecture.parameters}
     torch.manual_seed(0)
-    inr = build_inr(architecture, digits().inr)
+    inr = build_inr(architecture, digits().inr.model_copy(update={"moments": True}))
     inr.start_from(weights)
+    for name, buffer in inr.named_buffers():
+        if name.endswith("moments"):
+            buffer.fill_(0.5)
     sampler = Sampler(architecture)
     stage = TuneStage(optimization=Optimization(steps=6, rate=1e-3, ema=0.9), batch=BATCH, distillation=0.7, noise=0.5)
     tune(inr, network, Target(sampler.full, weights), sampler, batches(compute), stage, Workspace(out / "inr", "x", LogProgress(), compute))

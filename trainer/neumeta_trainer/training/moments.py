@@ -11,14 +11,15 @@ import torch
 from neumeta_core.architecture import Architecture, GeneratedParameter, Widths
 from neumeta_core.blocks import bias_blocks
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.conv import _ConvNd
 
 
 @torch.no_grad()
 def measure_moments(member: nn.Module, architecture: Architecture, widths: Widths, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
     """Weight -> ``[MOMENTS, in channels]`` of a fused member at its widths, over all these batches.
 
-    Of layers whose bias is generated too: Linear layers and convolutions over all input channels, other than transposed ones.
+    Of layers whose bias is generated too, and which are plain Linear layers or convolutions over all input channels: what others do
+    with their weights is not known here.
     """
     biased = {name.partition("[")[0] for name in bias_blocks(architecture)}
     windows: dict[str, Windows] = {}
@@ -70,7 +71,7 @@ class Windows:
         # The variance of a sum of t taps is t * own + t^2 * common.
         common = (squared_sums - total.square() - taps * variance) / (taps.square() - taps).clamp_min(1)
         common = torch.minimum(common.clamp_min(0), variance)
-        return torch.stack([mean, variance - common, common]).float()
+        return torch.stack([mean, (variance - common).sqrt(), common.sqrt()]).float()
 
 
 def _see(windows: Windows, _layer: nn.Module, given: tuple[Tensor, ...]) -> None:
@@ -78,8 +79,7 @@ def _see(windows: Windows, _layer: nn.Module, given: tuple[Tensor, ...]) -> None
 
 
 def _is_measured(layer: nn.Module) -> bool:
-    convolves = isinstance(layer, _ConvNd) and not isinstance(layer, _ConvTransposeNd) and layer.groups == 1
-    return convolves or isinstance(layer, nn.Linear)
+    return type(layer) in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d) and getattr(layer, "groups", 1) == 1
 
 
 def _summing(layer: _ConvNd) -> nn.Module:
