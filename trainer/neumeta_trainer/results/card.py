@@ -118,15 +118,20 @@ def _row(point: CurvePoint, slices: Mapping[str, float], alone: Mapping[float, f
 
 
 def _stages(recipe: JsonValue) -> str:
-    """One sentence on the steps of every stage that the recipe has."""
+    """The steps of every stage that the recipe has, and whether any of them trained the coordinate networks."""
     assert isinstance(recipe, dict)
-    steps = []
+    steps, taught = [], 0
     for name in ("base", "family", "fit", "tune"):
         stage = recipe.get(name)
         if isinstance(stage, dict) and isinstance(optimization := stage["optimization"], dict):
             images = f" of {stage['batch']} images" if "batch" in stage else ""
-            steps.append(f"{name} {optimization['steps']:,} steps{images}")
-    return f"Stages: {', '.join(steps)}."
+            count = optimization["steps"]
+            assert isinstance(count, int)
+            if count:
+                steps.append(f"{name} {count:,} steps{images}")
+            taught += count if name in ("fit", "tune") else 0
+    untaught = "" if taught else "\nNo stage trained the coordinate networks: what they add to the plain weights is zero."
+    return f"Stages: {', '.join(steps)}.{untaught}"
 
 
 def _versions(manifold: Manifold) -> dict[str, str]:
