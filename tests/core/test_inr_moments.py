@@ -226,3 +226,23 @@ def test_gradients_are_finite_everywhere() -> None:
     for member in members():
         total = torch.stack([values.square().sum() for values in inr(member).values()]).sum()
         assert all(math.isfinite(float(gradient.sum())) for gradient in torch.autograd.grad(total, list(inr.parameters())))
+
+
+def test_blocks_that_are_made_together_have_input_channels_of_their_own() -> None:
+    layers = [
+        (
+            GeneratedParameter(name=f"{name}.weight", axes=(group(name), group(inputs)), in_dim=1, macs_per_element=1),
+            GeneratedParameter(name=f"{name}.bias", axes=(group(name),), macs_per_element=0),
+        )
+        for name, inputs in (("a", "b"), ("b", "a"))
+    ]
+    groups = tuple(ChannelGroup(name=name, full=8, minimum=2) for name in "ab")
+    torch.manual_seed(0)
+    alike = Architecture(groups=groups, parameters=tuple(parameter for layer in layers for parameter in layer), max_compression=0.75)
+    inr = AnchoredINR(alike, AnchoredSettings(hidden=8, rank=2, moments=True)).requires_grad_(False)
+    inr.start_from({p.name: torch.randn(p.shape(alike.full_widths)) for p in alike.parameters})
+    inr.take_moments({"a.weight": random_moments(8), "b.weight": random_moments(8)})
+    member = Configuration((("a", 3), ("b", 7)))
+    made, wanted = ChannelProducts(inr, None)(member), inr.make_blocks(member, None)
+    for name, values in wanted.items():
+        assert error(made[name], values) < 1e-5, name
