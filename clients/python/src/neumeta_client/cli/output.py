@@ -36,7 +36,8 @@ def print_table(headings: list[str], rows: Sequence[Sequence[RenderableType]], *
     """Print rows under headings; the columns in ``numeric`` are aligned to the right; ``err`` to standard error."""
     table = Table()
     for index, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if index in numeric else "left")
+        # The first column names the row: others wrap before it is cut short.
+        table.add_column(heading, justify="right" if index in numeric else "left", no_wrap=index == 0)
     for row in rows:
         table.add_row(*(one_line(cell) if isinstance(cell, str) else cell for cell in row))
     Console(markup=False, highlight=False, stderr=err).print(table)
