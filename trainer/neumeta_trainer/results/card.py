@@ -102,7 +102,7 @@ widths, the same recipe, as many steps as the manifold's base, family and end-to
 ## How it was made
 
 {training["images"]:,} training images, seed {training["seed"]}, width ratios held out of training: {held_out}. One run of one seed;
-how far another seed would differ was not measured. {_stages(training["recipe"])}
+how far another seed would differ was not measured. {_stages(training["recipe"], facts["kind"])}
 
 The whole recipe is stored in the file and in [report.json](report.json).
 
@@ -117,7 +117,7 @@ def _row(point: CurvePoint, slices: Mapping[str, float], alone: Mapping[float, f
     return f"| {point.compression:.2f}{mark} | {point.params:,} | {point.macs:,} | {' | '.join(cells)} |"
 
 
-def _stages(recipe: JsonValue) -> str:
+def _stages(recipe: JsonValue, kind: str) -> str:
     """The steps of every stage that the recipe has, and whether any of them trained the coordinate networks."""
     assert isinstance(recipe, dict)
     steps, taught = [], 0
@@ -130,7 +130,8 @@ def _stages(recipe: JsonValue) -> str:
             if count:
                 steps.append(f"{name} {count:,} steps{images}")
             taught += count if name in ("fit", "tune") else 0
-    untaught = "" if taught else "\nNo stage trained the coordinate networks: what they add to the plain weights is zero."
+    zero = ": what they add to the plain weights is zero" if kind == "anchored" else ""
+    untaught = "" if taught else f"\nNo stage trained the coordinate networks{zero}."
     return f"Stages: {', '.join(steps)}.{untaught}"
 
 
