@@ -102,7 +102,7 @@ widths, the same recipe, as many steps as the manifold's base, family and end-to
 ## How it was made
 
 {training["images"]:,} training images, seed {training["seed"]}, width ratios held out of training: {held_out}. One run of one seed;
-how far another seed would differ was not measured. {_stages(training["recipe"], facts["kind"])}
+how far another seed would differ was not measured. {_stages(training["recipe"], header.inr.kind)}
 
 The whole recipe is stored in the file and in [report.json](report.json).
 
