@@ -33,11 +33,19 @@ def level_configurations(architecture: Architecture, levels: Sequence[float]) ->
     return [rounded(architecture, level) for level in levels]
 
 
-def gates(architecture: Architecture, levels: Sequence[Widths], widths: Widths) -> list[float]:
+def level_gates(architecture: Architecture, levels: Sequence[Widths], widths: Widths) -> list[float]:
     """Weight in [0, 1] of every level's anchor in the member with these widths; ``levels`` are their members, from wide to narrow."""
     ratio = _mean_ratio(architecture, widths)
     edges = [1.0, *(_mean_ratio(architecture, level) for level in levels)]
     return [_faded(ratio, above, edge) for above, edge in pairwise(edges)]
+
+
+def distance(architecture: Architecture, members: Sequence[Widths], widths: Widths) -> float:
+    """Mean difference of width ratios between these widths and the nearest of some members."""
+    return min(
+        sum(abs(widths[group.name] - member[group.name]) / group.full for group in architecture.groups) / len(architecture.groups)
+        for member in members
+    )
 
 
 def _faded(ratio: float, above: float, edge: float) -> float:

@@ -23,6 +23,7 @@ CAPTURED: dict[str, InrSettings] = {
     "anchored": AnchoredSettings(hidden=8, rank=2),
     "anchored with levels": AnchoredSettings(hidden=8, rank=2, levels=(0.75, 0.4)),
     "anchored with moments": AnchoredSettings(hidden=8, rank=2, levels=(0.75, 0.4), moments=True),
+    "anchored, exact": AnchoredSettings(hidden=8, rank=2, levels=(0.75, 0.4), moments=True, exact=True),
     "factorised": FactorisedSettings(hidden=16, rank=3),
 }
 KINDS: dict[str, InrSettings] = CAPTURED | {"mlp": MlpSettings(layers=3, hidden=32)}

@@ -14,6 +14,7 @@ KINDS: dict[str, InrSettings] = {
     "anchored": AnchoredSettings(hidden=8, rank=3),
     "anchored with levels": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4)),
     "anchored with moments": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), moments=True),
+    "anchored, exact": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), moments=True, exact=True),
     "factorised": FactorisedSettings(hidden=16, rank=3),
 }
 FAMILIES = {"tiny": tiny.tiny_architecture(), "patched": patched.patched_architecture()}
@@ -58,7 +59,7 @@ def test_gradients_reach_every_parameter(kind: str, family: str) -> None:
     inr.start_from({p.name: torch.randn(p.shape(architecture.full_widths)) for p in architecture.parameters})
     narrow = {group.name: group.minimum for group in architecture.groups}  # all levels are open
     target = {p.name: torch.randn(p.shape(narrow)) for p in architecture.parameters}
-    parameters = dict(inr.named_parameters())
+    parameters = {name: parameter for name, parameter in inr.named_parameters() if parameter.requires_grad}
     # Outputs that start at zero hide what lies behind them from the first gradient, not from the second.
     for _ in range(2):
         loss = sum((values - target[name]).square().mean() for name, values in inr(narrow).items())

@@ -12,7 +12,7 @@ from neumeta_core.configuration import Configuration
 from neumeta_core.coordinates import width_ratios
 from neumeta_core.inr import AnchoredINR, AnchoredSettings
 from neumeta_core.inr.moments import log_spread, mean
-from neumeta_core.levels import gates
+from neumeta_core.levels import level_gates
 from neumeta_core.materialize.padded import PaddedProducts
 from neumeta_core.materialize.products import ChannelProducts
 from torch import Tensor
@@ -85,7 +85,7 @@ def outputs_of(weights: dict[str, Tensor], moments: Tensor, repeat: int = 4) -> 
 def test_between_two_levels_outputs_have_a_mean_and_spread_between_theirs() -> None:
     inr, weights, moments = trained()
     here = {"a": 7, "b": 10}
-    upper, lower, opened = moments[0]["next.weight"][:, :7].clone(), moments[1]["next.weight"], gates(inr.architecture, inr.levels, here)[0]
+    upper, lower, opened = moments[0]["next.weight"][:, :7].clone(), moments[1]["next.weight"], level_gates(inr.architecture, inr.levels, here)[0]
     assert 0 < opened < 1
     blended = upper.clone()
     blended[:, :6] += opened * (lower - upper[:, :6])
@@ -167,7 +167,7 @@ def test_rows_with_inputs_that_wake_up_shrink_to_no_less_than_a_quarter() -> Non
     block = next(module for module, described in zip(inr.blocks, inr.layout, strict=True) if described.parameter.name == "next.weight")
     block.level_anchors[0].mul_(1000)
     here = {"a": 8, "b": 11}  # far nearer to the full network than to the level
-    gate = gates(inr.architecture, inr.levels, here)[0]
+    gate = level_gates(inr.architecture, inr.levels, here)[0]
     blend = weights[0]["next.weight"][:11].clone()
     blend[:6, :16] += gate * block.level_anchors[0].flatten(1)
     assert torch.allclose(inr(here)["next.weight"][:6], blend[:6] / 4, rtol=1e-4)
@@ -206,7 +206,7 @@ def test_the_fast_path_makes_the_same() -> None:
 def test_several_at_full_extents_are_the_same(frozen: bool, levels: tuple[float, ...]) -> None:
     inr = trained(levels, shaken=True)[0]
     ratios = torch.stack([width_ratios(inr.architecture, member) for member in members()])
-    opened = torch.tensor([gates(inr.architecture, inr.levels, member) for member in members()])
+    opened = torch.tensor([inr.gates(member) for member in members()])
     made = PaddedProducts(inr, frozen=frozen)(ratios, opened)
     for k, member in enumerate(members()):
         wanted = inr(member)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from neumeta_core.levels import gates, level_configurations
+from neumeta_core.levels import level_configurations, level_gates
 
 from tests.tiny import tiny_architecture
 
@@ -10,7 +10,7 @@ LEVELS = level_configurations(ARCHITECTURE, (0.75, 0.5, 0.25))
 
 
 def opened(one: int, two: int) -> list[float]:
-    return gates(ARCHITECTURE, LEVELS, {"conv1": one, "conv2": two})
+    return level_gates(ARCHITECTURE, LEVELS, {"conv1": one, "conv2": two})
 
 
 def test_a_level_is_a_member_at_its_ratio() -> None:
@@ -37,7 +37,7 @@ def test_between_levels_a_gate_rises_with_the_mean_ratio_of_all_groups() -> None
 
 def test_levels_that_rounding_makes_equal_open_together() -> None:
     twice = level_configurations(ARCHITECTURE, (0.5, 0.4999))
-    assert gates(ARCHITECTURE, twice, {"conv1": 4, "conv2": 6}) == [1, 1]
-    assert gates(ARCHITECTURE, twice, {"conv1": 5, "conv2": 6})[1] == 0
+    assert level_gates(ARCHITECTURE, twice, {"conv1": 4, "conv2": 6}) == [1, 1]
+    assert level_gates(ARCHITECTURE, twice, {"conv1": 5, "conv2": 6})[1] == 0
     widest = level_configurations(ARCHITECTURE, (0.999,))
-    assert gates(ARCHITECTURE, widest, {"conv1": 8, "conv2": 12}) == [1]
+    assert level_gates(ARCHITECTURE, widest, {"conv1": 8, "conv2": 12}) == [1]

@@ -8,7 +8,6 @@ from neumeta_core.blocks import crop
 from neumeta_core.configuration import Configuration
 from neumeta_core.coordinates import width_ratios
 from neumeta_core.inr import AnchoredINR, AnchoredSettings, Blur, FactorisedINR, FactorisedSettings, InrSettings
-from neumeta_core.levels import gates
 from neumeta_core.manifold import Manifold
 from neumeta_core.materialize.padded import PaddedProducts
 from torch import Tensor
@@ -20,6 +19,7 @@ KINDS: dict[str, InrSettings] = {
     "anchored": AnchoredSettings(hidden=8, rank=3),
     "anchored with levels": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4)),
     "anchored with moments": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), moments=True),
+    "anchored, exact": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), moments=True, exact=True),
     "factorised": FactorisedSettings(hidden=16, rank=3),
 }
 FAMILIES = {"tiny": tiny_manifold, "patched": patched_manifold}
@@ -43,7 +43,7 @@ def inr_of(manifold: Manifold) -> AnchoredINR | FactorisedINR:
 def together(manifold: Manifold, make: PaddedProducts, members: list[Configuration]) -> list[dict[str, Tensor]]:
     architecture = manifold.architecture
     ratios = torch.stack([width_ratios(architecture, member) for member in members])
-    opened = torch.tensor([gates(architecture, manifold.inr.levels, member) for member in members])
+    opened = torch.tensor([manifold.inr.gates(member) for member in members])
     made = make(ratios, opened)
     full = architecture.full_widths
     for name, values in made.items():

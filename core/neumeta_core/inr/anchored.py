@@ -5,7 +5,8 @@ output channel, plus a correction of low rank. ``s``, ``U`` and ``V`` are coordi
 sizes of the whole configuration. The scale takes the place of a normalization that was calibrated for these widths and fused.
 With levels, the anchors of smaller members are added to the prefix of ``A`` first (``neumeta_core.levels``). With moments, that
 sum is corrected before anything else: its rows to the spread, and the bias of its layer to the mean, that lie between those of the
-levels (``moments``).
+levels (``moments``). An exact INR has the anchors alone in the full network and at the levels: what networks make is faded out
+towards these members.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from neumeta_core.inr.base import INR, Blur, Noise
 from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.moments import MOMENTS, between, filled, missing, rescaling, wanted
 from neumeta_core.inr.settings import AnchoredSettings
-from neumeta_core.levels import gates, level_configurations
+from neumeta_core.levels import distance, level_configurations, level_gates
+
+_REACH = 1 / 8
+"""Distance from the nearest member that is exact beyond which networks count in full: half of a way between levels a quarter apart."""
 
 
 class AnchoredBlock(nn.Module):
@@ -43,8 +47,8 @@ class AnchoredBlock(nn.Module):
         self.shapes = shapes
         """In the full network and at every level."""
         self.rank = 1 if block.is_vector else settings.rank
-        self.anchor = nn.Parameter(torch.zeros(shapes[0]))
-        self.level_anchors = nn.ParameterList(torch.zeros(shape) for shape in shapes[1:])
+        self.anchor, *smaller = (nn.Parameter(torch.zeros(shape), requires_grad=not settings.exact) for shape in shapes)
+        self.level_anchors = nn.ParameterList(smaller)
         # A vector has no input channel: its correction is a function of the output channel alone.
         self.from_out = ChannelINR(out, conditions, settings.hidden, 1 + self.rank, zero=True)
         self.from_in = None if block.is_vector else ChannelINR(in_, conditions, settings.hidden, self.rank * taps, zero=False)
@@ -54,10 +58,14 @@ class AnchoredBlock(nn.Module):
     def forward(
         self, shape: tuple[int, int, int], gates: Sequence[float], conditions: Tensor, noise: Noise | Blur | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Values ``[out, in, taps]``, and what they lack for the bias of the layer to add: ``[out]``, where the block has moments."""
+        """Values ``[out, in, taps]``, and what they lack for the bias of the layer to add: ``[out]``, where the block has moments.
+
+        ``gates`` are those of ``AnchoredINR.gates``.
+        """
         out, in_, taps = shape
+        *gates, networks = gates
         # Vectors carry no noise: it would move biases that no neighbour smooths.
-        made = self.from_out(out, conditions, None if self.from_in is None else noise)
+        made = networks * self.from_out(out, conditions, None if self.from_in is None else noise)
         scale, left = made[:, :1].exp(), made[:, 1:]
         if self.from_in is None:
             correction = left.unsqueeze(-1)
@@ -131,6 +139,12 @@ class AnchoredINR(INR):
                 ]
                 cast("Tensor", module.moments).copy_(filled(given))
 
+    def gates(self, widths: Widths) -> list[float]:
+        """One of every level's anchor (``levels.level_gates``), and that of the networks."""
+        exact = [self.architecture.full_widths, *self._levels]
+        networks = min(1.0, distance(self.architecture, exact, widths) / _REACH) if self.settings.exact else 1.0
+        return [*level_gates(self.architecture, self._levels, widths), networks]
+
     def check_widths(self, widths: Widths) -> None:
         """InvalidField above the full width."""
         for group in self.architecture.groups:
@@ -141,7 +155,7 @@ class AnchoredINR(INR):
     def make_blocks(self, widths: Widths, noise: Noise | Blur | None) -> dict[str, Tensor]:
         """Block name -> values ``[out, in, taps]`` at these widths."""
         conditions = encode_sizes(width_ratios(self.architecture, widths, next(self.parameters())))
-        opened = gates(self.architecture, self._levels, widths)
+        opened = self.gates(widths)
         found = {block.name: module(block.shape(widths), opened, conditions, noise) for block, module in zip(self.layout, self.blocks, strict=True)}
         made = {name: values for name, (values, _) in found.items()}
         self.add_to_biases(made, {name: lacking for name, (_, lacking) in found.items() if lacking is not None})

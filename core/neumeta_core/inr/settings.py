@@ -32,6 +32,8 @@ class AnchoredSettings(Record):
     """Width ratios at which smaller members have an anchor of their own beside the full one."""
     moments: bool = False
     """Layers with a bias know the moments of their inputs, and keep the mean and spread of their outputs at all widths."""
+    exact: bool = False
+    """The full network and the members of ``levels`` are what their anchors say: these are not trained, and the networks add nothing there."""
 
 
 class FactorisedSettings(Record):

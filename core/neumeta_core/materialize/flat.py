@@ -8,7 +8,6 @@ from torch import Tensor
 from neumeta_core.architecture import Widths
 from neumeta_core.coordinates import width_ratios
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
-from neumeta_core.levels import gates
 from neumeta_core.materialize.padded import PaddedProducts
 from neumeta_core.materialize.prefixes import Prefixes
 
@@ -17,14 +16,14 @@ class FlatProducts:
     """All parameters of one INR, whose parameters do not change any more."""
 
     def __init__(self, inr: AnchoredINR | FactorisedINR, blur: Blur | None) -> None:
-        self._architecture, self._levels = inr.architecture, inr.levels
+        self._architecture, self._gates = inr.architecture, inr.gates
         self._products = PaddedProducts(inr, blur, frozen=True)
         self._prefixes = Prefixes(inr.architecture, next(inr.parameters()).device)
 
     def sizes(self, widths: Widths) -> Tensor:
-        """What makes a member, on the CPU: width ratios, widths, and the gates of the levels; fp32 ``[2 * groups + levels]``."""
+        """What makes a member, on the CPU: width ratios, widths, and gates; fp32 ``[2 * groups + gates]``."""
         architecture = self._architecture
-        numbers = [float(widths[group.name]) for group in architecture.groups] + gates(architecture, self._levels, widths)
+        numbers = [float(widths[group.name]) for group in architecture.groups] + self._gates(widths)
         return torch.cat([width_ratios(architecture, widths), torch.tensor(numbers)])
 
     @torch.no_grad()

@@ -42,8 +42,8 @@ class PaddedProducts:
     def __call__(self, ratios: Tensor, gates: Tensor) -> dict[str, Tensor]:
         """Parameter name -> values ``[m, *full shape]`` in the layout of its ONNX initializer.
 
-        ``ratios`` are widths over full widths, ``[m, groups]`` in the architecture's order; ``gates`` those of ``levels.gates``,
-        ``[m, levels]``; both fp32, on the INR's device. A member is the prefix of every segment; what lies beyond its widths is whatever
+        ``ratios`` are widths over full widths, ``[m, groups]`` in the architecture's order; ``gates`` those of ``INR.gates``,
+        ``[m, gates]``; both fp32, on the INR's device. A member is the prefix of every segment; what lies beyond its widths is whatever
         the networks say there, and has to be cropped (``blocks.crop``) or masked. Never waits for the device.
         """
         conditions = encode_sizes(ratios)

@@ -12,7 +12,6 @@ from torch import Tensor
 from neumeta_core.architecture import Widths
 from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
-from neumeta_core.levels import gates
 from neumeta_core.materialize.stacks import find_alike
 
 
@@ -30,7 +29,7 @@ class ChannelProducts:
         inr = self._inr
         inr.check_widths(widths)
         conditions = encode_sizes(width_ratios(inr.architecture, widths, self._like))
-        opened = gates(inr.architecture, inr.levels, widths)
+        opened = inr.gates(widths)
         made: dict[str, Tensor] = {}
         lacking: dict[str, Tensor] = {}
         for members, stack in self._stacks:

@@ -95,9 +95,10 @@ class AnchoredStack:
             self._wanted = wanted(members, self._moments)
 
     def make(self, out: int, in_: Sequence[int], conditions: Tensor, gates: Sequence[float]) -> Made:
-        """Values ``[n, out, max(in), taps]`` at encoded sizes ``[c]`` and one gate a level, of blocks with ``in`` input channels."""
+        """Values ``[n, out, max(in), taps]`` at encoded sizes ``[c]`` and gates of ``AnchoredINR.gates``, of blocks with ``in`` input channels."""
         most = max(in_)
-        made = self._left(out, conditions)
+        *gates, networks = gates
+        made = self._left(out, conditions) * networks
         anchored, right = self._anchored(out, most, gates), None if self._right is None else self._right(most, conditions)
         if self._moments is None or self._wanted is None:
             return self._modulated(anchored, made, right), None
@@ -108,11 +109,12 @@ class AnchoredStack:
         return self._balanced(anchored, made, right, moments, sought)
 
     def make_full(self, present: Tensor | None, conditions: Tensor, gates: Tensor) -> Made:
-        """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]`` and gates ``[m, levels]``.
+        """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]`` and gates ``[m, levels + 1]``.
 
         ``present`` tells which input channels members have, ``[n, m, in]``: for blocks with moments.
         """
-        made = self._left.all_channels(conditions)
+        gates, networks = gates[:, :-1], gates[:, -1]
+        made = self._left.all_channels(conditions) * networks.view(-1, 1, 1)
         anchored, right = self._anchored_full(gates), None if self._right is None else self._right.all_channels(conditions)
         if self._moments is None or self._wanted is None or present is None:
             return self._modulated(anchored, made, right), None

@@ -46,7 +46,7 @@ def free_of_norms(out: Path, compute: Compute) -> dict[str, Tensor]:
     architecture = find_architecture(network, example).architecture
     weights = {parameter.name: network.get_parameter(parameter.name) for parameter in architecture.parameters}
     torch.manual_seed(0)
-    inr = build_inr(architecture, digits().inr.model_copy(update={"moments": True}))
+    inr = build_inr(architecture, digits().inr.model_copy(update={"moments": True, "exact": True}))
     inr.start_from(weights)
     for name, buffer in inr.named_buffers():
         if name.endswith("moments"):

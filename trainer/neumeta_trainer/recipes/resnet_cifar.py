@@ -60,26 +60,33 @@ def resnet20_cifar100_factorised(tier: Tier = "short") -> Recipe:
 
 
 def _with_factorised(recipe: Recipe) -> Recipe:
+    """With a warm start, and with the members in training that only an exact INR need not learn."""
     fit = FitStage(optimization=Optimization(steps=1500, rate=3e-3), targets=96, calibration=2048)
-    return dataclasses.replace(recipe, name=f"{recipe.name}-factorised", inr=FactorisedSettings(hidden=64, rank=64), fit=fit)
+    tune = _with_sandwich(recipe.tune, rate=1e-3)
+    return dataclasses.replace(recipe, name=f"{recipe.name}-factorised", inr=FactorisedSettings(hidden=64, rank=64), fit=fit, tune=tune)
 
 
 def _with_mlp(recipe: Recipe) -> Recipe:
     """With a long warm start, for these INRs start with none of the family's weights."""
-    assert recipe.tune is not None
     return dataclasses.replace(
         recipe,
         name=f"{recipe.name}-mlp",
         inr=MlpSettings(layers=4, hidden=96),
         fit=FitStage(optimization=Optimization(steps=2500, rate=2e-3, ema=0.99), targets=96, calibration=2048, members=2),
-        tune=dataclasses.replace(recipe.tune, optimization=dataclasses.replace(recipe.tune.optimization, rate=3e-4)),
+        tune=_with_sandwich(recipe.tune, rate=3e-4),
     )
+
+
+def _with_sandwich(stage: TuneStage | None, rate: float) -> TuneStage:
+    assert stage is not None
+    return dataclasses.replace(stage, sandwich=True, members=1, optimization=dataclasses.replace(stage.optimization, rate=rate))
 
 
 def _whole(name: str, data: str, network: Callable[[], nn.Module], tier: Tier) -> Recipe:
     """Seven eighths of the epochs train the family, the last eighth the INR end to end.
 
-    No warm start: with moments it starts closer to the family than reconstruction brings it.
+    No warm start: with moments it starts closer to the family than reconstruction brings it. The full network and the levels are
+    exact, so random members alone are left to learn.
     """
     steps = TIERS[tier] * BATCHES
     tuned = steps // 8
@@ -89,7 +96,7 @@ def _whole(name: str, data: str, network: Callable[[], nn.Module], tier: Tier) -
         data=data,
         network=network,
         tier=tier,
-        inr=AnchoredSettings(hidden=16, rank=4, levels=LEVELS, moments=True),
+        inr=AnchoredSettings(hidden=16, rank=4, levels=LEVELS, moments=True, exact=True),
         held_out=HELD_OUT,
         validation=0.1,
         family=NetworkStage(
@@ -105,10 +112,11 @@ def _whole(name: str, data: str, network: Callable[[], nn.Module], tier: Tier) -
         unequal=20,
         fit=FitStage(optimization=Optimization(steps=0, rate=1e-3), targets=0, calibration=2048),
         tune=TuneStage(
-            optimization=Optimization(steps=tuned, rate=1e-3, clip=1.0, ema=0.995),
+            optimization=Optimization(steps=tuned, rate=3e-3, clip=1.0, ema=0.995),
             shift=4,
             flip=True,
-            members=1,
+            members=2,
+            sandwich=False,
             task=0.3,
             distillation=0.7,
         ),

@@ -8,15 +8,16 @@ as well. Where channels are normalized together it would count; ``is_exact`` tel
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 import torch
 from neumeta_core.architecture import Architecture, GeneratedParameter, Segment, Widths
 from neumeta_core.configuration import Configuration
 from neumeta_core.inr import AnchoredINR, FactorisedINR
-from neumeta_core.levels import gates
+from neumeta_core.levels import level_gates
 from neumeta_core.materialize.padded import PaddedProducts
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -30,11 +31,10 @@ TOLERANCE = 1e-3
 """Of the largest logit, between a padded member and the same one cut to its widths."""
 
 
-def described(architecture: Architecture, levels: Sequence[Widths], members: Sequence[Configuration]) -> tuple[Tensor, Tensor]:
-    """Members as tensors on the CPU: widths ``[m, groups]`` and gates ``[m, levels]``, fp32."""
+def described(architecture: Architecture, gates: Callable[[Widths], list[float]], members: Sequence[Configuration]) -> tuple[Tensor, Tensor]:
+    """Members as tensors on the CPU: widths ``[m, groups]`` and gates ``[m, gates]``, fp32."""
     widths = torch.tensor([[member[group.name] for group in architecture.groups] for member in members], dtype=torch.float32)
-    opened = torch.tensor([gates(architecture, levels, member) for member in members], dtype=torch.float32)
-    return widths, opened.view(len(members), len(levels))
+    return widths, torch.tensor([gates(member) for member in members], dtype=torch.float32)
 
 
 class FlatParameters:
@@ -109,7 +109,7 @@ class PaddedSlices:
 
     def describe(self, members: Sequence[Configuration]) -> tuple[Tensor, Tensor]:
         """What a call takes: see ``described``."""
-        return described(self._slices.architecture, self._slices.levels, members)
+        return described(self._slices.architecture, partial(level_gates, self._slices.architecture, self._slices.levels), members)
 
     def __call__(self, widths: Tensor, opened: Tensor, inputs: Tensor) -> Tensor:
         """Logits ``[m, n, classes]`` of members at widths ``[m, groups]`` and gates ``[m, levels]``, in training mode."""
@@ -133,7 +133,7 @@ class PaddedGeneration:
     """What an INR makes for several members at once."""
 
     def __init__(self, inr: AnchoredINR | FactorisedINR) -> None:
-        self._architecture, self._levels = inr.architecture, inr.levels
+        self._architecture, self._gates = inr.architecture, inr.gates
         device = next(inr.parameters()).device
         self.flat = FlatParameters(inr.architecture, [parameter.name for parameter in inr.architecture.parameters], device)
         self._products = PaddedProducts(inr)
@@ -141,10 +141,10 @@ class PaddedGeneration:
 
     def describe(self, members: Sequence[Configuration]) -> tuple[Tensor, Tensor]:
         """What a call takes: see ``described``."""
-        return described(self._architecture, self._levels, members)
+        return described(self._architecture, self._gates, members)
 
     def __call__(self, widths: Tensor, opened: Tensor) -> Tensor:
-        """Generated parameters of members ``[m, P]`` at widths ``[m, groups]`` and gates ``[m, levels]``."""
+        """Generated parameters of members ``[m, P]`` at widths ``[m, groups]`` and gates ``[m, gates]``."""
         return self.flat.joined(self._products(widths / self._full, opened)) * self.flat.mask(widths)
 
 

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from neumeta_core.architecture import Architecture
 from neumeta_core.configuration import Configuration
-from neumeta_core.levels import gates, level_configurations
+from neumeta_core.levels import level_configurations, level_gates
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -43,7 +43,7 @@ class Slices(nn.Module):
 
     def weights(self, configuration: Configuration) -> dict[str, Tensor]:
         """Parameters of a member by name, without its normalization statistics."""
-        opened = [*gates(self.architecture, self.levels, configuration), 0.0]
+        opened = [*level_gates(self.architecture, self.levels, configuration), 0.0]
         total = sliced(self.architecture, dict(self.network.named_parameters()), configuration)
         # What cannot be resized has no levels: all members train it alike.
         total |= {name: self._passed(total[name], opened[0]) for name in self.names}
