@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -115,11 +116,15 @@ def test_the_slices_without_an_inr_are_reported(trained):
 
 def test_members_of_unequal_widths_are_measured_beside_the_family_s_slices(trained, splits):
     _, out = trained
+    assert json.loads((out / "report.json").read_text())["unequal"] == {}
     recipe = dataclasses.replace(short(digits()), unequal=5, beyond=(0.2, 1.25))
     again = run(recipe, splits, out, LogProgress(), final=True)
     assert len({point.macs for point in again.unequal}) > 1
     assert len(again.unequal) == len(again.unequal_slices) == 5
     assert min(*(point.quality for point in again.unequal), *again.unequal_slices) > 0.9
+    write_report(again, out)
+    told, found = json.loads((out / "report.json").read_text())["unequal"], [point.quality for point in again.unequal]
+    assert told == pytest.approx({"members": 5, "mean": sum(found) / 5, "lowest": min(found), "mean_of_slices": sum(again.unequal_slices) / 5})
     # The anchored kind has no weights above full width; below the smallest member it has.
     assert [(point.compression, point.widths) for point in again.beyond] == [(0.8, "extrapolated")]
 

@@ -34,6 +34,14 @@ def test_stages_that_trained_the_coordinate_networks(fit_steps: int, tune: dict[
     assert ("tune 702 steps of 128 images" in text) == bool(tune)
 
 
+def test_members_with_a_width_of_its_own_for_every_group_are_reported_where_they_were_measured() -> None:
+    manifold = Manifold.load(SHIPPED)
+    text = card(manifold, {}, {}, {"members": 20, "mean": 0.8057, "lowest": 0.7521, "mean_of_slices": 0.8164})
+    assert "20 members with a random width\nof its own for every group have 80.57 % on average and 75.21 % at the lowest; slices" in text
+    assert "have 81.64 % on average." in text
+    assert all("random width" not in card(manifold, {}, {}, unequal) for unequal in ({}, None))
+
+
 def test_coordinate_networks_that_nothing_trained_are_owned_up_to() -> None:
     text = made_by(0, None)
     assert "Stages: family 2,808 steps of 128 images.\nNo stage trained the coordinate networks: what they add to the plain weights is zero." in text

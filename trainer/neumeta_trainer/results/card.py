@@ -50,7 +50,7 @@ def _describe(folder: Path, manifold: Manifold, report: dict[str, Any], alone: d
     assert curve is not None
     (folder / "report.json").write_text(json.dumps(report | {"alone": alone}, indent=1) + "\n")
     plot_curve(folder / "curve.png", f"{manifold.header.name} {manifold.header.version}", curve, held_out_ratios(manifold), alone)
-    (folder / "README.md").write_text(card(manifold, report["slices"], alone))
+    (folder / "README.md").write_text(card(manifold, report["slices"], alone, report.get("unequal")))
 
 
 def _alone(folder: Path | None) -> dict[float, float]:
@@ -60,8 +60,8 @@ def _alone(folder: Path | None) -> dict[float, float]:
     return {point.compression: point.quality for point in record.measurements if point.compression is not None}
 
 
-def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, float]) -> str:
-    """The card as Markdown: ``slices`` and ``alone`` are qualities by compression."""
+def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, float], unequal: Mapping[str, float] | None = None) -> str:
+    """The card as Markdown: ``slices`` and ``alone`` are qualities by compression, ``unequal`` those of a report."""
     header, facts = manifold.header, file_facts(manifold)
     training, curve = header.training, header.curve
     assert curve is not None
@@ -86,7 +86,7 @@ def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, 
 
 `*`: no training step has seen any of these widths. {curve.samples:,} {curve.split} images, measured once, at the end. *Slices without INR*: the
 family's own weights with BatchNorm calibrated for that size on training images. *Trained alone*: one network of these
-widths, the same recipe, as many steps as the manifold's base, family and end-to-end stages together, the same seed.
+widths, the same recipe, as many steps as the manifold's base, family and end-to-end stages together, the same seed.{_unequal(unequal)}
 
 ![curve](curve.png)
 
@@ -115,6 +115,16 @@ def _row(point: CurvePoint, slices: Mapping[str, float], alone: Mapping[float, f
     beside = slices.get(str(point.compression)), alone.get(point.compression)
     cells = [f"{100 * quality:.2f}" if quality is not None else "" for quality in (point.quality, *beside)]
     return f"| {point.compression:.2f}{mark} | {point.params:,} | {point.macs:,} | {' | '.join(cells)} |"
+
+
+def _unequal(measured: Mapping[str, float] | None) -> str:
+    if not measured:
+        return ""
+    mean, lowest, slices = (f"{100 * measured[name]:.2f} %" for name in ("mean", "lowest", "mean_of_slices"))
+    return (
+        f"\n\nA compression, a named size or a budget gives all groups one width ratio. {measured['members']:g} members with a random width\n"
+        f"of its own for every group have {mean} on average and {lowest} at the lowest; slices calibrated for each of them have {slices} on average."
+    )
 
 
 def _stages(recipe: JsonValue, kind: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 
 from neumeta_core.manifold import Manifold
 from pydantic import TypeAdapter
@@ -43,11 +44,20 @@ def write_report(result: Result, out: Path) -> None:
         "file": file_facts(manifold),
         "curve": curve.model_dump(mode="json"),
         "slices": result.slices,
+        "unequal": _unequal(result),
         "notes": result.notes,
         "training": manifold.header.training,
     }
     write_whole(out / "report.json", json.dumps(report, indent=1) + "\n")
     plot_curve(out / "curve.png", f"{manifold.header.name} {manifold.header.version}", curve, held_out_ratios(manifold))
+
+
+def _unequal(result: Result) -> dict[str, float]:
+    """Quality at random widths of their own for all groups, by what it is of: a count of members, and means over them; empty without any."""
+    found = [member.quality for member in result.unequal]
+    if not found:
+        return {}
+    return {"members": len(found), "mean": fmean(found), "lowest": min(found), "mean_of_slices": fmean(result.unequal_slices)}
 
 
 def file_facts(manifold: Manifold) -> dict[str, object]:
