@@ -90,6 +90,16 @@ def test_a_filled_document_keeps_what_was_written_by_hand_and_is_checked(records
     assert filled.changed == []
 
 
+def test_a_method_may_have_another_name_in_a_region(records: Path, document: Path) -> None:
+    document.write_text("<!-- report: gap toy trial validation: anchored as with INR; slices -->\n<!-- end -->\n")
+    assert run_report(records, document)[0] == 0
+    text = document.read_text()
+    assert "`with INR` minus the others" in text
+    assert "minus `slices`" in text
+    assert "`anchored`" not in text
+    assert run_report(records, document, "--check") == (0, "")
+
+
 def test_the_picture_is_a_png(records: Path, document: Path) -> None:
     write(document, fill(document, records))
     picture = document.parent / "numbers" / "toy-trial-validation.png"
@@ -123,6 +133,8 @@ def test_check_sees_another_record_and_a_picture_that_is_old_or_gone(records: Pa
         ("<!-- report: curve toy short validation -->\n<!-- end -->\n", "region curve toy short validation: there are no records of toy short"),
         ("<!-- report: curve toy trial validation: mlp -->\n<!-- end -->\n", "no records of the method 'mlp'"),
         ("<!-- report: unequal toy trial validation -->\n<!-- end -->\n", "it compares two methods"),
+        ("<!-- report: gap toy trial validation: anchored as same; slices as same -->\n<!-- end -->\n", "calls two methods the same"),
+        ("<!-- report: gap toy trial validation: anchored as slices; slices -->\n<!-- end -->\n", "calls two methods the same"),
         ("<!-- report: pie toy trial validation -->\n<!-- end -->\n", "starts no region; expected .*curve, cost, plot"),
         ("<!-- report: curve toy -->\n<!-- end -->\n", "starts no region"),
         ("<!-- report: curve toy trial validation -->\ntext\n", "has no <!-- end --> of its own"),

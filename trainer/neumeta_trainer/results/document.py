@@ -1,9 +1,9 @@
 """Regions of a Markdown document that records fill.
 
 A region starts with ``<!-- report: KIND RECIPE TIER SPLIT -->``, or with ``…: METHOD; METHOD -->`` for some of the methods in
-this order, and ends with ``<!-- end -->``. A dash stands for an empty tier or split. Kinds: ``curve``, ``cost``, ``plot``,
-``gap`` (the first method against the others), ``neighbours`` (of held-out sizes), ``unequal`` (two methods), and the
-analyses ``cka``, ``kl`` and ``variation``.
+this order (``METHOD as NAME`` for one with a long list of settings), and ends with ``<!-- end -->``. A dash stands for an empty
+tier or split. Kinds: ``curve``, ``cost``, ``plot``, ``gap`` (the first method against the others), ``neighbours`` (of held-out
+sizes), ``unequal`` (two methods), and the analyses ``cka``, ``kl`` and ``variation``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from neumeta_trainer.results.gaps import gap_table, neighbours_table
 from neumeta_trainer.results.matrices import matrix_tables
 from neumeta_trainer.results.plot import MethodsPlot
 from neumeta_trainer.results.record import MatrixRecord, RunRecord, read_matrices, read_records
-from neumeta_trainer.results.selection import Scope, select
+from neumeta_trainer.results.selection import Methods, Scope, select
 from neumeta_trainer.results.tables import cost_table, curve_table, unequal_table
 
 ANALYSES = ("cka", "kl", "variation")
@@ -35,7 +35,8 @@ class Region:
     mark: str
     kind: str
     scope: Scope
-    methods: tuple[str, ...]
+    methods: dict[str, str]
+    """What each method is called in the region; empty for all methods, by their own names."""
     body: str
 
     def __str__(self) -> str:
@@ -106,8 +107,15 @@ def _split(document: Path) -> Iterator[str | Region]:
             raise ReportRefused(f"{document}: {line.strip()} starts no region; {expected}.")
         body = _until_end(lines, document, line.strip())
         tier, split = ("" if found[name] == "-" else found[name] for name in ("tier", "split"))
-        methods = tuple(method.strip() for method in (found["methods"] or "").split(";") if method.strip())
+        methods = _named([method.strip() for method in (found["methods"] or "").split(";") if method.strip()])
+        if len(set(methods.values())) < len(methods):
+            raise ReportRefused(f"{document}: {line.strip()} calls two methods the same; expected a name of its own for each.")
         yield Region(line.strip(), found["kind"], Scope(found["recipe"], tier, split), methods, body)
+
+
+def _named(methods: list[str]) -> dict[str, str]:
+    pairs = (method.partition(" as ") for method in methods)
+    return {method.strip(): name.strip() or method.strip() for method, _, name in pairs}
 
 
 def _until_end(lines: Iterator[str], document: Path, start: str) -> str:
@@ -125,31 +133,36 @@ def _body(region: Region, records: _Records, pictures: Path) -> str:
     return f"\n{_MAKERS[region.kind](region, records, pictures)}\n\n"
 
 
+def _selected(region: Region, records: _Records) -> Methods:
+    chosen = select(records.runs, region.scope, list(region.methods))
+    return {region.methods.get(method, method): found for method, found in chosen.items()}
+
+
 def _curve(region: Region, records: _Records, _: Path) -> str:
-    return curve_table(select(records.runs, region.scope, region.methods))
+    return curve_table(_selected(region, records))
 
 
 def _cost(region: Region, records: _Records, _: Path) -> str:
-    return cost_table(select(records.runs, region.scope, region.methods))
+    return cost_table(_selected(region, records))
 
 
 def _gap(region: Region, records: _Records, _: Path) -> str:
-    return gap_table(select(records.runs, region.scope, region.methods))
+    return gap_table(_selected(region, records))
 
 
 def _neighbours(region: Region, records: _Records, _: Path) -> str:
-    return neighbours_table(select(records.runs, region.scope, region.methods))
+    return neighbours_table(_selected(region, records))
 
 
 def _unequal(region: Region, records: _Records, _: Path) -> str:
-    if len(set(region.methods)) != 2:
+    if len(region.methods) != 2:
         raise ReportRefused("it compares two methods; name them behind a colon: `unequal RECIPE TIER SPLIT: METHOD; METHOD`.")
-    return unequal_table(select(records.runs, region.scope, region.methods))
+    return unequal_table(_selected(region, records))
 
 
 def _plot(region: Region, records: _Records, pictures: Path) -> str:
     scope = region.scope
-    plot = MethodsPlot(str(scope), select(records.runs, scope, region.methods))
+    plot = MethodsPlot(str(scope), _selected(region, records))
     path = pictures / ("-".join(filter(None, (scope.recipe, scope.tier, scope.split))) + ".png")
     if records.plots.setdefault(path, plot) != plot:
         raise ReportRefused(f"another region draws other methods into {path}.")
