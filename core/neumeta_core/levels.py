@@ -40,8 +40,8 @@ def level_gates(architecture: Architecture, levels: Sequence[Widths], widths: Wi
     return [_faded(ratio, above, edge) for above, edge in pairwise(edges)]
 
 
-def distance(architecture: Architecture, members: Sequence[Widths], widths: Widths) -> float:
-    """Mean difference of width ratios between these widths and the nearest of some members."""
+def distance_to_nearest(architecture: Architecture, members: Sequence[Widths], widths: Widths) -> float:
+    """Mean difference of width ratios, without sign, between these widths and the nearest of some members."""
     return min(
         sum(abs(widths[group.name] - member[group.name]) / group.full for group in architecture.groups) / len(architecture.groups)
         for member in members

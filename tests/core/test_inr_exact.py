@@ -57,7 +57,7 @@ def test_near_to_them_networks_count_by_the_mean_distance_of_width_ratios() -> N
     assert trained(exact=False)[0].gates(at(8, 12)) == [0, 0, 1]
 
 
-def test_an_exact_inr_fades_networks_in_without_a_step() -> None:
+def test_what_the_networks_make_fades_in_from_zero() -> None:
     inr = trained(moments=False)[0]
     plain = trained(moments=False)[0]
     with torch.no_grad():

@@ -25,8 +25,8 @@ from neumeta_core.errors import InvalidField
 from neumeta_core.inr.base import INR, Blur, Noise
 from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.moments import MOMENTS, between, filled, missing, rescaling, wanted
-from neumeta_core.inr.settings import AnchoredSettings
-from neumeta_core.levels import distance, level_configurations, level_gates
+from neumeta_core.inr.settings import AnchoredSettings, InrSettings
+from neumeta_core.levels import distance_to_nearest, level_configurations, level_gates
 
 _REACH = 1 / 8
 """Distance from the nearest member that is exact beyond which networks count in full: half of a way between levels a quarter apart."""
@@ -63,19 +63,19 @@ class AnchoredBlock(nn.Module):
         ``gates`` are those of ``AnchoredINR.gates``.
         """
         out, in_, taps = shape
-        *gates, networks = gates
+        *anchor_gates, network_gate = gates
         # Vectors carry no noise: it would move biases that no neighbour smooths.
-        made = networks * self.from_out(out, conditions, None if self.from_in is None else noise)
+        made = network_gate * self.from_out(out, conditions, None if self.from_in is None else noise)
         scale, left = made[:, :1].exp(), made[:, 1:]
         if self.from_in is None:
             correction = left.unsqueeze(-1)
         else:
             right = self.from_in(in_, conditions, noise).view(in_, self.rank, taps)
             correction = torch.einsum("or,irt->oit", left, right)
-        anchored = self.anchored(shape, gates)
+        anchored = self.anchored(shape, anchor_gates)
         if self.moments is None:
             return anchored * scale.unsqueeze(-1) + self.spread * correction, None
-        opened, members = conditions.new_tensor(gates), [self.anchored(each, [1.0] * level) for level, each in enumerate(self.shapes)]
+        opened, members = conditions.new_tensor(anchor_gates), [self.anchored(each, [1.0] * level) for level, each in enumerate(self.shapes)]
         moments, sought = between(self.moments, opened)[:, :in_], between(wanted(members, self.moments), opened)[:, :out]
         scale = scale * rescaling(sought, anchored, moments).unsqueeze(-1)
         values = anchored * scale.unsqueeze(-1) + self.spread * correction
@@ -101,6 +101,7 @@ class AnchoredINR(INR):
         self.settings = settings
         conditions = 3 * len(architecture.groups)
         self._levels = level_configurations(architecture, settings.levels)
+        self._exact = exact_members(architecture, settings)
         widths = [architecture.full_widths, *self._levels]
         self.bias_blocks = bias_blocks(architecture) if settings.moments else {}
         """Blocks that have moments -> those of their layer's bias."""
@@ -113,6 +114,11 @@ class AnchoredINR(INR):
     def levels(self) -> Sequence[Configuration]:
         """The members that have an anchor of their own."""
         return self._levels
+
+    @property
+    def exact(self) -> Sequence[Configuration]:
+        """The full network and the members of the levels, if the settings say so."""
+        return self._exact
 
     def start_block(self, index: int, values: Tensor, *smaller: Tensor) -> None:
         """Take the full network's values as anchor, their spread as the unit of the correction, and what smaller members lack as their anchors."""
@@ -141,9 +147,9 @@ class AnchoredINR(INR):
 
     def gates(self, widths: Widths) -> list[float]:
         """One of every level's anchor (``levels.level_gates``), and that of the networks."""
-        exact = [self.architecture.full_widths, *self._levels]
-        networks = min(1.0, distance(self.architecture, exact, widths) / _REACH) if self.settings.exact else 1.0
-        return [*level_gates(self.architecture, self._levels, widths), networks]
+        anchor_gates = level_gates(self.architecture, self._levels, widths)
+        network_gate = min(1.0, distance_to_nearest(self.architecture, self._exact, widths) / _REACH) if self._exact else 1.0
+        return [*anchor_gates, network_gate]
 
     def check_widths(self, widths: Widths) -> None:
         """InvalidField above the full width."""
@@ -169,3 +175,10 @@ class AnchoredINR(INR):
     def coordinate_parameters(self) -> int:
         """Stored values of the modulating networks; anchors are plain weights, and moments are measured."""
         return sum(tensor.numel() for name, tensor in self.state_dict().items() if "anchor" not in name and "moments" not in name)
+
+
+def exact_members(architecture: Architecture, settings: InrSettings) -> list[Configuration]:
+    """Members that an INR with these settings has from its anchors alone, whatever its networks make."""
+    if not isinstance(settings, AnchoredSettings) or not settings.exact:
+        return []
+    return [Configuration(tuple(architecture.full_widths.items())), *level_configurations(architecture, settings.levels)]

@@ -67,6 +67,11 @@ class INR(nn.Module, ABC):
         """Smaller members whose trained weights ``start_from`` takes beside the full network's."""
         return ()
 
+    @property
+    def exact(self) -> Sequence[Configuration]:
+        """Members that training of the INR leaves as they are."""
+        return ()
+
     def gates(self, widths: Widths) -> list[float]:  # noqa: ARG002
         """How far the parts of the kind that are not for all members are open at these widths, each in [0, 1]; most kinds have none."""
         return []

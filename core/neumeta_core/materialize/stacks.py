@@ -97,12 +97,12 @@ class AnchoredStack:
     def make(self, out: int, in_: Sequence[int], conditions: Tensor, gates: Sequence[float]) -> Made:
         """Values ``[n, out, max(in), taps]`` at encoded sizes ``[c]`` and gates of ``AnchoredINR.gates``, of blocks with ``in`` input channels."""
         most = max(in_)
-        *gates, networks = gates
-        made = self._left(out, conditions) * networks
-        anchored, right = self._anchored(out, most, gates), None if self._right is None else self._right(most, conditions)
+        *anchor_gates, network_gate = gates
+        made = self._left(out, conditions) * network_gate
+        anchored, right = self._anchored(out, most, anchor_gates), None if self._right is None else self._right(most, conditions)
         if self._moments is None or self._wanted is None:
             return self._modulated(anchored, made, right), None
-        opened = conditions.new_tensor(gates)
+        opened = conditions.new_tensor(anchor_gates)
         moments, sought = between(self._moments, opened)[..., :most], between(self._wanted, opened)[..., :out]
         if min(in_) < most:
             moments = moments * within(most, conditions.new_tensor(in_)).unsqueeze(1)
@@ -113,13 +113,13 @@ class AnchoredStack:
 
         ``present`` tells which input channels members have, ``[n, m, in]``: for blocks with moments.
         """
-        gates, networks = gates[:, :-1], gates[:, -1]
-        made = self._left.all_channels(conditions) * networks.view(-1, 1, 1)
-        anchored, right = self._anchored_full(gates), None if self._right is None else self._right.all_channels(conditions)
+        anchor_gates, network_gates = gates[:, :-1], gates[:, -1]
+        made = self._left.all_channels(conditions) * network_gates.view(-1, 1, 1)
+        anchored, right = self._anchored_full(anchor_gates), None if self._right is None else self._right.all_channels(conditions)
         if self._moments is None or self._wanted is None or present is None:
             return self._modulated(anchored, made, right), None
-        moments = between(self._moments, gates).transpose(0, 1) * present.unsqueeze(2)
-        return self._balanced(anchored, made, right, moments, between(self._wanted, gates).transpose(0, 1))
+        moments = between(self._moments, anchor_gates).transpose(0, 1) * present.unsqueeze(2)
+        return self._balanced(anchored, made, right, moments, between(self._wanted, anchor_gates).transpose(0, 1))
 
     def _balanced(self, anchored: Tensor, made: Tensor, right: Tensor | None, moments: Tensor, sought: Tensor) -> Made:
         """Values whose rows have the spread that is wanted, and what they lack: ``[..., out]``."""

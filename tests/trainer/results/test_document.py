@@ -133,8 +133,15 @@ def test_check_sees_another_record_and_a_picture_that_is_old_or_gone(records: Pa
         ("<!-- report: curve toy short validation -->\n<!-- end -->\n", "region curve toy short validation: there are no records of toy short"),
         ("<!-- report: curve toy trial validation: mlp -->\n<!-- end -->\n", "no records of the method 'mlp'"),
         ("<!-- report: unequal toy trial validation -->\n<!-- end -->\n", "it compares two methods"),
-        ("<!-- report: gap toy trial validation: anchored as same; slices as same -->\n<!-- end -->\n", "calls two methods the same"),
-        ("<!-- report: gap toy trial validation: anchored as slices; slices -->\n<!-- end -->\n", "calls two methods the same"),
+        (
+            "<!-- report: gap toy trial validation: anchored as same; slices as same -->\n<!-- end -->\n",
+            "names a method twice or two",
+        ),
+        ("<!-- report: gap toy trial validation: anchored as slices; slices -->\n<!-- end -->\n", "names a method twice or two"),
+        (
+            "<!-- report: gap toy trial validation: anchored as one; anchored as two -->\n<!-- end -->\n",
+            "names a method twice or two",
+        ),
         ("<!-- report: pie toy trial validation -->\n<!-- end -->\n", "starts no region; expected .*curve, cost, plot"),
         ("<!-- report: curve toy -->\n<!-- end -->\n", "starts no region"),
         ("<!-- report: curve toy trial validation -->\ntext\n", "has no <!-- end --> of its own"),

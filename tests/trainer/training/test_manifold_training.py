@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from neumeta_core.inr import INR, AnchoredSettings, FactorisedSettings, MlpSettings
-from neumeta_trainer.config import FitStage, Optimization
-from neumeta_trainer.errors import TrainingCollapsed
+from neumeta_core.inr import INR, AnchoredSettings, FactorisedSettings, MlpSettings, build_inr
+from neumeta_trainer.config import FitStage, Optimization, TuneStage
+from neumeta_trainer.data import Batches, load_digits
+from neumeta_trainer.errors import RecipeRefused, TrainingCollapsed
+from neumeta_trainer.networks.small import SmallNet
+from neumeta_trainer.structure.channel_groups import find_architecture
+from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.structure.resize import sliced
 from neumeta_trainer.training.collapse import check_predictions, check_scale
 from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.losses import reconstruction
-from neumeta_trainer.training.manifold_training import Target, fit
+from neumeta_trainer.training.manifold_training import Target, fit, tune
 from neumeta_trainer.training.progress import LogProgress
 from neumeta_trainer.training.sampler import Sampler
 from torch import Tensor
@@ -74,6 +79,45 @@ def test_the_gradient_agrees_with_finite_differences(manifold):
 @torch.no_grad()
 def errors(inr: INR, targets: list[Target]) -> list[float]:
     return [float(reconstruction(inr(target.configuration), target.weights)) for target in targets]
+
+
+@pytest.mark.parametrize("moments", [True, False])
+def test_training_end_to_end_leaves_exact_members_as_they_are(moments, tmp_path):
+    torch.manual_seed(0)
+    network = fuse_batch_norm(SmallNet(), torch.zeros(2, 1, 8, 8)).requires_grad_(False)
+    architecture = find_architecture(network, torch.zeros(2, 1, 8, 8)).architecture
+    weights, sampler = dict(network.named_parameters()), Sampler(architecture)
+    inr = build_inr(architecture, AnchoredSettings(hidden=8, rank=2, levels=(0.5,), moments=moments, exact=True))
+    inr.start_from(weights, *(sliced(architecture, weights, level) for level in inr.levels))
+    for name, buffer in inr.named_buffers():
+        if name.endswith("moments"):
+            buffer.uniform_(0.5, 1.0)
+    others = [member for member in sampler.draw(0, 3) if member not in inr.exact]
+    before = [inr(member) for member in (*inr.exact, *others)]
+    anchors = {name: parameter.clone() for name, parameter in inr.named_parameters() if "anchor" in name}
+    stage = TuneStage(optimization=Optimization(steps=4, rate=0.01, weight_decay=0.1, clip=1.0, ema=0.5), batch=32, members=1)
+    splits = load_digits()
+    workspace = Workspace(tmp_path, "x", LogProgress())
+    tune(inr, network, Target(sampler.full, weights), sampler, Batches(splits.train, splits, 32, seed=0), stage, workspace)
+    after = [inr(member) for member in (*inr.exact, *others)]
+    assert all(torch.equal(inr.get_parameter(name), values) for name, values in anchors.items())
+    assert [member in inr.exact for member in (sampler.full, *inr.levels, *others)] == [True, True, *(False for _ in others)]
+    for old, new in zip(before[:2], after[:2], strict=True):
+        assert all(torch.allclose(new[name], values, atol=1e-6) for name, values in old.items())
+    for old, new in zip(before[2:], after[2:], strict=True):
+        assert not any(torch.allclose(new[name], values, atol=1e-4) for name, values in old.items() if name.endswith("weight"))
+
+
+def test_a_stage_that_leaves_nothing_to_train_is_refused(tmp_path):
+    network = fuse_batch_norm(SmallNet(), torch.zeros(2, 1, 8, 8)).requires_grad_(False)
+    architecture = find_architecture(network, torch.zeros(2, 1, 8, 8)).architecture
+    sampler = Sampler(architecture, levels=(1 - architecture.max_compression,))
+    inr = build_inr(architecture, AnchoredSettings(hidden=8, rank=2, levels=sampler.levels, exact=True))
+    splits, stage = load_digits(), TuneStage(optimization=Optimization(steps=4, rate=0.01), members=0)
+    with pytest.raises(RecipeRefused, match=r"tune\.members: no member is left to train"):
+        tune(
+            inr, network, Target(sampler.full, {}), sampler, Batches(splits.train, splits, 32, seed=0), stage, Workspace(tmp_path, "x", LogProgress())
+        )
 
 
 def test_the_warm_start_learns_given_weights_at_every_target(manifold, tmp_path):

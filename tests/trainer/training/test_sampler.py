@@ -53,6 +53,13 @@ def test_the_members_of_levels_are_trained_in_every_step(sampler):
     assert len(between) == 1  # the level at 0.25 is the smallest member, which is there once
 
 
+def test_members_that_are_exact_already_are_left_out(sampler):
+    leveled = Sampler(sampler.architecture, HELD_OUT, levels=(0.75, 0.25))
+    full, smallest, level, *between = leveled.sandwich(3, 2)
+    assert leveled.sandwich(3, 2, [full, level]) == [smallest, *between]
+    assert leveled.sandwich(3, 2, [full, smallest, level]) == leveled.draw(3, 2) == between
+
+
 def test_uniform_draws_keep_one_ratio():
     uniform = Sampler(tiny_architecture(), uniform_share=1.0)
     for configuration in uniform.draw(0, 200):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
+from neumeta_core.architecture import Architecture
 from neumeta_core.inr import build_inr
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import NetworkStage, Optimization, TuneStage
@@ -15,6 +16,7 @@ from neumeta_trainer.networks.small import SmallNet
 from neumeta_trainer.recipes.digits import digits
 from neumeta_trainer.structure.channel_groups import find_architecture
 from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.structure.resize import sliced
 from neumeta_trainer.training.family import train_family, train_network
 from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.manifold_training import Target, tune
@@ -38,24 +40,37 @@ def batches(compute: Compute) -> Batches:
 
 
 def free_of_norms(out: Path, compute: Compute) -> dict[str, Tensor]:
-    """A network without BatchNorm, then an INR end to end through the networks that it makes: weights of both."""
+    """A network without BatchNorm, then INRs end to end through the networks that they make: weights of all."""
     example = torch.zeros(2, 1, 8, 8)
     network = fuse_batch_norm(small(), example)
     train_network("free", network, batches(compute), STAGE, Workspace(out / "free", "x", LogProgress(), compute))
     network.requires_grad_(False)
     architecture = find_architecture(network, example).architecture
     weights = {parameter.name: network.get_parameter(parameter.name) for parameter in architecture.parameters}
+    found = network.state_dict()
+    for exact in (False, True):
+        found |= tuned(network, architecture, weights, out, compute, exact=exact)
+    return found
+
+
+def tuned(
+    network: nn.Module, architecture: Architecture, weights: dict[str, Tensor], out: Path, compute: Compute, *, exact: bool
+) -> dict[str, Tensor]:
+    """What an INR makes for some members after training end to end."""
     torch.manual_seed(0)
-    inr = build_inr(architecture, digits().inr.model_copy(update={"moments": True, "exact": True}))
-    inr.start_from(weights)
+    inr = build_inr(architecture, digits().inr.model_copy(update={"levels": (0.5,), "moments": True, "exact": exact}))
+    inr.start_from(weights, *(sliced(architecture, weights, level) for level in inr.levels))
     for name, buffer in inr.named_buffers():
         if name.endswith("moments"):
             buffer.fill_(0.5)
     sampler = Sampler(architecture)
     stage = TuneStage(optimization=Optimization(steps=6, rate=1e-3, ema=0.9), batch=BATCH, distillation=0.7, noise=0.5)
-    tune(inr, network, Target(sampler.full, weights), sampler, batches(compute), stage, Workspace(out / "inr", "x", LogProgress(), compute))
-    made = {f"{name} at {number}": values for number, member in enumerate(sampler.sandwich(0, 2)) for name, values in inr(member).items()}
-    return network.state_dict() | {name: values.detach() for name, values in made.items()}
+    workspace = Workspace(out / f"exact {exact}", "x", LogProgress(), compute)
+    tune(inr, network, Target(sampler.full, weights), sampler, batches(compute), stage, workspace)
+    found = {}
+    for number, member in enumerate(sampler.sandwich(0, 2)):
+        found |= {f"{name} at {number}, exact {exact}": values.detach() for name, values in inr(member).items()}
+    return found
 
 
 def family(out: Path, compute: Compute) -> dict[str, Tensor]:

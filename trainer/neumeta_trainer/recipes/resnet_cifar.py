@@ -60,9 +60,9 @@ def resnet20_cifar100_factorised(tier: Tier = "short") -> Recipe:
 
 
 def _with_factorised(recipe: Recipe) -> Recipe:
-    """With a warm start, and with the members in training that only an exact INR need not learn."""
+    """With a warm start."""
     fit = FitStage(optimization=Optimization(steps=1500, rate=3e-3), targets=96, calibration=2048)
-    tune = _with_sandwich(recipe.tune, rate=1e-3)
+    tune = _with_all_members(recipe.tune, rate=1e-3)
     return dataclasses.replace(recipe, name=f"{recipe.name}-factorised", inr=FactorisedSettings(hidden=64, rank=64), fit=fit, tune=tune)
 
 
@@ -73,13 +73,14 @@ def _with_mlp(recipe: Recipe) -> Recipe:
         name=f"{recipe.name}-mlp",
         inr=MlpSettings(layers=4, hidden=96),
         fit=FitStage(optimization=Optimization(steps=2500, rate=2e-3, ema=0.99), targets=96, calibration=2048, members=2),
-        tune=_with_sandwich(recipe.tune, rate=3e-4),
+        tune=_with_all_members(recipe.tune, rate=3e-4),
     )
 
 
-def _with_sandwich(stage: TuneStage | None, rate: float) -> TuneStage:
+def _with_all_members(stage: TuneStage | None, rate: float) -> TuneStage:
+    """For an INR that no member is exact in: the sandwich rule runs five a step with a single random one."""
     assert stage is not None
-    return dataclasses.replace(stage, sandwich=True, members=1, optimization=dataclasses.replace(stage.optimization, rate=rate))
+    return dataclasses.replace(stage, members=1, optimization=dataclasses.replace(stage.optimization, rate=rate))
 
 
 def _whole(name: str, data: str, network: Callable[[], nn.Module], tier: Tier) -> Recipe:
@@ -116,7 +117,6 @@ def _whole(name: str, data: str, network: Callable[[], nn.Module], tier: Tier) -
             shift=4,
             flip=True,
             members=2,
-            sandwich=False,
             task=0.3,
             distillation=0.7,
         ),

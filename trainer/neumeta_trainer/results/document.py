@@ -107,9 +107,10 @@ def _split(document: Path) -> Iterator[str | Region]:
             raise ReportRefused(f"{document}: {line.strip()} starts no region; {expected}.")
         body = _until_end(lines, document, line.strip())
         tier, split = ("" if found[name] == "-" else found[name] for name in ("tier", "split"))
-        methods = _named([method.strip() for method in (found["methods"] or "").split(";") if method.strip()])
-        if len(set(methods.values())) < len(methods):
-            raise ReportRefused(f"{document}: {line.strip()} calls two methods the same; expected a name of its own for each.")
+        listed = [method.strip() for method in (found["methods"] or "").split(";") if method.strip()]
+        methods = _named(listed)
+        if len(set(methods.values())) < len(listed):
+            raise ReportRefused(f"{document}: {line.strip()} names a method twice or two methods the same; expected one name of its own for each.")
         yield Region(line.strip(), found["kind"], Scope(found["recipe"], tier, split), methods, body)
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from neumeta_core.architecture import Architecture
 from neumeta_core.configuration import Configuration
 from neumeta_core.cost import cost_of
+from neumeta_core.inr.anchored import exact_members
 
 from neumeta_trainer.config import NetworkStage, Recipe, TuneStage
+from neumeta_trainer.training.manifold_training import drawn_members
 from neumeta_trainer.training.sampler import Sampler
 
 
 def manifold_macs(recipe: Recipe, sampler: Sampler) -> int:
     """Of all stages of a manifold that see data; ``sampler`` draws as training did."""
-    networks = [stage for stage in (recipe.base, recipe.family) if stage is not None]
-    return sum(network_macs(stage, sampler) for stage in networks) + (tune_macs(recipe.tune, sampler) if recipe.tune else 0)
+    total = sum(network_macs(stage, sampler) for stage in (recipe.base, recipe.family) if stage is not None)
+    if recipe.tune is not None:
+        total += tune_macs(recipe.tune, sampler, exact_members(sampler.architecture, recipe.inr))
+    return total
 
 
 def network_macs(stage: NetworkStage, sampler: Sampler) -> int:
@@ -26,10 +30,9 @@ def network_macs(stage: NetworkStage, sampler: Sampler) -> int:
     return forward_macs(sampler.architecture, lambda step: sampler.sandwich(step, stage.members), stage)
 
 
-def tune_macs(stage: TuneStage, sampler: Sampler) -> int:
+def tune_macs(stage: TuneStage, sampler: Sampler, exact: Sequence[Configuration]) -> int:
     """Forward multiply-adds of end-to-end training through the members; those of teacher and INR are not counted."""
-    draw = sampler.sandwich if stage.sandwich else sampler.draw
-    return forward_macs(sampler.architecture, lambda step: draw(step, stage.members), stage)
+    return forward_macs(sampler.architecture, lambda step: drawn_members(sampler, stage, step, exact), stage)
 
 
 def forward_macs(architecture: Architecture, members: Callable[[int], Iterable[Configuration]], stage: NetworkStage | TuneStage) -> int:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import FitStage, TuneStage
 from neumeta_trainer.data import Batches
+from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.randomness import generator_for
 from neumeta_trainer.structure.resize import at_widths
 from neumeta_trainer.training.collapse import check_predictions, check_scale
@@ -101,7 +102,7 @@ def sliced_task(
     def loss(step: int) -> Tensor:
         inputs, labels = batches.at(step)
         teacher = taught(network, inputs, compute) if stage.distillation else None
-        drawn = drawn_members(sampler, stage, step)
+        drawn = drawn_members(sampler, stage, step, inr.exact)
         noise = Noise(stage.noise, generator_for("noise", sampler.seed, step)) if stage.noise else None
         total = inputs.new_zeros(())
         for configuration in drawn:
@@ -128,7 +129,7 @@ def padded_task(inr: INR, network: nn.Module, sampler: Sampler, batches: Batches
     generation = PaddedGeneration(cast("AnchoredINR", inr))
 
     def given(step: int) -> Given:
-        members = drawn_members(sampler, stage, step)
+        members = drawn_members(sampler, stage, step, inr.exact)
         if step % CHECK_EVERY == 0:
             check_members(inr, network, sampler, members, batches.at(step)[0])
         return *generation.describe(members), *batches.drawn(step)
@@ -145,9 +146,12 @@ def padded_task(inr: INR, network: nn.Module, sampler: Sampler, batches: Batches
     return Objective(given, loss, compute.device)
 
 
-def drawn_members(sampler: Sampler, stage: TuneStage, step: int) -> list[Configuration]:
-    """The members of a step."""
-    return sampler.sandwich(step, stage.members) if stage.sandwich else sampler.draw(step, stage.members)
+def drawn_members(sampler: Sampler, stage: TuneStage, step: int, exact: Sequence[Configuration]) -> list[Configuration]:
+    """The members of a step; RecipeRefused when there are none, for the INR has all that the sandwich rule trains."""
+    drawn = sampler.sandwich(step, stage.members, exact) if stage.sandwich else sampler.draw(step, stage.members)
+    if not drawn:
+        raise RecipeRefused("tune.members: no member is left to train: expected at least 1, for inr.exact leaves all others as they are.")
+    return drawn
 
 
 @torch.no_grad()

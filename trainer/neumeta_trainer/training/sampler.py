@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,9 +75,12 @@ class Sampler:
             for group in self.architecture.groups
         }
 
-    def sandwich(self, step: int, between: int) -> list[Configuration]:
-        """What every step trains, the full network first, and ``between`` random ones (US-Nets' sandwich rule)."""
-        return [*self.always, *self.draw(step, between)]
+    def sandwich(self, step: int, between: int, exact: Sequence[Configuration] = ()) -> list[Configuration]:
+        """What every step trains, the full network first, and ``between`` random ones (US-Nets' sandwich rule).
+
+        Without those that are ``exact`` already: they would learn nothing in any step.
+        """
+        return [*(member for member in self.always if member not in exact), *self.draw(step, between)]
 
     def draw(self, step: int, count: int) -> list[Configuration]:
         """``count`` random configurations, a pure function of seed and step."""
