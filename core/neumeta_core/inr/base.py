@@ -72,7 +72,7 @@ class INR(nn.Module, ABC):
         """Members that training of the INR leaves as they are."""
         return ()
 
-    def gates(self, widths: Widths) -> list[float]:  # noqa: ARG002
+    def gates(self, widths: Widths) -> list[float]:  # noqa: ARG002  (for kinds that have some)
         """How far the parts of the kind that are not for all members are open at these widths, each in [0, 1]; most kinds have none."""
         return []
 

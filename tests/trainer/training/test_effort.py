@@ -1,0 +1,33 @@
+"""Multiply-adds of end-to-end training."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from neumeta_core.configuration import Configuration
+from neumeta_core.cost import cost_of
+from neumeta_core.inr import AnchoredSettings
+from neumeta_trainer.config import Optimization, TuneStage
+from neumeta_trainer.recipes.digits import digits
+from neumeta_trainer.training.effort import manifold_macs
+from neumeta_trainer.training.sampler import Sampler
+
+from tests.tiny import tiny_architecture
+
+LEVELS = (0.75, 0.25)
+STAGE = TuneStage(optimization=Optimization(steps=3, rate=0.1), batch=10, members=2)
+
+
+def test_members_that_are_exact_cost_nothing_end_to_end() -> None:
+    sampler = Sampler(tiny_architecture(), levels=LEVELS)
+
+    def macs(*, exact: bool) -> int:
+        inr = AnchoredSettings(hidden=8, levels=LEVELS, exact=exact)
+        return manifold_macs(dataclasses.replace(digits(), base=None, family=None, inr=inr, tune=STAGE), sampler)
+
+    def forward(members: list[Configuration]) -> int:
+        return 10 * sum(cost_of(sampler.architecture, member, 0).macs for member in members)
+
+    drawn = sum(forward(sampler.draw(step, 2)) for step in range(3))
+    assert macs(exact=True) == drawn
+    assert macs(exact=False) == drawn + 3 * forward(sampler.always)
