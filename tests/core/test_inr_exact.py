@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from neumeta_core.configuration import Configuration
-from neumeta_core.inr import AnchoredINR, AnchoredSettings
+from neumeta_core.inr import AnchoredINR, AnchoredSettings, Sampling
+from neumeta_core.materialize import prepare
 
 from tests.tiny import tiny_architecture
 
@@ -32,6 +33,15 @@ def at(one: int, two: int) -> Configuration:
     return Configuration((("conv1", one), ("conv2", two)))
 
 
+def untrained() -> AnchoredINR:
+    """With the same anchors and nothing else."""
+    inr = trained(exact=False, moments=False)[0]
+    with torch.no_grad():
+        for block in inr.blocks:
+            block.from_out.out.weight.zero_()
+    return inr
+
+
 @pytest.mark.parametrize("moments", [True, False])
 @pytest.mark.parametrize(("widths", "which"), [((8, 12), 0), ((6, 9), 1), ((4, 6), 2)])
 def test_the_full_network_and_the_levels_are_what_was_trained_whatever_the_networks_make(widths: tuple[int, int], which: int, moments: bool) -> None:
@@ -39,6 +49,17 @@ def test_the_full_network_and_the_levels_are_what_was_trained_whatever_the_netwo
     for name, values in trained(moments=moments)[1][which].items():
         assert torch.allclose(made[name], values, atol=1e-5), name
         assert not torch.allclose(free[name], values, atol=1e-2), name
+
+
+@pytest.mark.parametrize("moments", [True, False])
+@pytest.mark.parametrize("member", [at(8, 12), at(6, 9), at(4, 6)])
+def test_prepared_they_are_the_sums_of_their_anchors_to_the_bit(member: Configuration, moments: bool) -> None:
+    materialize, wanted = prepare(trained(moments=moments)[0], Sampling()), untrained()(member)
+    for name, values in materialize(member).items():
+        assert torch.equal(values, wanted[name]), name
+        values.zero_()
+    for name, values in materialize(member).items():
+        assert torch.equal(values, wanted[name]), f"{name}: what was handed out was the INR's own"
 
 
 def test_far_from_them_networks_count_in_full() -> None:
@@ -58,11 +79,7 @@ def test_near_to_them_networks_count_by_the_mean_distance_of_width_ratios() -> N
 
 
 def test_what_the_networks_make_fades_in_from_zero() -> None:
-    inr = trained(moments=False)[0]
-    plain = trained(moments=False)[0]
-    with torch.no_grad():
-        for block in plain.blocks:
-            block.from_out.out.weight.zero_()
+    inr, plain = trained(moments=False)[0], untrained()
     bias = [float((inr(at(8, width))["conv2.bias"] - plain(at(8, width))["conv2.bias"])[0].abs().detach()) for width in (12, 11, 10)]
     assert bias[0] == 0 < bias[1] < bias[2]
 

@@ -98,8 +98,11 @@ class AnchoredStack:
         """Values ``[n, out, max(in), taps]`` at encoded sizes ``[c]`` and gates of ``AnchoredINR.gates``, of blocks with ``in`` input channels."""
         most = max(in_)
         *anchor_gates, network_gate = gates
-        made = self._left(out, conditions) * network_gate
-        anchored, right = self._anchored(out, most, anchor_gates), None if self._right is None else self._right(most, conditions)
+        anchored = self._anchored(out, most, anchor_gates)
+        if network_gate == 0:
+            # An exact member: rows have the spread that is wanted, and biases lack nothing. A copy, for these may be the anchors themselves.
+            return anchored.clone(), None
+        made, right = self._left(out, conditions) * network_gate, None if self._right is None else self._right(most, conditions)
         if self._moments is None or self._wanted is None:
             return self._modulated(anchored, made, right), None
         opened = conditions.new_tensor(anchor_gates)
