@@ -2,7 +2,7 @@
 
     python benchmarks/cold.py [--runs N] [--kinds KIND …] [--most G] [--json FILE]
 
-The shipped LeNet, and a whole ResNet-20 under an untrained INR of each kind. The service keeps nothing in memory and Redis is emptied
+The shipped manifolds, and a whole ResNet-20 under an untrained INR of each kind. The service keeps nothing in memory and Redis is emptied
 before every request, so that each one looks everywhere, builds, and stores; the first request to a model is not counted. The published
 procedure makes the same network with K = 100 samples, and exports it.
 """
@@ -23,7 +23,8 @@ from redis import Redis
 from report import Report, Row, arguments
 from servers import SHIPPED, Service, redis_server, service
 
-LENET = "lenet-mnist"
+MODELS = {"lenet-mnist": "lenet", "resnet20-cifar10": "resnet20"}
+"""Shipped -> the network of ``families``."""
 GIGA = 1e9
 
 
@@ -36,8 +37,9 @@ def main() -> None:
     families = {name: find_family(name) for name in ("lenet", "resnet20")}
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder)
-        shutil.copytree(SHIPPED / LENET, models / LENET)
-        networks = {LENET: "lenet"} | dict.fromkeys(write_manifolds(families["resnet20"], options.kinds, models), "resnet20")
+        for name in MODELS:
+            shutil.copytree(SHIPPED / name, models / name)
+        networks = MODELS | dict.fromkeys(write_manifolds(families["resnet20"], options.kinds, models), "resnet20")
         with redis_server() as redis, service(redis, models, cache_bytes=0) as running:
             answers = {model: cold(running, redis, model, options.runs) for model in networks}
     published = {name: published_procedure.cost_of(family, round(options.most * GIGA), options.runs) for name, family in families.items()}

@@ -31,7 +31,7 @@ def network_macs(stage: NetworkStage, sampler: Sampler) -> int:
 
 
 def tune_macs(stage: TuneStage, sampler: Sampler, exact: Sequence[Configuration]) -> int:
-    """Forward multiply-adds of end-to-end training through the members; those of teacher and INR are not counted."""
+    """Forward multiply-adds of end-to-end training through whole members, though what they have in common ran once; without teacher and INR."""
     return forward_macs(sampler.architecture, lambda step: drawn_members(sampler, stage, step, exact), stage)
 
 
