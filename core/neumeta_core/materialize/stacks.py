@@ -100,8 +100,8 @@ class AnchoredStack:
         *anchor_gates, network_gate = gates
         anchored = self._anchored(out, most, anchor_gates)
         if network_gate == 0:
-            # An exact member: rows have the spread that is wanted, and biases lack nothing. A copy, for these may be the anchors themselves.
-            return anchored.clone(), None
+            # An exact member: rows have the spread that is wanted, and biases lack nothing. Never the anchors themselves, which have to stay.
+            return anchored if any(anchor_gates) else anchored.clone(), None
         made, right = self._left(out, conditions) * network_gate, None if self._right is None else self._right(most, conditions)
         if self._moments is None or self._wanted is None:
             return self._modulated(anchored, made, right), None

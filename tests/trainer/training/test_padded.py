@@ -10,6 +10,7 @@ from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import NetworkStage, Optimization, TuneStage
 from neumeta_trainer.data import Batches, load_digits
 from neumeta_trainer.networks.small import SmallNet
+from neumeta_trainer.structure import common
 from neumeta_trainer.structure.channel_groups import find_architecture
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.resize import sliced
@@ -116,13 +117,16 @@ def test_the_padded_warm_start_has_the_value_and_the_gradients_of_the_sliced_one
         assert_alike(tensors_and_gradients(inr, padded, step), tensors_and_gradients(inr, plain, step))
 
 
+@pytest.mark.parametrize("kept", [(), ("conv1",)], ids=["all morph", "the first layer stays"])
 @pytest.mark.parametrize("sandwich", [True, False])
 @pytest.mark.parametrize("settings", INRS, ids=["anchored", "anchored with moments", "anchored, exact", "factorised"])
-def test_padded_end_to_end_training_has_the_value_and_the_gradients_of_the_sliced_one(settings: InrSettings, sandwich: bool) -> None:
+def test_padded_end_to_end_training_has_the_value_and_the_gradients_of_the_sliced_one(
+    settings: InrSettings, sandwich: bool, kept: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     example = torch.zeros(2, 1, 8, 8)
     network = fuse_batch_norm(SmallNet(), example).requires_grad_(False)
-    architecture = find_architecture(network, example).architecture
+    architecture = find_architecture(network, example, ignore=kept).architecture
     inr, weights = build_inr(architecture, settings), dict(network.named_parameters())
     inr.start_from(weights, *(sliced(architecture, weights, level) for level in inr.levels))
     with torch.no_grad():
@@ -138,6 +142,10 @@ def test_padded_end_to_end_training_has_the_value_and_the_gradients_of_the_slice
     plain, padded = sliced_task(inr, network, full, sampler, batches, stage, Compute()), padded_task(inr, network, sampler, batches, stage, Compute())
     for step in (0, 3):
         assert_alike(tensors_and_gradients(inr, padded, step), tensors_and_gradients(inr, plain, step))
+    # Without anything that is kept from one member for the others.
+    monkeypatch.setattr(common, "_agree", lambda *_: False)
+    apart = sliced_task(inr, network, full, sampler, batches, stage, Compute())
+    assert_alike(tensors_and_gradients(inr, plain, 3), tensors_and_gradients(inr, apart, 3))
 
 
 def test_in_bf16_the_padded_loss_is_the_sliced_one_but_for_rounding() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from neumeta_core.configuration import Configuration
@@ -18,8 +18,8 @@ from neumeta_trainer.config import FitStage, TuneStage
 from neumeta_trainer.data import Batches
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.randomness import generator_for
+from neumeta_trainer.structure.common import Common
 from neumeta_trainer.structure.resize import at_widths
-from neumeta_trainer.structure.trunk import Divided, divide
 from neumeta_trainer.training.collapse import check_predictions, check_scale
 from neumeta_trainer.training.loop import Workspace, optimize
 from neumeta_trainer.training.losses import distillation, reconstruction, regularization
@@ -99,12 +99,12 @@ def sliced_task(
 ) -> Callable[[int], Tensor]:
     """All that a stage may ask for, with members cut to their widths."""
     criterion = nn.CrossEntropyLoss()
-    divided = divide(network, inr.architecture, batches.at(0)[0][:2])
+    common = Common(network, inr.architecture, batches.at(0)[0][:2])
 
+    @common.once()
     def loss(step: int) -> Tensor:
         inputs, labels = batches.at(step)
-        common = start_of_members(divided, inputs, compute)
-        teacher = taught(divided.branch, common, compute) if stage.distillation else None
+        teacher = taught(network, inputs, compute) if stage.distillation else None
         drawn = drawn_members(sampler, stage, step, inr.exact)
         noise = Noise(stage.noise, generator_for("noise", sampler.seed, step)) if stage.noise else None
         total = inputs.new_zeros(())
@@ -112,7 +112,7 @@ def sliced_task(
             made = inr(configuration, noise)
             # The INR itself stays in fp32: bf16 cannot tell apart the positions of a wide layer.
             with compute.autocast():
-                logits = generated_forward(divided.branch, sampler, configuration, made, common).float()
+                logits = generated_forward(network, sampler, configuration, made, inputs).float()
             if step % CHECK_EVERY == 0:
                 check_predictions(configuration, logits)
             total = total + stage.task * criterion(logits, labels)
@@ -130,22 +130,23 @@ def sliced_task(
 def padded_task(inr: INR, network: nn.Module, sampler: Sampler, batches: Batches, stage: TuneStage, compute: Compute) -> Objective:
     """Task and distillation of members at full shapes: the same kernels in every step, which a graph can hold."""
     generation = PaddedGeneration(cast("AnchoredINR", inr))
-    divided = divide(network, inr.architecture, batches.at(0)[0][:2])
+    common = Common(network, inr.architecture, batches.at(0)[0][:2])
 
     def given(step: int) -> Given:
         members = drawn_members(sampler, stage, step, inr.exact)
         if step % CHECK_EVERY == 0:
-            check_members(inr, divided, sampler, members, batches.at(step)[0])
+            check_members(inr, network, sampler, members, batches.at(step)[0])
         return *generation.describe(members), *batches.drawn(step)
 
+    @common.once()
     def loss(widths: Tensor, opened: Tensor, index: Tensor, shifts: Tensor, mirrored: Tensor) -> Tensor:
         inputs, labels = batches.made(index, shifts, mirrored)
-        common = start_of_members(divided, inputs, compute)
-        logits = logits_of(divided.branch, generation.flat, generation(widths, opened), common, compute).flatten(0, 1)
+        # First, for what members have in common must be there before they run side by side.
+        teacher = taught(network, inputs, compute) if stage.distillation or common.paths else None
+        logits = logits_of(network, generation.flat, generation(widths, opened), inputs, compute).flatten(0, 1)
         total = stage.task * functional.cross_entropy(logits, labels.repeat(len(widths)))
-        if stage.distillation:
-            teacher = taught(divided.branch, common, compute).repeat(len(widths), 1)
-            total = total + stage.distillation * distillation(logits, teacher, stage.temperature)
+        if teacher is not None:
+            total = total + stage.distillation * distillation(logits, teacher.repeat(len(widths), 1), stage.temperature)
         return total
 
     return Objective(given, loss, compute.device)
@@ -160,31 +161,22 @@ def drawn_members(sampler: Sampler, stage: TuneStage, step: int, exact: Sequence
 
 
 @torch.no_grad()
-def start_of_members(divided: Divided, inputs: Tensor, compute: Compute) -> tuple[Any, ...]:
-    """What every member and the teacher go on from."""
-    with compute.autocast():
-        values: tuple[Any, ...] = divided.trunk(inputs)
-    return values
-
-
-@torch.no_grad()
-def taught(branch: nn.Module, common: Sequence[Any], compute: Compute) -> Tensor:
+def taught(network: nn.Module, inputs: Tensor, compute: Compute) -> Tensor:
     """Logits of the teacher ``[n, classes]``."""
     with compute.autocast():
-        logits: Tensor = branch(*common).float()
+        logits: Tensor = network(inputs).float()
     return logits
 
 
 @torch.no_grad()
-def check_members(inr: INR, divided: Divided, sampler: Sampler, members: Sequence[Configuration], inputs: Tensor) -> None:
+def check_members(inr: INR, network: nn.Module, sampler: Sampler, members: Sequence[Configuration], inputs: Tensor) -> None:
     """Raise TrainingCollapsed when any of these members is blind to its input."""
-    common = divided.trunk(inputs)
     for configuration in members:
-        check_predictions(configuration, generated_forward(divided.branch, sampler, configuration, inr(configuration), common))
+        check_predictions(configuration, generated_forward(network, sampler, configuration, inr(configuration), inputs))
 
 
-def generated_forward(branch: nn.Module, sampler: Sampler, configuration: Configuration, made: Mapping[str, Tensor], common: Sequence[Any]) -> Tensor:
+def generated_forward(network: nn.Module, sampler: Sampler, configuration: Configuration, made: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
     """Logits of the member with generated weights, differentiable with respect to them."""
-    with at_widths(branch, sampler.architecture, configuration):
-        logits: Tensor = functional_call(branch, dict(made), tuple(common))
+    with at_widths(network, sampler.architecture, configuration):
+        logits: Tensor = functional_call(network, dict(made), (inputs,))
     return logits

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
 from neumeta_core.architecture import Architecture, GeneratedParameter, Segment, Widths
@@ -114,7 +114,7 @@ class PaddedSlices:
     def __call__(self, widths: Tensor, opened: Tensor, inputs: Tensor) -> Tensor:
         """Logits ``[m, n, classes]`` of members at widths ``[m, groups]`` and gates ``[m, levels]``, in training mode."""
         weights = self.weights(widths, opened)
-        return logits_of(self._slices.network, self.flat, weights, (inputs,), self._compute)
+        return logits_of(self._slices.network, self.flat, weights, inputs, self._compute)
 
     def weights(self, widths: Tensor, opened: Tensor) -> Tensor:
         """Parameters of members ``[m, P]``, differentiable as those of ``Slices.weights`` are."""
@@ -148,14 +148,14 @@ class PaddedGeneration:
         return self.flat.joined(self._products(widths / self._full, opened)) * self.flat.mask(widths)
 
 
-def logits_of(network: nn.Module, flat: FlatParameters, weights: Tensor, inputs: Sequence[Any], compute: Compute) -> Tensor:
+def logits_of(network: nn.Module, flat: FlatParameters, weights: Tensor, inputs: Tensor, compute: Compute) -> Tensor:
     """Logits ``[m, n, classes]`` of a network with each of the parameters ``[m, P]`` in place of its own."""
     others = {name: parameter for name, parameter in network.named_parameters() if name not in flat.names}
 
     def logits(own: Tensor, *shared: Tensor) -> Tensor:
         parameters = flat.parts(own, own.bfloat16() if compute.mixed else own)
         with compute.autocast():
-            found: Tensor = functional_call(network, parameters | dict(zip(others, shared, strict=True)), tuple(inputs))
+            found: Tensor = functional_call(network, parameters | dict(zip(others, shared, strict=True)), (inputs,))
         return found.float()
 
     with untracked(network):
