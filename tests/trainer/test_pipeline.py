@@ -182,6 +182,16 @@ def test_a_level_that_is_held_out_is_refused(splits, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"morph": ("conv7",)}, r"no channel group 'conv7'"), ({"held_out": ((0.9, 1.0),)}, r"held_out: conv1 is trained at 16 of 16")],
+)
+def test_what_is_refused_is_refused_before_the_base_is_trained(splits, tmp_path, wrong, said):
+    with pytest.raises(RecipeRefused, match=said):
+        run(dataclasses.replace(digits_paper(), **wrong), splits, tmp_path, LogProgress())
+    assert not list(tmp_path.rglob("base.pt"))
+
+
 def test_a_second_run_only_reads_checkpoints_and_gives_the_same_file(trained, splits):
     result, out = trained
     again = run(short(digits()), splits, out, LogProgress(), final=True)

@@ -69,13 +69,14 @@ def run(
     workspace = dataclasses.replace(base, fingerprint=fingerprint(recipe, network, train, NETWORK_FIELDS))
     example = splits.prepare(train.images[:2])
 
-    if recipe.base is not None:
-        train_network("base", network, batches_for(recipe.base, train, splits, recipe.seed, compute), recipe.base, base)
+    # First, for what is refused has to be known before hours of training.
     found = analyse(recipe, network, example)
     for note in found.notes:
         logger.warning("stays as it is: %s", note)
-    network = permute(network, found.architecture, channel_order(network, found.architecture, recipe.order))
     sampler = Sampler.of(recipe, found.architecture)
+    if recipe.base is not None:
+        train_network("base", network, batches_for(recipe.base, train, splits, recipe.seed, compute), recipe.base, base)
+    network = permute(network, found.architecture, channel_order(network, found.architecture, recipe.order))
     slices = Slices(network, found.architecture)
     if recipe.family is not None:
         slices = Slices(network, found.architecture, recipe.family.levels, recipe.family.upward)
