@@ -24,6 +24,7 @@ CAPTURED: dict[str, InrSettings] = {
     "anchored with levels": AnchoredSettings(hidden=8, rank=2, levels=(0.75, 0.4)),
     "anchored with moments": AnchoredSettings(hidden=8, rank=2, levels=(0.75, 0.4), moments=True),
     "anchored, exact": AnchoredSettings(hidden=8, rank=2, levels=(0.75, 0.4), moments=True, exact=True),
+    "anchored with scales": AnchoredSettings(hidden=8, rank=2, levels=(0.75, 0.4), moments=True, exact=True, scales=6),
     "factorised": FactorisedSettings(hidden=16, rank=3),
 }
 KINDS: dict[str, InrSettings] = CAPTURED | {"mlp": MlpSettings(layers=3, hidden=32)}

@@ -15,6 +15,7 @@ KINDS: dict[str, InrSettings] = {
     "anchored with levels": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4)),
     "anchored with moments": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), moments=True),
     "anchored, exact": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), moments=True, exact=True),
+    "anchored with scales": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), moments=True, exact=True, scales=6),
     "factorised": FactorisedSettings(hidden=16, rank=3),
 }
 FAMILIES = {"tiny": tiny.tiny_architecture(), "patched": patched.patched_architecture()}

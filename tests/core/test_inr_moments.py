@@ -17,26 +17,11 @@ from neumeta_core.materialize.padded import PaddedProducts
 from neumeta_core.materialize.products import ChannelProducts
 from torch import Tensor
 
+from tests.concatenated import concatenated_architecture
 from tests.tiny import fixed, group
 
 LEVELS = (0.75, 0.5)
 FULL = {"a": 8, "b": 12}
-
-
-def architecture() -> Architecture:
-    """One layer over the concatenation of both groups, another that multiplies what flows between groups, a third without a bias."""
-    both, kernel = (Segment(group="b"), Segment(group="a"), Segment(count=2)), (fixed(3), fixed(3))
-    return Architecture(
-        groups=(ChannelGroup(name="a", full=8, minimum=2), ChannelGroup(name="b", full=12, minimum=3)),
-        parameters=(
-            GeneratedParameter(name="mix.weight", axes=(group("a"), both, *kernel), in_dim=1, macs_per_element=1),
-            GeneratedParameter(name="mix.bias", axes=(group("a"),), macs_per_element=0),
-            GeneratedParameter(name="next.weight", axes=(group("b"), group("a", 4)), in_dim=1, macs_per_element=1),
-            GeneratedParameter(name="next.bias", axes=(group("b"),), macs_per_element=0),
-            GeneratedParameter(name="head.weight", axes=(fixed(3), group("b")), in_dim=1, macs_per_element=1),
-        ),
-        max_compression=0.75,
-    )
 
 
 def random_moments(channels: int) -> Tensor:
@@ -46,7 +31,7 @@ def random_moments(channels: int) -> Tensor:
 def trained(levels: tuple[float, ...] = LEVELS, *, shaken: bool = False) -> tuple[AnchoredINR, list[dict[str, Tensor]], list[dict[str, Tensor]]]:
     """An INR, the weights of its members and the moments of their inputs; ``shaken``: no output of its networks is zero."""
     torch.manual_seed(0)
-    inr = AnchoredINR(architecture(), AnchoredSettings(hidden=8, rank=2, levels=levels, moments=True)).requires_grad_(False)
+    inr = AnchoredINR(concatenated_architecture(), AnchoredSettings(hidden=8, rank=2, levels=levels, moments=True)).requires_grad_(False)
     members = [FULL, *inr.levels]
     weights = [{p.name: torch.randn(p.shape(widths)) for p in inr.architecture.parameters} for widths in members]
     moments = [{"mix.weight": random_moments(m["a"] + m["b"] + 2), "next.weight": random_moments(m["a"])} for m in members]
@@ -108,7 +93,7 @@ def test_without_levels_a_prefix_keeps_the_mean_and_spread_of_the_whole() -> Non
 
 def test_where_inputs_were_not_measured_nothing_is_corrected() -> None:
     torch.manual_seed(0)
-    plain, blind = (AnchoredINR(architecture(), AnchoredSettings(hidden=8, rank=2, levels=LEVELS, moments=yes)) for yes in (False, True))
+    plain, blind = (AnchoredINR(concatenated_architecture(), AnchoredSettings(hidden=8, rank=2, levels=LEVELS, moments=yes)) for yes in (False, True))
     weights = trained()[1]
     for inr in (plain, blind):
         inr.start_from(*weights)
@@ -129,7 +114,7 @@ def test_levels_are_exact_where_their_inputs_are_far_quieter(quiet: float) -> No
 
 def renamed(name: str, axis: tuple[Segment, ...]) -> Architecture:
     """With another bias of the layer ``next``."""
-    whole = architecture()
+    whole = concatenated_architecture()
     bias = GeneratedParameter(name=name, axes=(axis,), macs_per_element=0)
     return whole.model_copy(update={"parameters": tuple(bias if p.name == "next.bias" else p for p in whole.parameters)})
 
@@ -139,7 +124,7 @@ def renamed(name: str, axis: tuple[Segment, ...]) -> Architecture:
 )
 def test_what_is_no_bias_of_the_layers_outputs_is_left_alone(name: str, axis: tuple[Segment, ...]) -> None:
     other = renamed(name, axis)
-    assert bias_blocks(architecture())["next.weight[0,0]"] == "next.bias[0,0]"
+    assert bias_blocks(concatenated_architecture())["next.weight[0,0]"] == "next.bias[0,0]"
     assert not any(block.startswith("next") for block in bias_blocks(other))
     inr = AnchoredINR(other, AnchoredSettings(hidden=8, rank=2, levels=LEVELS, moments=True))
     made = inr({"a": 5, "b": 7})
@@ -215,7 +200,7 @@ def test_several_at_full_extents_are_the_same(frozen: bool, levels: tuple[float,
 
 
 def test_moments_are_measured_and_not_counted_to_the_networks() -> None:
-    plain = AnchoredINR(architecture(), AnchoredSettings(hidden=8, rank=2, levels=LEVELS))
+    plain = AnchoredINR(concatenated_architecture(), AnchoredSettings(hidden=8, rank=2, levels=LEVELS))
     inr = trained()[0]
     assert inr.coordinate_parameters() == plain.coordinate_parameters()
     assert not any("moments" in name for name, _ in inr.named_parameters())

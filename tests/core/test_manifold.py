@@ -22,6 +22,7 @@ from tests.surgery import header_of
 KINDS: list[InrSettings] = [
     AnchoredSettings(hidden=8, rank=2),
     AnchoredSettings(hidden=8, rank=2, levels=(0.5,), moments=True, exact=True),
+    AnchoredSettings(hidden=8, rank=2, levels=(0.5,), moments=True, scales=6),
     FactorisedSettings(hidden=16, rank=3),
     MlpSettings(layers=3, hidden=8),
     MlpSettings(layers=1, hidden=8, positions="relative"),

@@ -20,6 +20,7 @@ KINDS: dict[str, InrSettings] = {
     "anchored with levels": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4)),
     "anchored with moments": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), moments=True),
     "anchored, exact": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), moments=True, exact=True),
+    "anchored with scales": AnchoredSettings(hidden=8, rank=3, levels=(0.75, 0.4), moments=True, exact=True, scales=6),
     "factorised": FactorisedSettings(hidden=16, rank=3),
 }
 FAMILIES = {"tiny": tiny_manifold, "patched": patched_manifold}
@@ -58,6 +59,7 @@ def members_of(manifold: Manifold) -> list[Configuration]:
     return [*(manifold.configure(each) for each in COMPRESSIONS), manifold.configure(widths=widest), manifold.configure(widths=uneven)]
 
 
+@torch.no_grad()
 def relative_error(made: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
     assert {name: values.shape for name, values in made.items()} == {name: values.shape for name, values in expected.items()}
     whole, wanted = (torch.cat([weights[name].flatten() for name in expected]) for weights in (made, expected))
@@ -94,12 +96,15 @@ def test_gradients_are_those_of_the_members_alone(kind: str, family: str) -> Non
 
 
 def test_follows_the_parameters_unless_frozen() -> None:
-    manifold = randomised("anchored with levels", "tiny")
+    manifold = randomised("anchored with scales", "tiny")
     members = members_of(manifold)
+    manifold.inr.requires_grad_(True)
     live, frozen = (PaddedProducts(inr_of(manifold), frozen=yes) for yes in (False, True))
     before = together(manifold, live, members)
+    assert not any(values.requires_grad for made in together(manifold, frozen, members) for values in made.values())
     with torch.no_grad():
         for parameter in manifold.inr.parameters():
             parameter.add_(0.1)
-    assert relative_error(together(manifold, live, members)[0], manifold.inr(members[0])) < 1e-6
-    assert relative_error(together(manifold, frozen, members)[0], before[0]) == 0
+    for k, member in enumerate(members):
+        assert relative_error(together(manifold, live, members)[k], manifold.inr(member)) < 1e-6
+        assert relative_error(together(manifold, frozen, members)[k], before[k]) == 0

@@ -174,6 +174,20 @@ def test_with_moments_prefixes_start_as_good_as_calibrated_slices(splits, tmp_pa
     assert told[0.75] > blind[0.75] + 0.1
 
 
+def test_row_scales_learn_from_calibrated_members_and_a_second_run_reads_them(splits, tmp_path):
+    fit = dataclasses.replace(short(digits()).fit, optimization=Optimization(steps=300, rate=1e-2), targets=12, target_calibration=256)
+    inr = AnchoredSettings(hidden=8, rank=2, moments=True, scales=8)
+    recipe = dataclasses.replace(short(digits()), fit=fit, tune=None, inr=inr, unequal=4)
+    result = run(recipe, splits, tmp_path, LogProgress(), final=True)
+    assert result.manifold.inr.get_parameter("row_scales.out.bias").any()
+    assert min(point.quality for point in result.unequal) > min(result.unequal_slices) - 0.05
+    seconds = result.seconds["targets"]
+    assert seconds > 0
+    again = run(recipe, splits, tmp_path, LogProgress(), final=True)
+    assert again.seconds["targets"] == seconds
+    assert again.manifold.digest == result.manifold.digest
+
+
 def test_a_level_that_is_held_out_is_refused(splits, tmp_path):
     recipe = with_levels(short(digits()))
     recipe = dataclasses.replace(recipe, family=dataclasses.replace(recipe.family, levels=(0.5,)))
@@ -184,7 +198,15 @@ def test_a_level_that_is_held_out_is_refused(splits, tmp_path):
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [({"morph": ("conv7",)}, r"no channel group 'conv7'"), ({"held_out": ((0.9, 1.0),)}, r"held_out: conv1 is trained at 16 of 16")],
+    [
+        ({"morph": ("conv7",)}, r"no channel group 'conv7'"),
+        ({"held_out": ((0.9, 1.0),)}, r"held_out: conv1 is trained at 16 of 16"),
+        ({"fit": dataclasses.replace(digits_paper().fit, target_calibration=256)}, r"fit\.target_calibration: only row scales take it"),
+        (
+            {"inr": AnchoredSettings(moments=True, scales=4), "fit": dataclasses.replace(digits_paper().fit, targets=0)},
+            r"fit\.targets: row scales learn from random members",
+        ),
+    ],
 )
 def test_what_is_refused_is_refused_before_the_base_is_trained(splits, tmp_path, wrong, said):
     with pytest.raises(RecipeRefused, match=said):

@@ -53,15 +53,17 @@ class NetworkStage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitStage:
-    """Warm start: the INR learns given weights of members, without data."""
+    """Warm start: the INR learns given weights of members, without data; or the scales of their rows alone, where it has a network for these."""
 
     optimization: Optimization
     members: int = 4
-    """Members per step."""
+    """Members per step; row scales learn all in every step."""
     targets: int = 64
-    """Random members that are calibrated as targets, beside those that every step trains; 0 leaves the full one alone."""
+    """Random members that are calibrated as targets, beside those that every step trains; 0 leaves the full one alone. Row scales need some."""
     calibration: int = 1024
-    """Training images for the normalization statistics of each target."""
+    """Training images for the normalization statistics of members."""
+    target_calibration: int | None = None
+    """Of these, as many as each target of row scales takes, in whole batches: what few images do not know of one target, the others do. None: all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +78,8 @@ class TuneStage:
     """Random members per step."""
     sandwich: bool = True
     """Also the full and the smallest member, and those of the family's levels, in every step."""
+    even: bool = False
+    """Members with a width of its own for every group are as often narrow or wide on the whole as in the middle, where most would be."""
     task: float = 1.0
     distillation: float = 0.0
     """Weight of the divergence from the trained full network."""

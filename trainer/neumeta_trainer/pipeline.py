@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from neumeta_core.configuration import uniform
-from neumeta_core.inr import INR, AnchoredINR, build_inr
+from neumeta_core.inr import INR, AnchoredINR, AnchoredSettings, build_inr
 from torch import Tensor, nn
 
 from neumeta_trainer.compute import Compute
@@ -29,6 +29,7 @@ from neumeta_trainer.training.family import train_family, train_network
 from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.manifold_training import fit, tune
 from neumeta_trainer.training.progress import Progress
+from neumeta_trainer.training.row_scales import fit_scales
 from neumeta_trainer.training.sampler import Sampler
 from neumeta_trainer.training.slices import Slices
 
@@ -70,6 +71,7 @@ def run(
     example = splits.prepare(train.images[:2])
 
     # First, for what is refused has to be known before hours of training.
+    refuse_warm_start(recipe)
     found = analyse(recipe, network, example)
     for note in found.notes:
         logger.warning("stays as it is: %s", note)
@@ -107,18 +109,23 @@ def run(
 
 
 def _train_inr(recipe: Recipe, family: Family, fused: nn.Module, sampler: Sampler, batches: Batches | None, workspace: Workspace) -> INR:
-    configurations = sampler.sandwich(0, recipe.fit.targets) if recipe.fit.targets else [sampler.full]
-    targets = [family.target(configuration, sampler.architecture) for configuration in configurations]
+    target = partial(family.target, architecture=sampler.architecture)
+    full = target(sampler.full)
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         inr = build_inr(sampler.architecture, recipe.inr).to(workspace.compute.device)
     sampler.refuse_held_out(inr.levels)
-    inr.start_from(targets[0].weights, *(family.target(level, sampler.architecture).weights for level in inr.levels))
+    inr.start_from(full.weights, *(target(level).weights for level in inr.levels))
     if isinstance(inr, AnchoredINR) and inr.bias_blocks:
         inr.take_moments(*(family.moments(member, sampler.architecture) for member in (sampler.full, *inr.levels)))
-    fit(inr, targets, recipe.fit, workspace, recipe.seed)
+    members = sampler.sandwich(0, recipe.fit.targets) if recipe.fit.targets else []
+    if isinstance(inr, AnchoredINR) and inr.row_scales is not None:
+        seen = partial(family.seeing(recipe.fit.target_calibration).target, architecture=sampler.architecture)
+        fit_scales(inr, [member for member in dict.fromkeys(members) if member not in inr.exact], seen, recipe.fit, workspace)
+    else:
+        fit(inr, [full, *(target(member) for member in members if member != sampler.full)], recipe.fit, workspace, recipe.seed)
     if recipe.tune is not None and batches is not None:
-        tune(inr, fused, targets[0], sampler, batches, recipe.tune, workspace)
+        tune(inr, fused, full, sampler, batches, recipe.tune, workspace)
     return stored(inr.eval())
 
 
@@ -142,6 +149,15 @@ def analyse(recipe: Recipe, network: nn.Module, example: Tensor) -> Analysis:
     # A group is named after a layer; parts of one layer's channels have a number behind it.
     others = {name.partition("#")[0] for name in names if recipe.morph and name not in recipe.morph}
     return find(ignore=sorted(others)) if others else found
+
+
+def refuse_warm_start(recipe: Recipe) -> None:
+    """RecipeRefused for a warm start of row scales that has nothing to learn from, or settings of one that there is not."""
+    has_scales = isinstance(recipe.inr, AnchoredSettings) and recipe.inr.scales > 0
+    if has_scales and recipe.fit.optimization.steps and not recipe.fit.targets:
+        raise RecipeRefused("fit.targets: row scales learn from random members of the family; expected at least 1, or fit.optimization.steps=0.")
+    if recipe.fit.target_calibration is not None and not has_scales:
+        raise RecipeRefused("fit.target_calibration: only row scales take it; expected inr.scales above 0, or no target_calibration.")
 
 
 def divided(recipe: Recipe, splits: Splits, *, final: bool) -> tuple[ImageSet, ImageSet, str]:

@@ -5,8 +5,8 @@ output channel, plus a correction of low rank. ``s``, ``U`` and ``V`` are coordi
 sizes of the whole configuration. The scale takes the place of a normalization that was calibrated for these widths and fused.
 With levels, the anchors of smaller members are added to the prefix of ``A`` first (``neumeta_core.levels``). With moments, that
 sum is corrected before anything else: its rows to the spread, and the bias of its layer to the mean, that lie between those of the
-levels (``moments``). An exact INR has the anchors alone in the full network and at the levels: what networks make is faded out
-towards these members.
+levels (``moments``); a network of the sizes may scale them further (``row_scales``). An exact INR has the anchors alone in the full
+network and at the levels: what networks make is faded out towards these members.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from neumeta_core.errors import InvalidField
 from neumeta_core.inr.base import INR, Blur, Noise
 from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.moments import MOMENTS, between, filled, missing, rescaling, wanted
+from neumeta_core.inr.row_scales import RowScales
 from neumeta_core.inr.settings import AnchoredSettings, InrSettings
 from neumeta_core.levels import distance_to_nearest, level_configurations, level_gates
 
@@ -56,11 +57,11 @@ class AnchoredBlock(nn.Module):
         self.register_buffer("moments", torch.zeros(len(shapes), MOMENTS, in_) if has_moments else None)
 
     def forward(
-        self, shape: tuple[int, int, int], gates: Sequence[float], conditions: Tensor, noise: Noise | Blur | None
+        self, shape: tuple[int, int, int], gates: Sequence[float], conditions: Tensor, noise: Noise | Blur | None, scales: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Values ``[out, in, taps]``, and what they lack for the bias of the layer to add: ``[out]``, where the block has moments.
 
-        ``gates`` are those of ``AnchoredINR.gates``.
+        ``gates`` are those of ``AnchoredINR.gates``, ``scales`` those of ``AnchoredINR.scales_at``.
         """
         out, in_, taps = shape
         *anchor_gates, network_gate = gates
@@ -77,7 +78,7 @@ class AnchoredBlock(nn.Module):
             return anchored * scale.unsqueeze(-1) + self.spread * correction, None
         opened, members = conditions.new_tensor(anchor_gates), [self.anchored(each, [1.0] * level) for level, each in enumerate(self.shapes)]
         moments, sought = between(self.moments, opened)[:, :in_], between(wanted(members, self.moments), opened)[:, :out]
-        scale = scale * rescaling(sought, anchored, moments).unsqueeze(-1)
+        scale = scale * rescaling(sought, anchored, moments, None if scales is None else scales[:out]).unsqueeze(-1)
         values = anchored * scale.unsqueeze(-1) + self.spread * correction
         return values, missing(sought, values, moments)
 
@@ -109,6 +110,10 @@ class AnchoredINR(INR):
             AnchoredBlock(block, [block.shape(each) for each in widths], settings, conditions, has_moments=block.name in self.bias_blocks)
             for block in self.layout
         )
+        self.scaled_rows = {block.name: block.shape(architecture.full_widths)[0] for block in self.layout if block.name in self.bias_blocks}
+        """Blocks that have moments -> rows that they have at full width, in the order of ``row_scales``."""
+        has_scales = settings.scales and self.scaled_rows
+        self.row_scales = RowScales(conditions, settings.scales, sum(self.scaled_rows.values())) if has_scales else None
 
     @property
     def levels(self) -> Sequence[Configuration]:
@@ -151,6 +156,16 @@ class AnchoredINR(INR):
         network_gate = min(1.0, distance_to_nearest(self.architecture, self._exact, widths) / _REACH) if self._exact else 1.0
         return [*anchor_gates, network_gate]
 
+    def scales_at(self, network: RowScales | None, conditions: Tensor, network_gate: float | Tensor) -> dict[str, Tensor]:
+        """Logarithms of factors for the rows of every block in ``scaled_rows``: ``[..., out]``, at encoded sizes ``[..., c]``.
+
+        ``network`` is ``row_scales`` or a copy of it, ``network_gate`` the last of ``gates``, ``[..., 1]`` where it is a tensor. Empty without one.
+        """
+        if network is None:
+            return {}
+        scales = network(conditions) * network_gate
+        return dict(zip(self.scaled_rows, torch.split(scales, list(self.scaled_rows.values()), dim=-1), strict=True))
+
     def check_widths(self, widths: Widths) -> None:
         """InvalidField above the full width."""
         for group in self.architecture.groups:
@@ -162,7 +177,11 @@ class AnchoredINR(INR):
         """Block name -> values ``[out, in, taps]`` at these widths."""
         conditions = encode_sizes(width_ratios(self.architecture, widths, next(self.parameters())))
         opened = self.gates(widths)
-        found = {block.name: module(block.shape(widths), opened, conditions, noise) for block, module in zip(self.layout, self.blocks, strict=True)}
+        scales = self.scales_at(self.row_scales, conditions, opened[-1])
+        found = {
+            block.name: module(block.shape(widths), opened, conditions, noise, scales.get(block.name))
+            for block, module in zip(self.layout, self.blocks, strict=True)
+        }
         made = {name: values for name, (values, _) in found.items()}
         self.add_to_biases(made, {name: lacking for name, (_, lacking) in found.items() if lacking is not None})
         return made

@@ -66,9 +66,13 @@ def wanted(members: Sequence[Tensor], moments: Tensor) -> Tensor:
     return filled([torch.stack([mean(*pair), log_spread(*pair)], dim=-2) for pair in pairs])
 
 
-def rescaling(sought: Tensor, values: Tensor, moments: Tensor) -> Tensor:
-    """Factors for the rows of a block that bring its spread to the one of ``sought``, ``[..., 2, out]``: ``[..., out]``."""
-    return (sought[..., 1, :] - log_spread(values, moments)).clamp(-_LIMIT, _LIMIT).exp()
+def rescaling(sought: Tensor, values: Tensor, moments: Tensor, scales: Tensor | None = None) -> Tensor:
+    """Factors for the rows of a block that bring its spread to the one of ``sought``, ``[..., 2, out]``: ``[..., out]``.
+
+    ``scales`` are logarithms of factors ``[..., out]`` on top of that.
+    """
+    lacking = (sought[..., 1, :] - log_spread(values, moments)).clamp(-_LIMIT, _LIMIT)
+    return (lacking if scales is None else lacking + scales).exp()
 
 
 def missing(sought: Tensor, values: Tensor, moments: Tensor) -> Tensor:

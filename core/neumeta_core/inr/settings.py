@@ -34,6 +34,14 @@ class AnchoredSettings(Record):
     """Layers with a bias know the moments of their inputs, and keep the mean and spread of their outputs at all widths."""
     exact: bool = False
     """The full network and the members of ``levels`` are what their anchors say: these are not trained, and the networks add nothing there."""
+    scales: int = Field(default=0, ge=0, le=2**16)
+    """Hidden units of a network of the sizes alone that scales every row of the weights whose bias has moments to go by; 0: there is none."""
+
+    @model_validator(mode="after")
+    def _scaled_rows_keep_their_mean(self) -> AnchoredSettings:
+        if self.scales and not self.moments:
+            raise ValueError("scales need moments: these tell what a scaled row does to the mean of its outputs.")
+        return self
 
 
 class FactorisedSettings(Record):

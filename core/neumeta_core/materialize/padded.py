@@ -6,6 +6,7 @@ So nothing has to be known of the widths on the host: they are numbers on the de
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from neumeta_core.blocks import join
 from neumeta_core.coordinates import encode_sizes
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
-from neumeta_core.materialize.stacks import find_alike, within
+from neumeta_core.materialize.stacks import find_alike, stacked, within
 
 
 class PaddedProducts:
@@ -26,6 +27,8 @@ class PaddedProducts:
 
     def __init__(self, inr: AnchoredINR | FactorisedINR, blur: Blur | None = None, *, frozen: bool = False) -> None:
         self._inr = inr
+        row_scales = inr.row_scales if isinstance(inr, AnchoredINR) else None
+        self._row_scales = copy.deepcopy(row_scales).requires_grad_(False) if row_scales is not None and frozen else row_scales
         with torch.no_grad():
             self._alike = find_alike(inr, blur)
             self._stacks = [alike.stack() for alike in self._alike] if frozen else None
@@ -49,13 +52,14 @@ class PaddedProducts:
         conditions = encode_sizes(ratios)
         stacks = self._stacks or [alike.stack() for alike in self._alike]
         widths = torch.cat([ratios, ratios.new_ones(len(ratios), 1)], dim=1) * self._full
+        scales = self._inr.scales_at(self._row_scales, conditions, gates[:, -1:]) if isinstance(self._inr, AnchoredINR) else {}
         made: dict[str, Tensor] = {}
         lacking: dict[str, Tensor] = {}
         for alike, stack, inputs in zip(self._alike, stacks, self._inputs, strict=True):
             _, in_, _ = self._inr.full_shapes[alike.indices[0]]
             present = within(in_, widths.T[inputs]) if alike.has_moments else None
-            values, lacks = stack.make_full(present, conditions, gates)
             names = [self._inr.layout[index].name for index in alike.indices]
+            values, lacks = stack.make_full(present, conditions, gates, stacked(scales, names))
             # Unbound in one piece: the gradient of an index is as large as what it was taken from.
             made |= dict(zip(names, values.unbind(), strict=True))
             if lacks is not None:

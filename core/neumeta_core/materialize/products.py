@@ -12,7 +12,7 @@ from torch import Tensor
 from neumeta_core.architecture import Widths
 from neumeta_core.coordinates import encode_sizes, width_ratios
 from neumeta_core.inr import AnchoredINR, Blur, FactorisedINR
-from neumeta_core.materialize.stacks import find_alike
+from neumeta_core.materialize.stacks import find_alike, stacked
 
 
 class ChannelProducts:
@@ -30,12 +30,15 @@ class ChannelProducts:
         inr.check_widths(widths)
         conditions = encode_sizes(width_ratios(inr.architecture, widths, self._like))
         opened = inr.gates(widths)
+        # Exact members, whose gate is closed, are not scaled.
+        scales = inr.scales_at(inr.row_scales, conditions, opened[-1]) if isinstance(inr, AnchoredINR) and opened[-1] else {}
         made: dict[str, Tensor] = {}
         lacking: dict[str, Tensor] = {}
         for members, stack in self._stacks:
             blocks = [inr.layout[index] for index in members]
             shapes = [block.shape(widths) for block in blocks]
-            values, lacks = stack.make(max(shape[0] for shape in shapes), [shape[1] for shape in shapes], conditions, opened)
+            rows = stacked(scales, [block.name for block in blocks])
+            values, lacks = stack.make(max(shape[0] for shape in shapes), [shape[1] for shape in shapes], conditions, opened, rows)
             made |= {block.name: values[k, : shapes[k][0], : shapes[k][1]] for k, block in enumerate(blocks)}
             if lacks is not None:
                 lacking |= {block.name: lacks[k, : shapes[k][0]] for k, block in enumerate(blocks)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -59,14 +59,14 @@ class FactorisedStack:
     def __init__(self, rank: int, left: ChannelStack, right: ChannelStack | None) -> None:
         self._rank, self._left, self._right = rank, left, right
 
-    def make(self, out: int, in_: Sequence[int], conditions: Tensor, _gates: Sequence[float]) -> Made:
+    def make(self, out: int, in_: Sequence[int], conditions: Tensor, _gates: Sequence[float], _scales: Tensor | None) -> Made:
         """Values ``[n, out, max(in), taps]`` at encoded sizes ``[c]``."""
         left = self._left(out, conditions)
         if self._right is None:
             return left.unsqueeze(2), None
         return torch.bmm(left, _factor(self._right(max(in_), conditions), self._rank)).view(len(left), out, max(in_), -1), None
 
-    def make_full(self, _present: Tensor | None, conditions: Tensor, _gates: Tensor) -> Made:
+    def make_full(self, _present: Tensor | None, conditions: Tensor, _gates: Tensor, _scales: Tensor | None) -> Made:
         """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]``."""
         left = self._left.all_channels(conditions)
         if self._right is None:
@@ -94,8 +94,11 @@ class AnchoredStack:
             members = [self._anchored(out, in_, [1.0] * level) for level, (out, in_, _) in enumerate(blocks[0].shapes)]
             self._wanted = wanted(members, self._moments)
 
-    def make(self, out: int, in_: Sequence[int], conditions: Tensor, gates: Sequence[float]) -> Made:
-        """Values ``[n, out, max(in), taps]`` at encoded sizes ``[c]`` and gates of ``AnchoredINR.gates``, of blocks with ``in`` input channels."""
+    def make(self, out: int, in_: Sequence[int], conditions: Tensor, gates: Sequence[float], scales: Tensor | None) -> Made:
+        """Values ``[n, out, max(in), taps]`` at encoded sizes ``[c]`` and gates of ``AnchoredINR.gates``, of blocks with ``in`` input channels.
+
+        ``scales`` are those of ``AnchoredINR.scales_at``, ``[n, full out]``.
+        """
         most = max(in_)
         *anchor_gates, network_gate = gates
         anchored = self._anchored(out, most, anchor_gates)
@@ -109,12 +112,13 @@ class AnchoredStack:
         moments, sought = between(self._moments, opened)[..., :most], between(self._wanted, opened)[..., :out]
         if min(in_) < most:
             moments = moments * within(most, conditions.new_tensor(in_)).unsqueeze(1)
-        return self._balanced(anchored, made, right, moments, sought)
+        return self._balanced(anchored, made, right, moments, sought, None if scales is None else scales[:, :out])
 
-    def make_full(self, present: Tensor | None, conditions: Tensor, gates: Tensor) -> Made:
+    def make_full(self, present: Tensor | None, conditions: Tensor, gates: Tensor, scales: Tensor | None) -> Made:
         """Values ``[n, m, out, in, taps]`` at full extents for m members at encoded sizes ``[m, c]`` and gates ``[m, levels + 1]``.
 
-        ``present`` tells which input channels members have, ``[n, m, in]``: for blocks with moments.
+        For blocks with moments: ``present`` tells which input channels members have, ``[n, m, in]``, and ``scales`` are those of
+        ``AnchoredINR.scales_at``, ``[n, m, out]``.
         """
         anchor_gates, network_gates = gates[:, :-1], gates[:, -1]
         made = self._left.all_channels(conditions) * network_gates.view(-1, 1, 1)
@@ -122,11 +126,11 @@ class AnchoredStack:
         if self._moments is None or self._wanted is None or present is None:
             return self._modulated(anchored, made, right), None
         moments = between(self._moments, anchor_gates).transpose(0, 1) * present.unsqueeze(2)
-        return self._balanced(anchored, made, right, moments, between(self._wanted, anchor_gates).transpose(0, 1))
+        return self._balanced(anchored, made, right, moments, between(self._wanted, anchor_gates).transpose(0, 1), scales)
 
-    def _balanced(self, anchored: Tensor, made: Tensor, right: Tensor | None, moments: Tensor, sought: Tensor) -> Made:
-        """Values whose rows have the spread that is wanted, and what they lack: ``[..., out]``."""
-        rows = rescaling(sought, anchored, moments)
+    def _balanced(self, anchored: Tensor, made: Tensor, right: Tensor | None, moments: Tensor, sought: Tensor, scales: Tensor | None) -> Made:
+        """Values whose rows have the spread that is wanted, times what ``scales`` say, and what they lack: ``[..., out]``."""
+        rows = rescaling(sought, anchored, moments, scales)
         values = self._modulated(anchored, made, right, rows.unsqueeze(-1))
         return values, missing(sought, values, moments)
 
@@ -159,6 +163,11 @@ class AnchoredStack:
             padded = functional.pad(anchor, (0, 0, 0, in_ - anchor.shape[2], 0, out - anchor.shape[1]))
             total = torch.addcmul(total, gate.view(-1, 1, 1, 1), padded.unsqueeze(1))
         return total
+
+
+def stacked(scales: Mapping[str, Tensor], names: Sequence[str]) -> Tensor | None:
+    """Scales ``[..., out]`` of blocks by name, as ``[n, ..., out]``, where they have some: all blocks of a stack do, or none."""
+    return torch.stack([scales[name] for name in names]) if names[0] in scales else None
 
 
 def within(channels: int, widths: Tensor) -> Tensor:

@@ -126,6 +126,7 @@ def test_a_family(tmp_path: Path, captures: list[int]) -> None:
         AnchoredSettings(hidden=8, rank=2, levels=LEVELS),
         AnchoredSettings(hidden=8, rank=2, levels=LEVELS, moments=True),
         AnchoredSettings(hidden=8, rank=2, levels=LEVELS, moments=True, exact=True),
+        AnchoredSettings(hidden=8, rank=2, levels=LEVELS, moments=True, exact=True, scales=6),
         FactorisedSettings(hidden=16, rank=4),
     ],
 )

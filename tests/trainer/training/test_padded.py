@@ -99,11 +99,13 @@ INRS = [
     AnchoredSettings(hidden=8, rank=2, levels=LEVELS),
     AnchoredSettings(hidden=8, rank=2, levels=LEVELS, moments=True),
     AnchoredSettings(hidden=8, rank=2, levels=LEVELS, moments=True, exact=True),
+    AnchoredSettings(hidden=8, rank=2, levels=LEVELS, moments=True, exact=True, scales=6),
     FactorisedSettings(hidden=16, rank=4),
 ]
+NAMES = ["anchored", "anchored with moments", "anchored, exact", "anchored with scales", "factorised"]
 
 
-@pytest.mark.parametrize("settings", INRS, ids=["anchored", "anchored with moments", "anchored, exact", "factorised"])
+@pytest.mark.parametrize("settings", INRS, ids=NAMES)
 def test_the_padded_warm_start_has_the_value_and_the_gradients_of_the_sliced_one(settings: InrSettings) -> None:
     inr = tiny_manifold(settings).inr.requires_grad_(True)
     sampler, teacher = Sampler(inr.architecture), tiny_manifold(INRS[0], seed=5)
@@ -119,7 +121,7 @@ def test_the_padded_warm_start_has_the_value_and_the_gradients_of_the_sliced_one
 
 @pytest.mark.parametrize("kept", [(), ("conv1",)], ids=["all morph", "the first layer stays"])
 @pytest.mark.parametrize("sandwich", [True, False])
-@pytest.mark.parametrize("settings", INRS, ids=["anchored", "anchored with moments", "anchored, exact", "factorised"])
+@pytest.mark.parametrize("settings", INRS, ids=NAMES)
 def test_padded_end_to_end_training_has_the_value_and_the_gradients_of_the_sliced_one(
     settings: InrSettings, sandwich: bool, kept: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

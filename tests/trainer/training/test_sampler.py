@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
+from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter
 from neumeta_core.configuration import Configuration
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.training.sampler import Sampler
 
+from tests import tiny
 from tests.tiny import tiny_architecture
 
 HELD_OUT = ((0.4, 0.6), (0.8, 0.9))
@@ -91,3 +95,26 @@ def test_independent_members_have_a_width_of_their_own_for_every_group(sampler):
     assert sum(max(found) - min(found) > 0.2 for found in ratios) > 50
     for group in sampler.architecture.groups:
         assert {configuration[group.name] for configuration in drawn} == set(sampler.allowed(group))
+
+
+def mean_ratios(sampler: Sampler, *, even: bool) -> torch.Tensor:
+    """Of members with a width of its own for every group."""
+    apart = dataclasses.replace(sampler, uniform_share=0.0)
+    full = sampler.architecture.full_widths
+    return torch.tensor([sum(width / full[group] for group, width in each.items()) / len(full) for each in apart.draw(0, 3000, even=even)])
+
+
+def test_even_draws_are_as_often_narrow_or_wide_as_in_the_middle():
+    groups = tuple(ChannelGroup(name=f"g{k}", full=16, minimum=4) for k in range(12))
+    parameters = tuple(GeneratedParameter(name=f"{each.name}.bias", axes=(tiny.group(each.name),), macs_per_element=0) for each in groups)
+    sampler = Sampler(Architecture(groups=groups, parameters=parameters, max_compression=0.75))
+    for even, (least, most) in ((True, (0.2, 0.35)), (False, (0.0, 0.05))):
+        ratios = mean_ratios(sampler, even=even)
+        for outer in (ratios < 0.25 + 0.75 / 4, ratios > 1 - 0.75 / 4):
+            assert least <= float(outer.float().mean()) <= most, even
+
+
+def test_even_draws_see_every_width_that_is_not_held_out_and_no_other(sampler):
+    apart = dataclasses.replace(sampler, uniform_share=0.0)
+    seen = {(group, width) for configuration in apart.draw(0, 3000, even=True) for group, width in configuration.items()}
+    assert seen == {(group.name, width) for group in sampler.architecture.groups for width in sampler.allowed(group)}

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import torch
-from neumeta_core.architecture import Architecture
 from neumeta_core.inr import build_inr
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import NetworkStage, Optimization, TuneStage
@@ -48,29 +47,29 @@ def free_of_norms(out: Path, compute: Compute) -> dict[str, Tensor]:
     architecture = find_architecture(network, example).architecture
     weights = {parameter.name: network.get_parameter(parameter.name) for parameter in architecture.parameters}
     found = network.state_dict()
-    for exact in (False, True):
-        found |= tuned(network, architecture, weights, out, compute, exact=exact)
-    return found
+    stage = TuneStage(optimization=Optimization(steps=6, rate=1e-3, ema=0.9), batch=BATCH, distillation=0.7, noise=0.5)
+    whole, halves = Sampler(architecture), Sampler(architecture, held_out=((0.26, 0.49), (0.51, 0.99)))
+    found |= tuned("not exact", network, weights, whole, stage, Workspace(out / "not exact", "x", LogProgress(), compute), exact=False)
+    found |= tuned("exact", network, weights, whole, stage, Workspace(out / "exact", "x", LogProgress(), compute), exact=True)
+    # Half of these steps have one member, which is exact.
+    alone = dataclasses.replace(stage, sandwich=False, members=1)
+    return found | tuned("exact alone", network, weights, halves, alone, Workspace(out / "exact alone", "x", LogProgress(), compute), exact=True)
 
 
 def tuned(
-    network: nn.Module, architecture: Architecture, weights: dict[str, Tensor], out: Path, compute: Compute, *, exact: bool
+    title: str, network: nn.Module, weights: dict[str, Tensor], sampler: Sampler, stage: TuneStage, workspace: Workspace, *, exact: bool
 ) -> dict[str, Tensor]:
     """What an INR makes for some members after training end to end."""
     torch.manual_seed(0)
-    inr = build_inr(architecture, digits().inr.model_copy(update={"levels": (0.5,), "moments": True, "exact": exact}))
+    architecture = sampler.architecture
+    inr = build_inr(architecture, digits().inr.model_copy(update={"levels": (0.5,), "moments": True, "exact": exact, "scales": 4}))
     inr.start_from(weights, *(sliced(architecture, weights, level) for level in inr.levels))
     for name, buffer in inr.named_buffers():
         if name.endswith("moments"):
             buffer.fill_(0.5)
-    sampler = Sampler(architecture)
-    stage = TuneStage(optimization=Optimization(steps=6, rate=1e-3, ema=0.9), batch=BATCH, distillation=0.7, noise=0.5)
-    workspace = Workspace(out / f"exact {exact}", "x", LogProgress(), compute)
-    tune(inr, network, Target(sampler.full, weights), sampler, batches(compute), stage, workspace)
-    found = {}
-    for number, member in enumerate(sampler.sandwich(0, 2)):
-        found |= {f"{name} at {number}, exact {exact}": values.detach() for name, values in inr(member).items()}
-    return found
+    tune(inr, network, Target(sampler.full, weights), sampler, batches(workspace.compute), stage, workspace)
+    members = Sampler(architecture).sandwich(0, 2)
+    return {f"{name} at {number}, {title}": values.detach() for number, member in enumerate(members) for name, values in inr(member).items()}
 
 
 def family(out: Path, compute: Compute) -> dict[str, Tensor]:

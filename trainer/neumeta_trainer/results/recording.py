@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.results.record import Measurement, RunRecord, machine, measurements_of
@@ -48,7 +48,7 @@ def records_of(recipe: Recipe, result: Result, command: str, variant: str = "") 
             "measurements": (*points, *result.unequal, *result.beyond),
             "training": stages,
             "trained_macs": manifold_macs(recipe, sampler),
-            "seconds": _seconds(result.seconds, stages),
+            "seconds": _seconds(result.seconds, [*stages, "targets"]),
             "file": {
                 "bytes": facts["bytes"],
                 "bytes_over_full_network": facts["bytes_over_full_network"],
@@ -67,5 +67,5 @@ def _with_quality(points: tuple[Measurement, ...], qualities: tuple[float, ...])
     return tuple(point.model_copy(update={"quality": quality}) for point, quality in zip(points, qualities, strict=True))
 
 
-def _seconds(seconds: Mapping[str, float], stages: Mapping[str, int]) -> float:
+def _seconds(seconds: Mapping[str, float], stages: Iterable[str]) -> float:
     return round(sum(seconds.get(stage, 0.0) for stage in stages), 1)

@@ -5,6 +5,7 @@ The fused weights are what an INR is fitted to.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,12 @@ class Family:
     slices: Slices
     calibration: list[Tensor]
     example: Tensor
+
+    def seeing(self, images: int | None) -> Family:
+        """The same family, calibrated on the first batches with so many images alone, and on one batch at least; None: on all."""
+        if images is None:
+            return self
+        return dataclasses.replace(self, calibration=self.calibration[: max(1, images // len(self.calibration[0]))])
 
     def member(self, configuration: Configuration) -> nn.Module:
         """The calibrated slice, with its normalization."""

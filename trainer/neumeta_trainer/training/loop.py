@@ -35,7 +35,7 @@ class Workspace:
     progress: Progress
     compute: Compute = field(default_factory=Compute)
     seconds: dict[str, float] = field(default_factory=dict)
-    """Filled by ``optimize``: the time that each stage took, over all the runs that it was resumed in."""
+    """The time that each stage took, over all the runs that it was resumed in."""
 
 
 def optimize(name: str, module: nn.Module, loss: Callable[[int], Tensor], optimization: Optimization, workspace: Workspace) -> None:

@@ -154,7 +154,8 @@ def padded_task(inr: INR, network: nn.Module, sampler: Sampler, batches: Batches
 
 def drawn_members(sampler: Sampler, stage: TuneStage, step: int, exact: Sequence[Configuration]) -> list[Configuration]:
     """The members of a step; RecipeRefused when there are none, for the INR has all that the sandwich rule trains."""
-    drawn = sampler.sandwich(step, stage.members, exact) if stage.sandwich else sampler.draw(step, stage.members)
+    even = stage.even
+    drawn = sampler.sandwich(step, stage.members, exact, even=even) if stage.sandwich else sampler.draw(step, stage.members, even=even)
     if not drawn:
         raise RecipeRefused("tune.members: no member is left to train: expected at least 1, for inr.exact leaves all others as they are.")
     return drawn

@@ -21,8 +21,8 @@ class Sampler:
     """Draws configurations; no group ever gets a width whose ratio lies in a held-out interval.
 
     A draw is one random ratio for all groups with probability ``uniform_share`` (a ratio that gives a held-out width is drawn
-    again, with the same probability), else a random width for every group. Raises RecipeRefused when a member that every step
-    trains is held out.
+    again, with the same probability), else a random width for every group. These have a mean that is near the middle; where draws are
+    ``even``, it is anywhere. Raises RecipeRefused when a member that every step trains is held out.
     """
 
     architecture: Architecture
@@ -75,30 +75,43 @@ class Sampler:
             for group in self.architecture.groups
         }
 
-    def sandwich(self, step: int, between: int, exact: Sequence[Configuration] = ()) -> list[Configuration]:
+    def sandwich(self, step: int, between: int, exact: Sequence[Configuration] = (), *, even: bool = False) -> list[Configuration]:
         """What every step trains, the full network first, and ``between`` random ones (US-Nets' sandwich rule).
 
         Without those that are ``exact`` already: they would learn nothing in any step.
         """
-        return [*(member for member in self.always if member not in exact), *self.draw(step, between)]
+        return [*(member for member in self.always if member not in exact), *self.draw(step, between, even=even)]
 
-    def draw(self, step: int, count: int) -> list[Configuration]:
+    def draw(self, step: int, count: int, *, even: bool = False) -> list[Configuration]:
         """``count`` random configurations, a pure function of seed and step."""
         generator = generator_for("configurations", self.seed, step)
-        return [self._one(generator) for _ in range(count)]
+        return [self._one(generator, even=even) for _ in range(count)]
 
     def independent(self, count: int) -> list[Configuration]:
         """``count`` configurations with a random width of its own for every group: for measurements."""
         generator = generator_for("independent", self.seed)
         return [Configuration(tuple((group.name, self._choose(group, generator)) for group in self.architecture.groups)) for _ in range(count)]
 
-    def _one(self, generator: torch.Generator) -> Configuration:
+    def _one(self, generator: torch.Generator, *, even: bool) -> Configuration:
         while float(torch.rand((), generator=generator)) < self.uniform_share:
             span = self.architecture.max_compression * float(torch.rand((), generator=generator))
             configuration = Configuration(tuple((group.name, round_width(group, 1 - span)) for group in self.architecture.groups))
             if all(configuration[group.name] in self.allowed(group) for group in self.architecture.groups):
                 return configuration
+        if even:
+            return self._of_even_mean(generator)
         return Configuration(tuple((group.name, self._choose(group, generator)) for group in self.architecture.groups))
+
+    def _of_even_mean(self, generator: torch.Generator) -> Configuration:
+        """A width for every group that is, in its group's order, at a random number to one power for all: so their mean is anywhere in [0, 1]."""
+        mean = max(1e-3, float(torch.rand((), generator=generator)))
+        power = 1 / mean - 1
+        drawn = []
+        for group in self.architecture.groups:
+            allowed = self.allowed(group)
+            place = float(torch.rand((), generator=generator)) ** power
+            drawn.append((group.name, allowed[min(len(allowed) - 1, int(place * len(allowed)))]))
+        return Configuration(tuple(drawn))
 
     def _choose(self, group: ChannelGroup, generator: torch.Generator) -> int:
         allowed = self.allowed(group)
