@@ -48,6 +48,7 @@ def test_another_kind_starts_from_its_defaults():
         (["family.levels=[0.5,0.75]"], "levels go from wide to narrow"),
         (["inr.levels=[1.0]"], "less than 1"),
         (["inr.rank=0"], "greater than or equal to 1"),
+        (["inr.kind=anchored", "inr.scales=8"], r"--set inr\.scales=8: scales need moments, .*: expected moments=true before scales\.$"),
         (["tune=none", "tune.batch=3"], "this part is switched off"),
     ],
 )

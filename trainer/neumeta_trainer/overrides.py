@@ -30,7 +30,8 @@ def overridden(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
         try:
             recipe = _replaced(recipe, path.split("."), _value(text))
         except ValidationError as error:
-            raise RecipeRefused(f"--set {assignment}: {error.errors(include_url=False)[0]['msg']}.") from None
+            told = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ").removesuffix(".")
+            raise RecipeRefused(f"--set {assignment}: {told}.") from None
         except ValueError as error:
             raise RecipeRefused(f"--set {assignment}: {error}") from None
     return recipe

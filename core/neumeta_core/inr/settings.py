@@ -40,7 +40,7 @@ class AnchoredSettings(Record):
     @model_validator(mode="after")
     def _scaled_rows_keep_their_mean(self) -> AnchoredSettings:
         if self.scales and not self.moments:
-            raise ValueError("scales need moments: these tell what a scaled row does to the mean of its outputs.")
+            raise ValueError("scales need moments, which say what a scaled row does to the mean of outputs: expected moments=true before scales.")
         return self
 
 
