@@ -183,6 +183,8 @@ def test_row_scales_learn_from_calibrated_members_and_a_second_run_reads_them(sp
     assert min(point.quality for point in result.unequal) > min(result.unequal_slices) - 0.05
     seconds = result.seconds["targets"]
     assert seconds > 0
+    manifold, slices = records_of(recipe, result, "neumeta train digits")
+    assert manifold.seconds == pytest.approx(slices.seconds + seconds + result.seconds["fit"], abs=0.2)  # each is rounded
     again = run(recipe, splits, tmp_path, LogProgress(), final=True)
     assert again.seconds["targets"] == seconds
     assert again.manifold.digest == result.manifold.digest

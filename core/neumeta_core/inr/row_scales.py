@@ -22,6 +22,6 @@ class RowScales(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, conditions: Tensor) -> Tensor:
-        """All rows of all weights, one after the other."""
+        """All rows that are scaled, block after block."""
         made: Tensor = self.out(silu(self.hidden(silu(self.from_sizes(conditions)))))
         return made

@@ -10,16 +10,18 @@ from neumeta_trainer.networks.small import SmallNet
 from neumeta_trainer.structure.channel_groups import find_architecture
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.resize import sliced
+from neumeta_trainer.training.calibration import Family
 from neumeta_trainer.training.collapse import check_predictions, check_scale
 from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.losses import reconstruction
-from neumeta_trainer.training.manifold_training import Target, fit, tune
+from neumeta_trainer.training.manifold_training import Target, drawn_members, fit, tune
 from neumeta_trainer.training.progress import LogProgress
 from neumeta_trainer.training.sampler import Sampler
+from neumeta_trainer.training.slices import Slices
 from torch import Tensor
 from torch.nn import functional
 
-from tests.tiny import forward, tiny_manifold
+from tests.tiny import forward, tiny_architecture, tiny_manifold
 
 KINDS = [AnchoredSettings(hidden=8, rank=2), MlpSettings(layers=3, hidden=16), FactorisedSettings(hidden=16, rank=4)]
 
@@ -106,6 +108,24 @@ def test_training_end_to_end_leaves_exact_members_as_they_are(moments, tmp_path)
         assert all(torch.allclose(new[name], values, atol=1e-6) for name, values in old.items())
     for old, new in zip(before[2:], after[2:], strict=True):
         assert not any(torch.allclose(new[name], values, atol=1e-4) for name, values in old.items() if name.endswith("weight"))
+
+
+@pytest.mark.parametrize("sandwich", [True, False])
+def test_a_stage_may_draw_members_of_even_mean(sandwich):
+    sampler = Sampler(tiny_architecture(), uniform_share=0.0)
+    for even in (False, True):
+        stage = TuneStage(optimization=Optimization(steps=1, rate=0.1), members=3, sandwich=sandwich, even=even)
+        found = [drawn_members(sampler, stage, step, [])[-3:] for step in range(4)]
+        assert found == [sampler.draw(step, 3, even=even) for step in range(4)]
+        assert found != [sampler.draw(step, 3, even=not even) for step in range(4)]
+
+
+@pytest.mark.parametrize(("images", "batches"), [(None, 3), (300, 2), (100, 1), (7, 1), (5000, 3)])
+def test_a_family_that_sees_fewer_images_is_calibrated_on_its_first_batches(images, batches):
+    architecture = find_architecture(SmallNet(), torch.zeros(2, 1, 8, 8)).architecture
+    calibration = [torch.full((128, 1, 8, 8), float(number)) for number in range(3)]
+    family = Family(Slices(SmallNet(), architecture), calibration, calibration[0][:2])
+    assert [float(batch[0, 0, 0, 0]) for batch in family.seeing(images).calibration] == list(range(batches))
 
 
 def test_a_stage_that_leaves_nothing_to_train_is_refused(tmp_path):
