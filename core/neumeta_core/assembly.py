@@ -31,8 +31,8 @@ class Artifact:
 def assemble(blueprint: Blueprint, configuration: Configuration, weights: Mapping[str, Tensor], precision: str = "fp32") -> Artifact:
     """The artifact of a member. The same arguments give the same bytes.
 
-    Raises AssemblyError when weights are missing, do not fit or are not finite in this precision, InvalidField for a precision
-    that is not known.
+    Raises AssemblyError when weights are missing, do not fit or are not finite, WeightTooLarge when this precision cannot hold them,
+    InvalidField for a precision that is not known.
     """
     encoding = blueprint.encoding_in(precision)
     model, arrays = hollow(encoding.template, encoding.architecture, configuration), encoding.encode(weights)
@@ -43,7 +43,7 @@ def assemble(blueprint: Blueprint, configuration: Configuration, weights: Mappin
 
 
 def artifact_size(blueprint: Blueprint, configuration: Configuration, precision: str = "fp32") -> int:
-    """Length in bytes of the artifact that ``assemble`` would make, without making a tensor."""
+    """Length in bytes of the artifact that ``assemble`` would make, without making a tensor; see ``Blueprint.encoding_in`` for its errors."""
     encoding = blueprint.encoding_in(precision)
     model = hollow(encoding.template, encoding.architecture, configuration)
     return wire.length(*_pieces(model, encoding, blueprint, configuration, precision))

@@ -29,7 +29,10 @@ class Blueprint:
         return self.header.architecture
 
     def encoding_in(self, precision: str) -> Encoding:
-        """Template and stored tensors in a precision; never change them. InvalidField for a precision that is not known."""
+        """Template and stored tensors in a precision; never change them.
+
+        InvalidField for a precision that is not known, WeightTooLarge for one that cannot hold what the template holds.
+        """
         check_precision(precision)
         if precision not in self._encodings:
             self._encodings[precision] = PRECISIONS[precision](onnx.load_from_string(self.template), self.architecture)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import onnx
 import torch
@@ -55,11 +56,30 @@ def check_template(template: bytes, architecture: Architecture, ends: tuple[str,
     if model.ir_version != IR_VERSION or opsets.get("") != OPSET:
         found = f"IR version {model.ir_version} and opset {opsets.get('')}"
         raise ManifoldRefused(f"the template has {found}; expected IR version {IR_VERSION} and opset {OPSET}.")
+    _check_whole(model)
     _check_initializers(model.graph, architecture)
     if ([value.name for value in model.graph.input], [value.name for value in model.graph.output]) != ([ends[0]], [ends[1]]):
         raise ManifoldRefused(f"the template's only input and output must be {ends[0]} and {ends[1]}, as the header says.")
     _check_patches(model, architecture)
     _check_smallest(model, architecture)
+
+
+def _check_whole(model: onnx.ModelProto) -> None:
+    """No tensor has its values in another file: reading them would read a file of this host into what is served."""
+    for tensor in _tensors(model):
+        if tensor.external_data or tensor.data_location:
+            raise ManifoldRefused(f"the template keeps values of {tensor.name or 'a tensor'} in another file.")
+
+
+def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """Every tensor in a protobuf message, however deep: by way of all fields that it has, so that no place is forgotten."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in [value] if hasattr(value, "ListFields") else value:  # One message, or those of a repeated field.
+                yield from _tensors(inner)
 
 
 def _check_initializers(graph: onnx.GraphProto, architecture: Architecture) -> None:
@@ -71,9 +91,6 @@ def _check_initializers(graph: onnx.GraphProto, architecture: Architecture) -> N
             raise ManifoldRefused(f"the template holds {parameter.name} as {shape}; the header asks for {expected}.")
         if found.data_type != onnx.TensorProto.FLOAT or found.raw_data or found.float_data:
             raise ManifoldRefused(f"the template must hold {parameter.name} as fp32 without values.")
-    outside = [name for name, initializer in initializers.items() if initializer.external_data or initializer.data_location]
-    if outside:
-        raise ManifoldRefused(f"the template keeps values of {outside[0]} in another file.")
 
 
 def _check_patches(model: onnx.ModelProto, architecture: Architecture) -> None:

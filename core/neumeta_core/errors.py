@@ -3,6 +3,7 @@
 NeuMetaError
 ├── RequestError            what was asked for cannot be had (the caller's fault)
 │   ├── InvalidField        one field has a value that is not allowed
+│   │   └── WeightTooLarge  the precision cannot hold a weight; an AssemblyError too
 │   └── BudgetImpossible    no member of the family is small enough
 ├── ManifoldRefused         a manifold file is truncated, foreign, of another version or inconsistent
 ├── NetworkUnsupported      the trainer cannot make a manifold of this network
@@ -95,6 +96,13 @@ class SignatureRefused(NeuMetaError):
     """A signature or a certificate does not prove what it should."""
 
     code = "signature_refused"
+
+
+class WeightTooLarge(InvalidField, AssemblyError):
+    """A precision cannot hold a weight; whoever asked for it can ask for another one."""
+
+    def __init__(self, precision: str, weight: str, largest: float) -> None:
+        super().__init__("precision", precision, f"another one: {_SHORT.repr(weight)} holds values beyond {largest:g}, the largest of {precision}")
 
 
 class DeviceUnavailable(NeuMetaError):

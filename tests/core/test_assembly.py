@@ -15,15 +15,17 @@ import onnxruntime
 import pytest
 import torch
 from neumeta_core.assembly import Artifact, assemble
+from neumeta_core.budget import Budget
 from neumeta_core.configuration import Configuration
 from neumeta_core.errors import AssemblyError, InvalidField
 from neumeta_core.inr import MlpSettings
 from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 from torch import Tensor
 
 from tests import patched, tiny
+from tests.surgery import with_template
 
 MEMBERS = [
     *((tiny, {"conv1": one, "conv2": two}) for one, two in ((8, 12), (7, 5), (3, 11), (2, 3))),
@@ -160,7 +162,6 @@ def broken(change: Callable[[dict[str, Tensor]], object], manifold: Manifold) ->
         (lambda weights: weights.update({"conv1.bias": torch.zeros(5)}), "fp32", "conv1.bias: float32"),
         (lambda weights: weights["conv1.bias"].fill_(torch.nan), "fp32", "conv1.bias has values that are not finite in fp32"),
         (lambda weights: weights["conv1.bias"].fill_(-torch.inf), "fp16", "conv1.bias has values that are not finite in fp16"),
-        (lambda weights: weights["conv1.bias"].fill_(65520.0), "fp16", "conv1.bias has values that are not finite in fp16"),
         (lambda weights: weights["conv1.weight"].fill_(torch.nan), "int8", "conv1.weight has values that are not finite in int8"),
         (lambda weights: weights["conv1.bias"].fill_(torch.inf), "int8", "conv1.bias has values that are not finite in int8"),
         (lambda weights: weights.pop("conv2.weight"), "int8", "no values were made for the parameter conv2.weight/int8"),
@@ -172,6 +173,34 @@ def test_weights_that_are_missing_or_wrong_are_refused_by_name(
 ) -> None:
     with pytest.raises(AssemblyError, match=sentence):
         assemble(tiny_manifold, tiny_manifold.configure(0.5), broken(change, tiny_manifold), precision)
+
+
+def test_weights_that_fp16_cannot_hold_are_the_fault_of_who_asks_for_it(tiny_manifold: Manifold) -> None:
+    weights = broken(lambda weights: weights["conv1.bias"].fill_(-65520.0), tiny_manifold)
+    with pytest.raises(InvalidField, match=r"'conv1.bias' holds values beyond 65504, the largest of fp16") as refused:
+        assemble(tiny_manifold, tiny_manifold.configure(0.5), weights, "fp16")
+    assert (refused.value.code, refused.value.field, refused.value.value) == ("invalid_request", "precision", "fp16")
+    assert isinstance(refused.value, AssemblyError), "who makes every precision goes on with the others"
+
+
+def test_what_the_template_holds_and_fp16_cannot_is_such_a_fault_however_it_is_asked_for(tiny_bytes: bytes) -> None:
+    def enlarge(model: onnx.ModelProto) -> None:
+        (bias,) = [initializer for initializer in model.graph.initializer if initializer.name == "head.bias"]
+        bias.CopyFrom(numpy_helper.from_array(np.float32([1, 2, 65600]), "head.bias"))
+
+    manifold = Manifold.from_bytes(with_template(tiny_bytes, enlarge))
+    member = manifold.configure(0.5)
+    asked: list[Callable[[], object]] = [
+        lambda: manifold.encoding_in("fp16"),
+        lambda: manifold.cost(member, "fp16"),
+        lambda: manifold.configure(budget=Budget(bytes=10**6), precision="fp16"),
+        lambda: made(manifold, member, "fp16"),
+    ]
+    for ask in asked:
+        with pytest.raises(InvalidField, match=r"'head.bias' holds values beyond 65504, the largest of fp16"):
+            ask()
+    for precision in ("fp32", "int8"):
+        assert len(made(manifold, member, precision).data) == manifold.cost(member, precision).bytes
 
 
 def test_what_fp16_cannot_hold_fp32_can(tiny_manifold: Manifold) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -116,6 +118,7 @@ def test_a_header_without_a_version_is_refused(tiny_bytes: bytes, text: str) -> 
         (("inr", "levels"), [0.5, 0.75], "inr.anchored.levels"),
         (("inr", "levels"), [2.0], "inr.anchored.levels.0"),
         (("sampling",), {"count": 0}, "sampling.count"),
+        (("sampling",), {"count": 1001, "noise": 0.5}, "sampling.count"),
         (("sampling",), {"count": 2, "noise": -1.0}, "sampling.noise"),
         (("sampling",), {"count": 2, "seed": 10**40}, "sampling.seed"),
         (("architecture", "groups", 0, "full"), 10**30, "architecture.groups.0.full"),
@@ -259,6 +262,82 @@ def second_input(model: onnx.ModelProto) -> None:
 )
 def test_a_template_that_does_not_fit_is_refused(tiny_bytes: bytes, change: Any, sentence: str) -> None:
     assert sentence in refusal(with_template(tiny_bytes, change))
+
+
+def away() -> TensorProto:
+    """Two integers that are in the file ``secret`` of the working directory."""
+    tensor = TensorProto(name="away", data_type=TensorProto.INT64, dims=[2], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="secret")
+    return tensor
+
+
+def away_constant() -> onnx.NodeProto:
+    return helper.make_node("Constant", [], ["away"], name="away", value=away())
+
+
+def in_a_constant(model: onnx.ModelProto) -> None:
+    (target,) = [node for node in model.graph.node if node.name == "target"]
+    target.attribute[0].t.CopyFrom(away())
+
+
+def in_a_constant_that_does_not_say_so(model: onnx.ModelProto) -> None:
+    in_a_constant(model)
+    (target,) = [node for node in model.graph.node if node.name == "target"]
+    target.attribute[0].t.ClearField("data_location")
+
+
+def in_a_list(model: onnx.ModelProto) -> None:
+    model.graph.node[0].attribute.append(helper.make_attribute("tensors", [away()]))
+
+
+def in_a_subgraph(model: onnx.ModelProto) -> None:
+    branch = helper.make_graph([away_constant()], "branch", [], [])
+    model.graph.node.append(helper.make_node("If", ["condition"], ["either"], name="if", then_branch=branch, else_branch=branch))
+
+
+def in_a_subgraph_of_a_subgraph(model: onnx.ModelProto) -> None:
+    in_a_subgraph(model)
+    outer = helper.make_graph([model.graph.node.pop()], "outer", [], [])
+    model.graph.node.append(helper.make_node("If", ["condition"], ["outer"], name="outer", then_branch=outer, else_branch=outer))
+
+
+def in_a_sparse_initializer(model: onnx.ModelProto) -> None:
+    model.graph.sparse_initializer.add().values.CopyFrom(away())
+
+
+def in_a_function(model: onnx.ModelProto) -> None:
+    model.functions.add(name="function", domain="own").node.append(away_constant())
+
+
+def in_a_default_of_a_function(model: onnx.ModelProto) -> None:
+    model.functions.add(name="function", domain="own").attribute_proto.append(helper.make_attribute("tensor", away()))
+
+
+def in_training_information(model: onnx.ModelProto) -> None:
+    model.training_info.add().algorithm.initializer.append(away())
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        in_a_constant,
+        in_a_constant_that_does_not_say_so,
+        in_a_list,
+        in_a_subgraph,
+        in_a_subgraph_of_a_subgraph,
+        in_a_sparse_initializer,
+        in_a_function,
+        in_a_default_of_a_function,
+        in_training_information,
+    ],
+)
+def test_a_template_that_would_read_a_file_of_the_host_is_refused_wherever_it_names_it(
+    patched_bytes: bytes, hide: Callable[[onnx.ModelProto], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # As many bytes as the tensor has, so that reading it would succeed.
+    Path("secret").write_bytes(b"known here alone")
+    assert refusal(with_template(patched_bytes, hide)) == "the template keeps values of away in another file."
 
 
 @pytest.mark.parametrize("content", [b"\0" * 50, b"not ONNX", b"\xff" * 20])

@@ -60,8 +60,8 @@ InrSettings = Annotated[MlpSettings | AnchoredSettings | FactorisedSettings, Fie
 class Sampling(Record):
     """How weights are averaged over noisy coordinates (paper eq. 9)."""
 
-    count: int = Field(default=1, ge=1, le=100_000)
-    """K; the first sample has no noise."""
+    count: int = Field(default=1, ge=1, le=1000)
+    """K, 100 in the paper; the first sample has no noise. Each is a pass in every build, and no file may ask for hours of them."""
     noise: float = Field(default=0.0, ge=0)
     """Half-width of the uniform noise on channel positions, in channels."""
     seed: int = Field(default=0, ge=0, lt=2**63)

@@ -11,7 +11,7 @@ import onnx
 from torch import Tensor
 
 from neumeta_core.architecture import Architecture
-from neumeta_core.errors import AssemblyError
+from neumeta_core.errors import AssemblyError, WeightTooLarge
 
 Array = np.ndarray[Any, Any]
 
@@ -28,13 +28,16 @@ class Encoding(ABC):
 
     @abstractmethod
     def encode(self, weights: Mapping[str, Tensor]) -> dict[str, Array]:
-        """The arrays that ``template.fill`` takes, from fp32 weights. AssemblyError for values that are not finite in this precision."""
+        """The arrays that ``template.fill`` takes, from fp32 weights; see ``finite`` for its errors."""
 
 
 def finite(name: str, values: Tensor, dtype: type[np.floating[Any]], precision: str) -> Array:
-    """The values in this element type; AssemblyError when one is not finite there."""
+    """The values in this element type. WeightTooLarge when it cannot hold one, AssemblyError when one is not finite already."""
+    given: Array = values.detach().cpu().numpy()
     with np.errstate(over="ignore"):
-        array: Array = values.detach().cpu().numpy().astype(dtype, copy=False)
+        array: Array = given.astype(dtype, copy=False)
     if not np.isfinite(array).all():
+        if np.isfinite(given).all():
+            raise WeightTooLarge(precision, name, float(np.finfo(dtype).max))
         raise AssemblyError(f"{name} has values that are not finite in {precision}.")
     return array

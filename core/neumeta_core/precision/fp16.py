@@ -9,7 +9,7 @@ import onnx
 from torch import Tensor
 
 from neumeta_core.architecture import Architecture
-from neumeta_core.errors import AssemblyError
+from neumeta_core.errors import WeightTooLarge
 from neumeta_core.precision.encoding import Array, Encoding, finite
 
 FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
@@ -31,7 +31,7 @@ class Fp16(Encoding):
 def to_half(template: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of an fp32 template that computes in fp16; inputs and outputs stay fp32, with a Cast at each.
 
-    Raises AssemblyError when a weight that the template holds is too large for fp16.
+    Raises WeightTooLarge when a weight that the template holds is too large for fp16.
     """
     model = onnx.ModelProto()
     model.CopyFrom(template)
@@ -55,7 +55,7 @@ def _halve(tensor: onnx.TensorProto, name: str) -> None:
         with np.errstate(over="ignore"):
             half = values.astype(np.float16)
         if np.isfinite(values).all() and not np.isfinite(half).all():
-            raise AssemblyError(f"{name} holds values beyond 65504, the largest of fp16; ask for fp32.")
+            raise WeightTooLarge("fp16", name, float(np.finfo(np.float16).max))
         tensor.ClearField("float_data")
         tensor.raw_data = half.tobytes()
     tensor.data_type = FLOAT16

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from neumeta_core.errors import AssemblyError
+from neumeta_core.errors import InvalidField
 from neumeta_core.precision.fp16 import to_half
 from onnx import TensorProto, helper, numpy_helper
 
@@ -119,7 +119,7 @@ def test_integers_and_an_output_that_is_used_inside_survive() -> None:
 
 def test_weights_that_fp16_cannot_hold_are_refused_by_name() -> None:
     template = model([helper.make_node("Mul", ["x", "heavy"], ["y"])], numpy_helper.from_array(np.float32([65600]), "heavy"))
-    with pytest.raises(AssemblyError, match="heavy holds values beyond 65504"):
+    with pytest.raises(InvalidField, match="precision: 'fp16' is not allowed; expected another one: 'heavy' holds values beyond 65504"):
         to_half(template)
 
 
