@@ -40,6 +40,15 @@ def test_verify_refuses_a_file_that_was_changed(run, tmp_path):
     assert "no manifest" in err
 
 
+def test_verify_says_signed_only_when_a_signature_was_verified(run, environment, tmp_path):
+    environment.setenv("NEUMETA_CLIENT_TRUST_ROOT", "")
+    file = str(tmp_path / "small.onnx")
+    run(*PULL, "--output", file)
+    assert json.loads(run("verify", file, "--json")[1])["signed"] is False
+    code, out, err = run("verify", file, "--json", "--trust-root", "")
+    assert (code, out, "trust_root: '' is not allowed" in err) == (2, "", True)
+
+
 def test_verify_of_no_file(run, tmp_path):
     assert run("verify", str(tmp_path / "missing.onnx"))[0] == 1
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_a_bad_trust_root_is_refused(tmp_path, kind, text):
     for root in (path, str(path), tmp_path / "missing", text.strip() if text.startswith("ed") else path):
         with pytest.raises(InvalidRequest, match="trust_root"):
             kind("http://host", trust_root=root)
+
+
+@pytest.mark.parametrize("root", ["", Path()], ids=["text", "path"])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_an_empty_trust_root_is_refused(tmp_path, kind, root):
+    with pytest.raises(InvalidRequest, match="trust_root"):
+        kind("http://host", cache=tmp_path, trust_root=root)
 
 
 def test_the_trust_root_comes_from_the_environment(call, service, cache, monkeypatch):

@@ -1,7 +1,7 @@
 /** Services that break their promises, on real sockets. */
 import { createHash } from "node:crypto";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { ConnectionFailed, IntegrityError, rest, ServiceUnavailable, type Sleep, UnexpectedAnswer } from "../src/client/index.js";
 import { MemoryCache } from "./memory_cache.js";
 import { serve } from "./server.js";
@@ -165,6 +165,30 @@ test("the version is asked for, and another one is not taken", async () => {
 test("a manifest of another model, and an answer that is no JSON", async () => {
   await expect((await serve(withBodies())).pull("other", { compression: 0 })).rejects.toBeInstanceOf(UnexpectedAnswer);
   await expect((await serve((_, response) => response.end("<html>"))).models()).rejects.toBeInstanceOf(UnexpectedAnswer);
+});
+
+test("a connection that is cut within an answer in JSON", async () => {
+  const client = await serve((_, response) => {
+    response.writeHead(200, { "content-length": 100 }).write('{"models": [', () => response.destroy());
+  });
+  await expect(client.models()).rejects.toBeInstanceOf(ConnectionFailed);
+});
+
+test("an abort while an answer in JSON is read ends with its reason", async () => {
+  const controller = new AbortController();
+  const ask = globalThis.fetch;
+  vi.stubGlobal("fetch", async (...request: Parameters<typeof fetch>) => {
+    const response = await ask(...request);
+    // The head is there; the client goes on to read the body before this has its turn.
+    setImmediate(() => controller.abort(new Error("enough")));
+    return response;
+  });
+  try {
+    const client = await serve((_, response) => void response.writeHead(200).write('{"models": ['));
+    await expect(client.models({ signal: controller.signal })).rejects.toThrow("enough");
+  } finally {
+    vi.unstubAllGlobals();
+  }
 });
 
 test("a proxy's own 503, and the token", async () => {

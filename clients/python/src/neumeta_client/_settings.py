@@ -65,9 +65,12 @@ def make_flows(
 
 
 def verifier(root: str | os.PathLike[str] | TrustRoot | None, cache: Path) -> Verifier | None:
-    """What checks manifests: by the argument, else NEUMETA_CLIENT_TRUST_ROOT; None without either. Raises InvalidRequest or MissingExtra."""
-    chosen = root if root is not None else os.environ.get("NEUMETA_CLIENT_TRUST_ROOT")
-    if not chosen:
+    """What checks manifests: by the argument, else NEUMETA_CLIENT_TRUST_ROOT; None without either. Raises InvalidRequest or MissingExtra.
+
+    Only the variable may be empty: an argument is a wish to verify, and what was to be in it must not be missing silently.
+    """
+    chosen = root if root is not None else os.environ.get("NEUMETA_CLIENT_TRUST_ROOT") or None
+    if chosen is None:
         return None
     trusted = TrustRoot.of(chosen)
     return Verifier(trusted, SeenVersions(trusted.seen or cache / "seen"))

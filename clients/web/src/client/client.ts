@@ -117,8 +117,9 @@ export class Client {
 
   async #json<T>(path: string, options: ReadOptions & { readonly body?: string }): Promise<T> {
     const response = await this.#fetch(path, { ...options, accept: "application/json" });
+    const text = await reached(response.text(), options.signal);
     try {
-      return (await response.json()) as T;
+      return JSON.parse(text) as T;
     } catch (error) {
       throw new UnexpectedAnswer(`${path} did not answer with JSON.`, { cause: error });
     }

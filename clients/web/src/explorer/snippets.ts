@@ -13,10 +13,15 @@ export function snippets(origin: string, model: string, selection: Selection, ne
   const header = needsKey ? ` \\\n  -H "Authorization: Bearer $NEUMETA_CLIENT_TOKEN"` : "";
   const options = needsKey ? ", { token }" : "";
   return {
-    curl: `curl --fail --remote-header-name --remote-name \\\n  --json '${body}' \\\n  -H 'Accept: application/octet-stream'${header} \\\n  ${origin}/v1/models/${model}/materialize`,
+    curl: `curl --fail --remote-header-name --remote-name \\\n  --json ${word(body)} \\\n  -H 'Accept: application/octet-stream'${header} \\\n  ${origin}/v1/models/${model}/materialize`,
     Python: `from neumeta_client import Client\n\nwith Client("${origin}") as client:\n    artifact = client.pull("${model}"${given.join("")})\n    session = artifact.session()`,
     TypeScript: `import { Client, createSession } from "neumeta-client";\n\nconst client = new Client("${origin}"${options});\nconst artifact = await client.pull("${model}", ${body});\nconst session = await createSession(artifact);`,
   };
+}
+
+/** Text as one word for a shell. In single quotes nothing but their end means anything, and names in a manifold are any text. */
+function word(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 export function showSnippets(model: string, selection: Selection, needsKey: boolean): void {

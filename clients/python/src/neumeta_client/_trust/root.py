@@ -40,6 +40,8 @@ class TrustRoot:
         """A trust root from itself, from one key as text, or from a file with one key for each line (``#`` begins a comment)."""
         if isinstance(root, TrustRoot):
             return root
+        if root == "":  # As a path it would be the working directory.
+            raise InvalidRequest("trust_root: '' is not allowed; expected a public key, or a file with some.")
         if isinstance(root, str) and root.startswith("ed25519:"):
             return cls(frozenset([root]))
         try:

@@ -31,10 +31,11 @@ def verify(
     """
     with reported(), Client(url, trust_root=trust_root, offline=offline) as client:
         found = client.verify(file)
+        is_signed = trust_root is not None  # Then the client has verified the signature; an empty root it refuses.
         if as_json:
-            print_json({"path": str(file), "signed": trust_root is not None, "manifest": asdict(found)})
+            print_json({"path": str(file), "signed": is_signed, "manifest": asdict(found)})
         else:
             known = "as a manifest in the cache says; no signature was verified"
-            proof = "signed by a key that the trust root vouches for" if trust_root else known
+            proof = "signed by a key that the trust root vouches for" if is_signed else known
             widths = ", ".join(f"{name} {width}" for name, width in found.spec.widths.items())
             typer.echo(f"{file}: {found.model} {found.version} in {found.spec.precision}, {widths}: {proof}")
