@@ -107,8 +107,8 @@ class Engine:
     async def deliver(self, order: Order, wait: Wait | None = None) -> Delivery:
         """The artifact of a spec, from the fastest cache that has it or built.
 
-        Raises AssemblyError when building fails, SelfCheckFailed when it was built before and does not work, Overloaded when the queue is full,
-        and what ``wait`` raises.
+        Raises AssemblyError when building fails, WeightTooLarge when the precision cannot hold its values, SelfCheckFailed when it was built
+        before and does not work, Overloaded when the queue is full, and what ``wait`` raises.
         """
         seconds: dict[str, float] = {}
         memory = self._caches[0]
@@ -122,7 +122,10 @@ class Engine:
         return await (flight if wait is None else wait(flight))
 
     async def find(self, digest: str, wait: Wait | None = None) -> Delivery:
-        """The artifact of this digest, made again if need be. Raises ArtifactGone when it is unknown or came out different."""
+        """The artifact of this digest, made again if need be.
+
+        Raises ArtifactGone when it is unknown or came out different, or when no cache has it and it was made in another way than here.
+        """
         origin = await self._look_up_origin(digest) if _DIGEST.fullmatch(digest) else None
         if origin is None:
             self._quarantine.refuse_blocked(digest)
@@ -217,7 +220,8 @@ class Engine:
 
     async def _build(self, order: Order, seconds: dict[str, float]) -> Entry:
         spec, manifold = order.spec, order.manifold
-        if manifold is None:
+        # With another PyTorch, builder or number of threads the key was another one, and so most likely were the bytes: caches alone have them.
+        if manifold is None or spec.cache_key(manifold.fingerprint) != order.key:
             raise VersionNotFound(spec.model, spec.version)
         try:
             entry = await self._worker.build(

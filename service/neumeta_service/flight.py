@@ -33,7 +33,7 @@ class SingleFlight(Generic[Result]):
         waits for may raise Dropped; it is done anew for who came too late to prevent that.
         """
         while True:
-            flight = self._flights.get(key) or self._start(key, work)
+            flight = self._under_way(key) or self._start(key, work)
             flight.waiting += 1
             try:
                 return await asyncio.shield(flight.task)
@@ -49,7 +49,7 @@ class SingleFlight(Generic[Result]):
 
     def begin(self, key: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> None:
         """Have the work of this key under way, without waiting for it."""
-        if key not in self._flights:
+        if self._under_way(key) is None:
             self._start(key, work)
 
     def __len__(self) -> int:
@@ -59,12 +59,19 @@ class SingleFlight(Generic[Result]):
         """Wait until nothing is under way."""
         await asyncio.gather(*(flight.task for flight in self._flights.values()), return_exceptions=True)
 
+    def _under_way(self, key: str) -> _Flight[Result] | None:
+        # A flight stays listed for a step after its task has ended. Waiting for it then would not suspend the caller, who would do
+        # nothing else for ever when the task was dropped.
+        flight = self._flights.get(key)
+        return None if flight is None or flight.task.done() else flight
+
     def _start(self, key: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> _Flight[Result]:
         flight = self._flights[key] = _Flight(asyncio.create_task(work()))
         flight.task.add_done_callback(lambda task: self._land(key, task))
         return flight
 
     def _land(self, key: str, task: asyncio.Task[Result]) -> None:
-        del self._flights[key]
+        if self._flights[key].task is task:  # Else somebody came meanwhile and has it done anew.
+            del self._flights[key]
         if not task.cancelled():
             task.exception()  # Looked at: asyncio would log one that nobody waited for.

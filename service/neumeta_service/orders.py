@@ -63,6 +63,8 @@ class Resolver:
         try:
             return await self._resolve(manifold, wish.at(catalog.rung(name, wish.rung)))
         except InvalidField as error:
+            if error.field == "precision":  # No rung chooses that.
+                raise
             reason = str(error).removesuffix(".")
             raise InvalidField("rung", wish.rung, f"one that version {manifold.header.version} has; it stands for {reason}") from error
 

@@ -44,6 +44,13 @@ class CountedManifold(Manifold):
         return super().materialize(member)
 
 
+class HeavyManifold(CountedManifold):
+    """Its weights are finite, and too large for fp16."""
+
+    def materialize(self, member: Configuration) -> dict[str, Tensor]:
+        return {name: values + 66_000 for name, values in super().materialize(member).items()}
+
+
 def tiny_app(models: Path, manifold: Manifold | None = None, **settings: Any) -> FastAPI:
     """An app over ``models``, or over one manifold alone. Redis gets time: a busy machine must not look like a dead one."""
     catalog = None if manifold is None else Catalog([manifold])

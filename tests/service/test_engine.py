@@ -165,13 +165,30 @@ async def test_what_another_manifold_made_is_gone_unless_a_cache_has_it(manifold
     wrong = Spec("tiny", 1, manifold.digest, Configuration((("conv1", 4), ("conv9", 6))), "fp32")
     for number, spec in enumerate((other, wrong)):
         cache = MemoryCache(0, engine.metrics)
-        digest = f"sha256:{number:064}"
-        await cache.put(Entry(Origin(spec.cache_key("cpu"), spec), digest, "x.onnx", b"x"))
+        digest, origin = f"sha256:{number:064}", Origin(spec.cache_key(manifold.fingerprint), spec)
+        await cache.put(Entry(origin, digest, "x.onnx", b"x"))
         with pytest.raises(ArtifactGone):
             await Engine(engine.catalog, [cache], engine.metrics).find(digest)
         cache = MemoryCache(10, engine.metrics)
-        await cache.put(Entry(Origin(spec.cache_key("cpu"), spec), digest, "x.onnx", b"x"))
+        await cache.put(Entry(origin, digest, "x.onnx", b"x"))
         assert (await Engine(engine.catalog, [cache], engine.metrics).find(digest)).entry.data == b"x"
+    await engine.aclose()
+
+
+async def test_what_was_made_in_another_way_is_served_while_a_cache_has_it_and_never_made_again(manifold: CountedManifold) -> None:
+    """With another PyTorch, builder or number of threads: it would come out different, each time that it is asked for."""
+    metrics = Metrics()
+    memory, behind = MemoryCache(0, metrics), MemoryCache(10, metrics)
+    engine = Engine(Catalog([manifold]), [memory, behind], metrics)
+    spec, digest = Spec.of(manifold, manifold.configure(0.5), "fp32"), f"sha256:{'a' * 64}"
+    origin = Origin(spec.cache_key("cpu-fp32-k1-torch1.0"), spec)
+    await behind.put(Entry(origin, digest, "x.onnx", b"x"))
+    assert [(await engine.find(digest)).entry.data for _ in range(2)] == [b"x"] * 2
+    await behind.discard(origin)
+    for _ in range(3):
+        with pytest.raises(ArtifactGone):
+            await engine.find(digest)
+    assert manifold.builds == 0
     await engine.aclose()
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 from neumeta_service.flight import Dropped, SingleFlight
@@ -116,6 +118,35 @@ async def test_dropped_work_is_done_anew_for_who_came_too_late_to_prevent_it() -
         gate.set()
     assert work.runs == 1
     assert not flights.is_wanted("a")
+
+
+class Key(str):
+    """One that can be looked up a few times only: who asks for it without end would freeze the event loop, and the tests with it."""
+
+    looks = 0
+
+    def __hash__(self) -> int:
+        self.looks += 1
+        assert self.looks < 100, "it is asked for without end"
+        return super().__hash__()
+
+
+async def test_who_comes_when_dropped_work_has_ended_but_not_landed_has_it_done_anew() -> None:
+    flights, work = SingleFlight[int](), Work()
+    late: list[asyncio.Task[int]] = []
+
+    async def drop_as_somebody_comes() -> int:
+        # The first step of that caller is queued now, before what follows upon the end of this work.
+        late.append(asyncio.create_task(flights.run(Key("a"), work)))
+        raise Dropped
+
+    flights.begin("a", drop_as_somebody_comes)
+    await anyio.wait_all_tasks_blocked()
+    late.append(asyncio.create_task(flights.run("a", work)))
+    await anyio.wait_all_tasks_blocked()
+    work.gate.set()
+    assert [await task for task in late] == [1, 1]
+    assert (work.runs, len(flights)) == (1, 0)
 
 
 async def test_work_is_begun_without_waiting_and_counted() -> None:

@@ -77,6 +77,14 @@ async def test_problems_are_described_as_problems(document: dict[str, Any]) -> N
     assert described <= {(code, str(int(status))) for code, (status, _) in PROBLEMS.items()}
 
 
+async def test_what_every_body_can_be_refused_for_is_described(document: dict[str, Any]) -> None:
+    refusals = [operation["responses"] for operation in operations(document) if "requestBody" in operation]
+    assert len(refusals) == 4
+    for responses in refusals:
+        described = {status: responses[status]["description"].split(", ")[0] for status in ("400", "413", "415", "422")}
+        assert described == {"400": "`malformed_body`", "413": "`body_too_large`", "415": "`unsupported_media_type`", "422": "`invalid_request`"}
+
+
 async def test_precisions_are_listed(document: dict[str, Any]) -> None:
     assert document["components"]["schemas"]["MaterializeRequest"]["properties"]["precision"]["enum"] == list(PRECISIONS)
 

@@ -153,8 +153,9 @@ async def test_an_impossible_budget_states_the_smallest_member(client: httpx.Asy
 )
 async def test_bodies_that_are_not_declared_as_json(client: httpx.AsyncClient, content_type: str | None) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
-    document = problem(await client.post(POST, content=b'{"compression": 0.5}', headers=headers), 415, "unsupported_media_type")
-    assert "application/json" in document["detail"]
+    for path in (POST, "/v1/models/tiny/plan"):
+        document = problem(await client.post(path, content=b'{"compression": 0.5}', headers=headers), 415, "unsupported_media_type")
+        assert "application/json" in document["detail"]
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/json;"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -109,8 +110,8 @@ def test_a_long_body_is_no_long_head(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"G", b"GET /livez HTTP/1.1\r\nhost: x\r\n", f"POST {POST} HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{{".encode()],
-    ids=["nothing", "one byte", "half a head", "half a body"],
+    [b"", b"\r\n", b"G", b"GET /livez HTTP/1.1\r\nhost: x\r\n", f"POST {POST} HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{{".encode()],
+    ids=["nothing", "an empty line", "one byte", "half a head", "half a body"],
 )
 def test_a_client_that_does_not_finish_is_disconnected(impatient: httpx.Client, sent: bytes) -> None:
     with connect(impatient) as connection:
@@ -119,6 +120,33 @@ def test_a_client_that_does_not_finish_is_disconnected(impatient: httpx.Client, 
     with connect(impatient) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n" + sent)
         assert received(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_empty_line_before_the_first_request_is_passed_over(models: Path) -> None:
+    has_read = threading.Event()
+
+    class Telling(BoundedProtocol):
+        def data_received(self, data: bytes) -> None:
+            try:
+                super().data_received(data)
+            finally:
+                has_read.set()
+
+    with live(tiny_app(models), http=Telling) as base, httpx.Client(base_url=base) as client, connect(client) as connection:
+        connection.sendall(b"\r\n")
+        assert has_read.wait(60)
+        connection.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        assert received(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_empty_line_after_an_answer_does_not_keep_the_connection(impatient: httpx.Client) -> None:
+    with connect(impatient) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(65536)
+        connection.sendall(b"\r\n")
+        assert received(connection) == b""
 
 
 def test_dripping_does_not_help(impatient: httpx.Client) -> None:

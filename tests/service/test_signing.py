@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from neumeta_core.signing.bundle import Bundle
+from neumeta_core.signing.bundle import Bundle, Chain
 from neumeta_core.signing.credentials import Credentials
 from neumeta_core.signing.keys import public_of, write_key
 from neumeta_core.signing.manifest import ManifestStatement
@@ -18,6 +18,7 @@ from neumeta_service.settings import SettingsError
 from neumeta_service.signing.signer import LOOK_S
 
 from tests.core.signing.authority import DAY, NEXT_ROOT, NOW, ONLINE, ROOT, ROOTS, STRANGER, certificate, credentials
+from tests.service.in_place import overwrite
 from tests.service.serving import JSON, POST, in_process, tiny_app
 from tests.service.signed import Clock, SignedFolder
 from tests.service.test_problems import problem
@@ -168,6 +169,28 @@ async def test_a_new_key_is_taken_up_when_its_certificate_is_there(signed: Signe
         signature = (await manifest(client))["signature"]
         assert signature["envelope"]["signatures"][0]["keyid"] == public_of(NEXT_ROOT)
         assert opened(signature, signed.clock.now)
+
+
+async def test_a_certificate_that_came_before_its_time_is_taken_up_then(signed: SignedFolder, caplog: pytest.LogCaptureFixture) -> None:
+    async with in_process(signed.app()) as client:
+        signed.install(ONLINE, certificate(ONLINE, not_before=NOW + DAY, not_after=NOW + 60 * DAY))
+        for _ in range(3):
+            signed.clock.now += LOOK_S
+            assert opened((await manifest(client))["signature"], signed.clock.now)
+            assert await expiry(client) == NOW + 30 * DAY
+        assert caplog.text.count("not taken up") == 1, "it is said once"
+        signed.clock.now = NOW + DAY
+        assert opened((await manifest(client))["signature"], NOW + 40 * DAY)
+        assert await expiry(client) == NOW + 60 * DAY
+
+
+async def test_a_certificate_is_taken_up_whose_file_kept_its_size_and_time(signed: SignedFolder) -> None:
+    async with in_process(signed.app()) as client:
+        renewed = Chain(certificates=(certificate(ONLINE, not_after=NOW + 60 * DAY),))
+        overwrite(signed.folder / "online.cert", renewed.json_text().encode())
+        signed.clock.now += LOOK_S
+        await manifest(client)
+        assert await expiry(client) == NOW + 60 * DAY
 
 
 async def test_an_expired_certificate_stops_no_client_that_does_not_verify(signed: SignedFolder) -> None:

@@ -84,7 +84,10 @@ def _private(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 
 
 def _address(scope: Scope) -> str:
-    """The client's address; of IPv6 the network of 64 bits, which one client has to itself (RFC 6177)."""
+    """The client's address; of IPv6 the network of 64 bits, which one client has to itself (RFC 6177).
+
+    A socket for both families has all clients of IPv4 in one such network (RFC 4291 section 2.5.5.2); they count by their own address.
+    """
     client = scope.get("client")
     if client is None:
         return "address:unknown"
@@ -92,4 +95,6 @@ def _address(scope: Scope) -> str:
         address = ip_address(client[0])
     except ValueError:
         return "address:unknown"
-    return f"address:{int(address) >> 64:x}" if isinstance(address, IPv6Address) else f"address:{address}"
+    if isinstance(address, IPv6Address):
+        return f"address:{address.ipv4_mapped or f'{int(address) >> 64:x}'}"
+    return f"address:{address}"

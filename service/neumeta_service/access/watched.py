@@ -18,7 +18,8 @@ _INTERVAL_S = 1.0
 class WatchedFile(Generic[Content]):
     """The content of a file as ``read`` understands it (it raises SettingsError), looked at again at most once a second.
 
-    A file that is gone or wrong stops the start; later on it is an error in the log, and what was read last stands.
+    A file that is gone or wrong stops the start; later on it is an error in the log, once until it changes again, and what was read last
+    stands. It is tried again at every look.
     """
 
     def __init__(self, path: Path, read: Callable[[Path], Content], *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,7 +27,7 @@ class WatchedFile(Generic[Content]):
         self._read = read
         self._clock = clock
         self._next_look_s = clock() + _INTERVAL_S
-        self._signature = _signature(path)
+        self._signature = self._seen = _signature(path)
         self.content = read(path)
 
     def refresh(self) -> bool:
@@ -36,14 +37,17 @@ class WatchedFile(Generic[Content]):
             return False
         self._next_look_s = now_s + _INTERVAL_S
         signature = _signature(self._path)
+        is_news, self._seen = signature != self._seen, signature
         if signature == self._signature:
             return False
-        self._signature = signature
         try:
             self.content = self._read(self._path)
         except SettingsError as error:
-            logger.error("%s What was read before stays in force.", error)
+            if is_news:
+                logger.error("%s What was read before stays in force.", error)
             return False
+        # Not before it was read: what kept it from being read may end without a change of the file.
+        self._signature = signature
         logger.info("%s was read again", self._path)
         return True
 
@@ -54,4 +58,4 @@ def _signature(path: Path) -> tuple[int, ...] | None:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

@@ -54,7 +54,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if not self._is_in_head():
             self._received = 0
-            if not self.cycle.more_body:
+            if self._is_whole():
                 self._stop_timer()
                 return
         elif self.scope is not scope:
@@ -83,6 +83,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def _is_in_head(self) -> bool:
         """Whether a request began whose head is not complete: uvicorn makes the scope first, and adds the method at the head's end."""
         return self.scope is not None and "method" not in self.scope
+
+    def _is_whole(self) -> bool:
+        """Whether the last request is there in full and waits for its answer.
+
+        Not so when all that came is an empty line before the first request, or one after an answer (RFC 9112 section 2.2): whoever sends that
+        has as long to send a request as everybody else.
+        """
+        return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
 
     def _size_of_head(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

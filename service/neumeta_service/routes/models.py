@@ -6,7 +6,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 
 from neumeta_service.catalog.aliases import LATEST
 from neumeta_service.http import present
-from neumeta_service.http.deps import JSON, EngineDep, NegotiatedRoute, engine_of, waiting_for
+from neumeta_service.http.deps import JSON, DeclaredRoute, EngineDep, NegotiatedRoute, engine_of, waiting_for
 from neumeta_service.http.openapi import BYTES, answer, problems
 from neumeta_service.http.schemas import (
     CurveDocument,
@@ -53,23 +53,30 @@ async def get_samples(name: str, engine: EngineDep, version: str = LATEST) -> Sa
     return present.samples(engine.catalog.manifold(name, version))
 
 
-@router.post(
+async def plan(name: str, wanted: MaterializeRequest, engine: EngineDep) -> PlanDocument:
+    """What a member would be, cost and be worth; nothing is made for it."""
+    return present.plan(engine.plan(await engine.resolve(name, wanted.wish())), wanted.compression)
+
+
+router.add_api_route(
     "/{name}/plan",
+    plan,
+    methods=["POST"],
+    route_class_override=DeclaredRoute,
     responses=problems(
         "malformed_body",
         "invalid_request",
+        "budget_impossible",
         "model_not_found",
         "version_not_found",
         "rung_not_found",
         "profile_not_found",
         "body_too_large",
+        "unsupported_media_type",
         "model_refused",
         "store_unavailable",
     ),
 )
-async def plan(name: str, wanted: MaterializeRequest, engine: EngineDep) -> PlanDocument:
-    """What a member would be, cost and be worth; nothing is made for it."""
-    return present.plan(engine.plan(await engine.resolve(name, wanted.wish())), wanted.compression)
 
 
 def install(app: FastAPI) -> None:
@@ -84,6 +91,7 @@ def install(app: FastAPI) -> None:
         | problems(
             "malformed_body",
             "invalid_request",
+            "budget_impossible",
             "model_not_found",
             "version_not_found",
             "rung_not_found",

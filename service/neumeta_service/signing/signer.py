@@ -22,7 +22,7 @@ LOOK_S = 10
 
 Clock = Callable[[], float]
 """Seconds since 1970."""
-Stamp = tuple[tuple[int, int, int], ...]
+Stamp = tuple[tuple[int, int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class KeyFiles:
             found = [path.stat() for path in (self.key, self.certificate)]
         except OSError:
             return ()
-        return tuple((status.st_mtime_ns, status.st_ino, status.st_size) for status in found)
+        return tuple((status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size) for status in found)
 
 
 class Signer:
@@ -72,7 +72,7 @@ class Signer:
         self._files = files
         self._lifetime_s = lifetime_s
         self._clock = clock
-        self._stamp = files.stamp()
+        self._stamp = self._seen = files.stamp()
         self._credentials = files.read(clock())
         self._look_at = clock() + LOOK_S
 
@@ -100,13 +100,15 @@ class Signer:
             return
         self._look_at = now + LOOK_S
         stamp = self._files.stamp()
+        is_news, self._seen = stamp != self._seen, stamp
         if stamp == self._stamp:
             return
-        self._stamp = stamp
         try:
             self._credentials = self._files.read(now)
         except (KeyRefused, SignatureRefused) as error:
-            # Two files are never replaced in one moment: the pair is tried again when the other one has changed too.
-            logger.error("the changed signing key and certificate are not taken up: %s", error)
+            # Tried again at every look: two files are never replaced in one moment, and a certificate may be there before its time.
+            if is_news:
+                logger.error("the changed signing key and certificate are not taken up: %s", error)
         else:
+            self._stamp = stamp
             logger.info("signing with a certificate that expires at %d", self.expires)

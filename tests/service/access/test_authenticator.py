@@ -19,6 +19,7 @@ from neumeta_service.errors import Unauthenticated
 from neumeta_service.settings import SettingsError
 
 from tests.service.access.tokens import AUDIENCE, FAR, ISSUER, IdentityProvider, add_key
+from tests.service.in_place import overwrite
 
 
 class Clock:
@@ -105,6 +106,37 @@ def test_the_file_is_read_again_within_a_second(keys: Path, caplog: pytest.LogCa
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(errors) == 2
     assert all("What was read before stays in force." in error for error in errors)
+
+
+def test_a_change_that_could_not_be_read_counts_as_soon_as_it_can_be(keys: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock, is_readable = Clock(), True
+
+    def read(path: Path) -> KeyRing:
+        if not is_readable:
+            raise SettingsError(f"The file of API keys {path} cannot be read: Permission denied.")
+        return read_key_ring(path)
+
+    revoked = add_key(keys)
+    authenticator = Authenticator(WatchedFile(keys, read, clock=clock), None)
+    is_readable = False
+    write_keys(keys, [])
+    for _ in range(3):
+        clock.now_s += 1
+        authenticator.authenticate(header(revoked))
+    assert [record.levelno for record in caplog.records].count(logging.ERROR) == 1, "it is said once"
+    is_readable = True
+    clock.now_s += 1
+    assert "invalid_token" in refusal(authenticator, header(revoked))
+
+
+def test_a_file_is_read_again_whose_size_and_time_stayed(keys: Path, tmp_path: Path) -> None:
+    clock = Clock()
+    first, second = add_key(keys), add_key(tmp_path / "others.json")
+    authenticator = Authenticator(key_file(keys, clock), None)
+    overwrite(keys, (tmp_path / "others.json").read_bytes())
+    clock.now_s += 1
+    assert "invalid_token" in refusal(authenticator, header(first))
+    authenticator.authenticate(header(second))
 
 
 def test_a_jwt(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ def from_address(address: str, app: FastAPI) -> httpx.AsyncClient:
         ("192.0.2.1", "192.0.2.2", False),
         ("2001:db8::1", "2001:db8::2", True),
         ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
     ],
 )
 async def test_without_keys_an_address_is_counted(models: Path, one: str, other: str, same: bool) -> None:

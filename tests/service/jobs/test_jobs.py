@@ -16,7 +16,7 @@ from neumeta_service.jobs.documents import MAX_MEMBERS, JobDocument, JobList
 
 from tests.service.redis_server import RedisServer
 from tests.service.selfcheck.judged import SHARED, judged_manifold, save
-from tests.service.serving import POST, CountedManifold, live, tier, tiny_app, wait_for
+from tests.service.serving import POST, CountedManifold, HeavyManifold, live, tier, tiny_app, wait_for
 
 LADDER = {"model": "tiny", "ladder": {"compressions": [0, 0.5], "precisions": list(PRECISIONS)}}
 ONE = {"model": "tiny", "ladder": {"compressions": [0.25]}}
@@ -121,6 +121,14 @@ def test_a_fault_of_the_service_says_no_more_than_its_code(models: Path) -> None
         (member,) = ended(client, submit(client, ONE))["members"]
         assert member["problem"]["code"] == "build_failed"
         assert "secret" not in str(member)
+
+
+def test_a_member_that_its_precision_cannot_hold_says_so(models: Path) -> None:
+    manifold = HeavyManifold.load(models / "tiny" / "1" / "manifold.safetensors")
+    with live(tiny_app(models, manifold)) as url, httpx.Client(base_url=url) as client:
+        problems = [member["problem"] for member in ended(client, submit(client, LADDER))["members"]]
+    assert [problem and problem["code"] for problem in problems] == [None, "invalid_request", None] * 2
+    assert "precision: 'fp16' is not allowed" in problems[1]["detail"]
 
 
 def test_members_are_made_one_at_a_time_and_requests_go_between(client: httpx.Client, manifold: CountedManifold) -> None:
