@@ -13,6 +13,9 @@ RUNTIME ?= cpu
 SBOM_OF ?= $(BIN)/python
 # What `make client-matrix` tests the Python client with.
 PYTHONS ?= python3.9 python3.10 python3.11 python3.12 python3.13
+# One worker for each core, for most of a test is waiting for a process that starts; files stay whole, for what their tests share. Threads of
+# several processes that spin for each other on the same cores take ten times as long, so each computes on one.
+WORKERS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 BENCHMARKS := materialize together train_step cold cached warm herd faults explorer autofit client
 
 WEB := clients/web
@@ -29,8 +32,8 @@ run: $(VENV)/.run-$(RUNTIME)  ## Serve the manifold that ships, pull five sizes,
 test: $(VENV)/.dev-$(RUNTIME)  ## Run all tests
 	@scripts/need.sh redis node chromium
 	$(MAKE) explorer
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest clients/python/tests
+	$(WORKERS)
+	$(WORKERS) clients/python/tests
 	cd $(WEB) && NEUMETA_PYTHON=$(abspath $(BIN)/python) npm test
 
 test-gpu:  ## Run the tests that need a CUDA device, in .venv-gpu (onnxruntime-gpu and onnxruntime exclude each other)
