@@ -109,9 +109,10 @@ def one_by_one(running: Service, model: str, specs: int) -> Alone:
 
 
 async def at_once(url: str, model: str, bodies: Sequence[Body]) -> float:
-    """Seconds until all are answered, each over a connection of its own."""
+    """Seconds until all are answered, each over a connection of its own that is open, as that of one client who asks for one after the other is."""
     limits = httpx.Limits(max_connections=len(bodies))
     async with httpx.AsyncClient(base_url=url, timeout=SECONDS_FOR_A_CLIENT, limits=limits, trust_env=False) as client:
+        await asyncio.gather(*(client.get("/livez") for _ in bodies))
         start = time.perf_counter()
         for response in await asyncio.gather(*(client.post(path(model), json=body) for body in bodies)):
             response.raise_for_status()
