@@ -111,9 +111,14 @@ def test_another_recipe_in_the_same_folder_is_refused(whole):
 def test_publish_puts_a_finished_run_where_the_service_finds_it(whole, tmp_path):
     alone = tmp_path / "alone"
     alone.mkdir()
-    record = {"recipe": "digits", "tier": "", "method": "alone", "seed": 0, "split": "test", "samples": 2, "machine": "", "command": ""}
+    record = {"recipe": "digits", "tier": "", "method": "alone", "seed": 0, "split": "validation", "samples": 2, "machine": "", "command": ""}
     point = {"compression": 0.5, "params": 1, "macs": 1, "quality": 0.5}
-    (alone / "alone.json").write_text(json.dumps(record | {"measurements": [point]}))
+    for changes in ({"split": "test"}, {}):
+        (alone / "alone.json").write_text(json.dumps(record | {"measurements": [point]} | changes))
+        if changes:
+            done = neumeta("publish", whole, "--to", tmp_path / "models", "--alone", alone)
+            assert (done.returncode, (tmp_path / "models").exists()) == (1, False)
+            assert "its split is 'test', that of the manifold 'validation'" in " ".join(done.stderr.split())
     for _ in range(2):  # the second time over the first
         done = neumeta("publish", whole, "--to", tmp_path / "models", "--alone", alone)
         assert done.returncode == 0, done.stderr
@@ -150,6 +155,7 @@ def test_alone_trains_sizes_and_records_them(tmp_path):
     assert record.trained_macs == 260 * 64 * sum(point.macs for point in record.measurements)
     assert record.command == "neumeta alone digits 0.75 0.5 --set family.optimization.steps=200"
     assert read_records(tmp_path / "records") == [record]
+    assert record.method == "alone family.optimization.steps=200"
 
 
 def test_baselines_records_the_methods_that_are_asked_for(tmp_path):
@@ -159,12 +165,13 @@ def test_baselines_records_the_methods_that_are_asked_for(tmp_path):
     assert done.returncode == 0, done.stderr
     first, second = (line for line in done.stdout.splitlines() if line.strip() and not line.startswith("Recorded"))
     found = {record.method: record for record in read_records(tmp_path / "records")}
-    assert found.keys() == {"prune l1", "slimmable"}
-    for line, method in ((first, "prune l1"), (second, "slimmable")):
+    variant = "family.optimization.steps=20, tune=none"
+    assert found.keys() == {f"prune l1 {variant}", f"slimmable {variant}"}
+    for line, method in ((first, f"prune l1 {variant}"), (second, f"slimmable {variant}")):
         assert line.startswith(method)
         assert f"0.75: {100 * found[method].measurements[-1].quality:.2f} %" in line
     command = "neumeta baselines digits --set family.optimization.steps=20 --set tune=none --method 'prune l1'"
-    assert found["prune l1"].command == command
+    assert found[f"prune l1 {variant}"].command == command
 
 
 def test_an_unknown_method_names_the_known_ones(tmp_path):
@@ -178,10 +185,11 @@ def test_ablate_records_every_variation_with_the_command_that_repeats_it(tmp_pat
     done = neumeta("ablate", "digits-paper", "--vary", "sampling.count=1", "--out", tmp_path / "run", "--records", tmp_path / "records", *short)
     assert done.returncode == 0, done.stderr
     settings = "--set base.optimization.steps=100 --set tune.optimization.steps=10"
+    variant = "base.optimization.steps=100, tune.optimization.steps=10"
     found = {record.method: record.command for record in read_records(tmp_path / "records")}
     assert found == {
-        "mlp": f"neumeta train digits-paper {settings}",
-        "mlp sampling.count=1": f"neumeta train digits-paper {settings} --set sampling.count=1",
+        f"mlp {variant}": f"neumeta train digits-paper {settings}",
+        f"mlp {variant}, sampling.count=1": f"neumeta train digits-paper {settings} --set sampling.count=1",
     }
 
 
@@ -191,6 +199,13 @@ def test_runs_of_another_seed_are_of_the_same_method(tmp_path):
     assert done.returncode == 0, done.stderr
     variant = "family.optimization.steps=20, fit.targets=2, tune=none"
     assert {(record.method, record.seed) for record in read_records(tmp_path / "records")} == {(f"anchored {variant}", 1), (f"slices {variant}", 1)}
+
+
+def test_networks_of_a_folder_that_has_none_are_refused_and_nothing_is_made(tmp_path):
+    done = neumeta("train", "digits", "--out", tmp_path / "run", "--networks", tmp_path / "mistyped")
+    assert done.returncode == 1
+    assert "family.pt is not there" in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_the_packages_of_the_trainer_the_command_says_what_to_install():

@@ -13,7 +13,7 @@ from neumeta_core.inr import AnchoredSettings, MlpSettings
 from neumeta_core.manifold import Manifold
 from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import ImageSet, Splits, load_digits
-from neumeta_trainer.errors import RecipeRefused
+from neumeta_trainer.errors import CheckpointRefused, RecipeRefused
 from neumeta_trainer.pipeline import calibration_batches, run
 from neumeta_trainer.recipes.digits import digits, digits_paper
 from neumeta_trainer.results.recording import records_of
@@ -208,6 +208,12 @@ def test_a_level_that_is_held_out_is_refused(splits, tmp_path):
             {"inr": AnchoredSettings(moments=True, scales=4), "fit": dataclasses.replace(digits_paper().fit, targets=0)},
             r"fit\.targets: row scales learn from random members",
         ),
+        ({"max_compression": 0.4}, r"curve: compression: 0\.\d+ is not allowed"),
+        ({"inr": AnchoredSettings(levels=(0.8,)), "held_out": ((0.79, 0.82),)}, r"held_out: \w+ is trained at \d+ of \d+"),
+        (
+            {"inr": AnchoredSettings(exact=True, levels=(0.5,)), "tune": dataclasses.replace(digits_paper().tune, sandwich=True, members=0)},
+            r"tune\.members: no member is left to train",
+        ),
     ],
 )
 def test_what_is_refused_is_refused_before_the_base_is_trained(splits, tmp_path, wrong, said):
@@ -220,6 +226,43 @@ def test_a_second_run_only_reads_checkpoints_and_gives_the_same_file(trained, sp
     result, out = trained
     again = run(short(digits()), splits, out, LogProgress(), final=True)
     assert again.manifold.digest == result.manifold.digest
+
+
+def test_images_that_are_prepared_in_another_way_are_other_images(trained, splits):
+    _, out = trained
+    with pytest.raises(CheckpointRefused):
+        run(short(digits()), dataclasses.replace(splits, std=tuple(2 * value for value in splits.std)), out, LogProgress(), final=True)
+
+
+def test_a_network_that_a_recipe_hands_out_again_stays_as_it_was(splits, tmp_path):
+    network = digits().network()
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    recipe = dataclasses.replace(digits_paper(), network=lambda: network, curve=(0.0,))
+    base = dataclasses.replace(recipe.base, optimization=dataclasses.replace(recipe.base.optimization, steps=30))
+    fit = dataclasses.replace(recipe.fit, optimization=dataclasses.replace(recipe.fit.optimization, steps=0))
+    recipe = dataclasses.replace(recipe, base=base, fit=fit, tune=None)
+    first, second = (run(recipe, splits, tmp_path, LogProgress()).manifold.digest for _ in range(2))
+    assert first == second
+    assert all(torch.equal(values, before[name]) for name, values in network.state_dict().items())
+
+
+def test_coordinate_networks_may_start_without_a_warm_start(splits, tmp_path):
+    recipe = digits_paper()
+    few = {
+        name: dataclasses.replace(stage, optimization=dataclasses.replace(stage.optimization, steps=0))
+        for name, stage in (("base", recipe.base), ("fit", recipe.fit))
+    }
+    result = run(dataclasses.replace(recipe, **few, tune=None, curve=(0.0,)), splits, tmp_path, LogProgress())
+    assert result.manifold.header.training["recipe"]["fit"]["optimization"]["steps"] == 0
+
+
+def test_widths_outside_of_the_trained_range_are_multiples_that_the_network_has(splits, tmp_path):
+    recipe = dataclasses.replace(short(digits()), granularity=2, held_out=(), curve=(0.0,), beyond=(0.19,), tune=None)
+    steps = dataclasses.replace(recipe.family.optimization, steps=2)
+    fit = dataclasses.replace(recipe.fit, optimization=dataclasses.replace(recipe.fit.optimization, steps=0), targets=0)
+    recipe = dataclasses.replace(recipe, family=dataclasses.replace(recipe.family, optimization=steps), fit=fit)
+    (point,) = run(recipe, splits, tmp_path, LogProgress()).beyond
+    assert point.params == (9 + 1) * 4 + (4 * 9 + 1) * 6 + (6 * 16 + 1) * 10  # 4 of 16 and 6 of 32 channels
 
 
 def test_without_final_the_test_split_is_left_alone(splits, tmp_path):

@@ -1,6 +1,7 @@
 """Records of runs: written whole, read back, refused with the reason."""
 
 import pytest
+import torch
 from neumeta_trainer.errors import RecordRefused
 from neumeta_trainer.results.record import Measurement, RunRecord, machine, read_records, write_record
 
@@ -14,7 +15,7 @@ def record(**changes) -> RunRecord:
         "split": "validation",
         "samples": 100,
         "measurements": [{"compression": 0.5, "params": 10, "macs": 20, "quality": 0.9}],
-        "machine": machine(),
+        "machine": machine(torch.device("cpu")),
         "command": "neumeta alone digits",
     }
     return RunRecord.model_validate(values | changes)
@@ -31,6 +32,14 @@ def test_another_seed_is_another_file_and_a_repetition_replaces(tmp_path):
     for values in ({}, {"seed": 4}, {"samples": 200}):
         write_record(record(**values), tmp_path)
     assert [(found.seed, found.samples) for found in read_records(tmp_path)] == [(3, 200), (4, 100)]
+
+
+def test_a_method_with_many_settings_has_a_name_that_file_systems_take(tmp_path):
+    methods = [f"anchored {', '.join(f'tune.optimization.steps={number}' for number in range(20))}{end}" for end in ("", "0")]
+    for method in methods:
+        write_record(record(method=method), tmp_path)
+    assert [found.method for found in read_records(tmp_path)] in (methods, methods[::-1])
+    assert all(len(path.name) < 240 for path in tmp_path.rglob("*.json"))
 
 
 def test_a_file_that_is_no_record_is_named_with_the_field(tmp_path):

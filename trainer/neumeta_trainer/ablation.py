@@ -56,6 +56,7 @@ def ablate(
     progress: Progress,
     *,
     commands: Mapping[str, str],
+    variant: str = "",
     final: bool = False,
     compute: Compute | None = None,
 ) -> Iterator[RunRecord]:
@@ -63,7 +64,8 @@ def ablate(
 
     Each run has a folder of its own below ``out``. Stages that a variation does not change are not trained again: base and
     family come from the first run, and so does the INR where only its measurement differs. A run whose training collapses is
-    told in the log and left out. ``commands`` names the command that makes each run again, by variation (and ``AS_IT_IS``).
+    told in the log and left out. ``commands`` names the command that makes each run again, by variation (and ``AS_IT_IS``);
+    ``variant`` says in which settings ``recipe`` itself departs from the recipe of its name.
     Raises RecipeRefused before anything is trained.
     """
     recipes = {AS_IT_IS: recipe} | {assignment: overridden(recipe, assignment.split("+")) for assignment in variations(vary)}
@@ -82,7 +84,8 @@ def ablate(
         except TrainingCollapsed as error:
             logger.warning("%s collapsed: %s", name, error)
             continue
-        yield records_of(varied, result, commands[name], "" if name == AS_IT_IS else name)[0]
+        changes = [variant, *([] if name == AS_IT_IS else name.split("+"))]
+        yield records_of(varied, result, commands[name], ", ".join(filter(None, changes)))[0]
 
 
 def _same(one: Recipe, other: Recipe, fields: Sequence[str]) -> bool:

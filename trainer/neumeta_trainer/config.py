@@ -42,7 +42,7 @@ class NetworkStage:
     flip: bool = False
     """Augmentation: half of the images are mirrored left to right."""
     members: int = 0
-    """Random members per step, beside the full and the smallest one and those of the levels; 0 trains the network alone."""
+    """Random members per step of a family, beside the full and the smallest one and those of the levels. A base is one network."""
     temperature: float = 1.0
     """Of the distillation from the full network to the members."""
     levels: Levels = ()

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import torch
 from neumeta_core.configuration import uniform
+from neumeta_core.errors import InvalidField
 from neumeta_core.inr import INR, AnchoredINR, AnchoredSettings, build_inr
+from neumeta_core.inr.anchored import exact_members
+from neumeta_core.levels import level_configurations
 from torch import Tensor, nn
 
 from neumeta_trainer.compute import Compute
@@ -21,13 +24,14 @@ from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.export.manifold import make_manifold, write_manifold
 from neumeta_trainer.results.artifacts import with_all_precisions
 from neumeta_trainer.results.evaluate import accuracy, measure_beyond, measure_curve, measure_members
+from neumeta_trainer.results.record import machine
 from neumeta_trainer.results.report import Result
 from neumeta_trainer.structure.channel_groups import Analysis, find_architecture
 from neumeta_trainer.structure.ordering import channel_order, permute
 from neumeta_trainer.training.calibration import Family
 from neumeta_trainer.training.family import train_family, train_network
 from neumeta_trainer.training.loop import Workspace
-from neumeta_trainer.training.manifold_training import fit, tune
+from neumeta_trainer.training.manifold_training import drawn_members, fit, tune
 from neumeta_trainer.training.progress import Progress
 from neumeta_trainer.training.row_scales import fit_scales
 from neumeta_trainer.training.sampler import Sampler
@@ -66,8 +70,8 @@ def run(
     splits = splits.to(compute)
     network = compute.place(_build(recipe))
     train, measured, split = divided(recipe, splits, final=final)
-    base = Workspace((networks or out) / "checkpoints", fingerprint(recipe, network, train, BASE_FIELDS), progress, compute)
-    workspace = dataclasses.replace(base, fingerprint=fingerprint(recipe, network, train, NETWORK_FIELDS))
+    base = Workspace((networks or out) / "checkpoints", fingerprint(recipe, network, train, splits, BASE_FIELDS), progress, compute)
+    workspace = dataclasses.replace(base, fingerprint=fingerprint(recipe, network, train, splits, NETWORK_FIELDS))
     example = splits.prepare(train.images[:2])
 
     # First, for what is refused has to be known before hours of training.
@@ -76,6 +80,7 @@ def run(
     for note in found.notes:
         logger.warning("stays as it is: %s", note)
     sampler = Sampler.of(recipe, found.architecture)
+    refuse_what_comes_later(recipe, sampler)
     if recipe.base is not None:
         train_network("base", network, batches_for(recipe.base, train, splits, recipe.seed, compute), recipe.base, base)
     network = permute(network, found.architecture, channel_order(network, found.architecture, recipe.order))
@@ -90,7 +95,8 @@ def run(
     architecture = analyse(recipe, fused, example).architecture
     sampler = dataclasses.replace(sampler, architecture=architecture)
     batches = batches_for(recipe.tune, train, splits, recipe.seed + 1, compute) if recipe.tune else None
-    workspace = dataclasses.replace(workspace, folder=out / "checkpoints", fingerprint=fingerprint(recipe, network, train, INR_FIELDS))
+    digest = fingerprint(recipe, network, train, splits, INR_FIELDS)
+    workspace = dataclasses.replace(workspace, folder=out / "checkpoints", fingerprint=digest)
     inr = _train_inr(recipe, family, fused, sampler, batches, workspace)
 
     curve = measure_curve(inr, fused, sampler, recipe.curve, measured, splits, split, recipe.sampling)
@@ -105,6 +111,7 @@ def run(
         unequal_slices=tuple(accuracy(family.member(configuration), measured, splits) for configuration in unequal),
         beyond=measure_beyond(inr, fused, sampler, recipe.beyond, measured, splits, recipe.sampling),
         seconds=dict(workspace.seconds),
+        machine=machine(compute.device),
     )
 
 
@@ -114,7 +121,6 @@ def _train_inr(recipe: Recipe, family: Family, fused: nn.Module, sampler: Sample
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         inr = build_inr(sampler.architecture, recipe.inr).to(workspace.compute.device)
-    sampler.refuse_held_out(inr.levels)
     inr.start_from(full.weights, *(target(level).weights for level in inr.levels))
     if isinstance(inr, AnchoredINR) and inr.bias_blocks:
         inr.take_moments(*(family.moments(member, sampler.architecture) for member in (sampler.full, *inr.levels)))
@@ -160,6 +166,18 @@ def refuse_warm_start(recipe: Recipe) -> None:
         raise RecipeRefused("fit.target_calibration: only row scales take it; expected inr.scales above 0, or no target_calibration.")
 
 
+def refuse_what_comes_later(recipe: Recipe, sampler: Sampler) -> None:
+    """RecipeRefused for sizes that the INR's training or the curve would ask for in vain, hours later."""
+    sampler.refuse_held_out(level_configurations(sampler.architecture, recipe.inr.levels) if isinstance(recipe.inr, AnchoredSettings) else ())
+    if recipe.tune is not None:
+        drawn_members(sampler, recipe.tune, 0, exact_members(sampler.architecture, recipe.inr))
+    for compression in recipe.curve:
+        try:
+            uniform(sampler.architecture, compression)
+        except InvalidField as error:
+            raise RecipeRefused(f"curve: {error}") from None
+
+
 def divided(recipe: Recipe, splits: Splits, *, final: bool) -> tuple[ImageSet, ImageSet, str]:
     """``(images to train on, images to measure on, name of the latter's split)``."""
     if final:
@@ -180,10 +198,10 @@ def stored(inr: INR) -> INR:
     return inr
 
 
-def fingerprint(recipe: Recipe, network: nn.Module, train: ImageSet, fields: tuple[str, ...]) -> str:
-    """Digest of all that decides a stage's result: these fields of the recipe, the network's weights, the training images."""
+def fingerprint(recipe: Recipe, network: nn.Module, train: ImageSet, splits: Splits, fields: tuple[str, ...]) -> str:
+    """Digest of all that decides a stage's result: these fields of the recipe, the network's weights, the training images as they are prepared."""
     settings = dataclasses.asdict(recipe) | {"network": None}
-    chosen = {name: settings[name] for name in fields}
+    chosen = {name: settings[name] for name in fields} | {"prepared": (splits.scale, splits.mean, splits.std)}
     digest = hashlib.sha256(repr(chosen).encode())
     for tensor in (*network.state_dict().values(), train.images, train.labels):
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
@@ -193,7 +211,8 @@ def fingerprint(recipe: Recipe, network: nn.Module, train: ImageSet, fields: tup
 def _build(recipe: Recipe) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        return recipe.network()
+        # A recipe may hand out one and the same network every time.
+        return copy.deepcopy(recipe.network())
 
 
 def calibration_batches(recipe: Recipe, train: ImageSet, splits: Splits) -> list[tuple[Tensor, Tensor]]:

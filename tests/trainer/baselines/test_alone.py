@@ -5,16 +5,18 @@ import dataclasses
 import pytest
 import torch
 from neumeta_core.configuration import uniform
+from neumeta_core.inr import AnchoredSettings
 from neumeta_trainer.baselines.alone import reset, train_alone, trained_alone
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import Splits, load_digits
+from neumeta_trainer.errors import CheckpointRefused
 from neumeta_trainer.networks.resnet_cifar import resnet20
 from neumeta_trainer.pipeline import analyse
 from neumeta_trainer.recipes.digits import digits
 from neumeta_trainer.structure.channel_groups import find_architecture
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.resize import resized
-from neumeta_trainer.training.effort import network_macs
+from neumeta_trainer.training.effort import networks_macs
 from neumeta_trainer.training.progress import LogProgress
 from neumeta_trainer.training.sampler import Sampler
 from torch import nn
@@ -37,9 +39,19 @@ def test_equal_macs_are_spent_to_the_next_whole_step(splits, tmp_path):
     record = train_alone(recipe, [0.75], splits, tmp_path, LogProgress(), command="", equal_macs=True)
     network, example = recipe.network(), splits.prepare(splits.train.images[:2])
     fused = analyse(recipe, fuse_batch_norm(network.eval(), example), example).architecture
-    left = record.trained_macs - network_macs(recipe.family, Sampler.of(recipe, fused))
+    left = record.trained_macs - networks_macs(recipe, Sampler.of(recipe, fused))
     assert 0 <= left < 64 * record.measurements[0].macs
     assert record.method == "alone equal MACs"
+
+
+def test_equal_macs_of_another_inr_are_another_training(splits, tmp_path):
+    tune = dataclasses.replace(digits().tune, optimization=dataclasses.replace(digits().tune.optimization, steps=2))
+    recipe = dataclasses.replace(short(), tune=tune, inr=AnchoredSettings(exact=True))
+    trained_alone(recipe, 0.75, splits, tmp_path, LogProgress(), equal_macs=True)
+    trained_alone(recipe, 0.75, splits, tmp_path, LogProgress(), equal_macs=True)
+    inexact = dataclasses.replace(recipe, inr=AnchoredSettings())
+    with pytest.raises(CheckpointRefused):
+        trained_alone(inexact, 0.75, splits, tmp_path, LogProgress(), equal_macs=True)
 
 
 def test_a_distilled_network_learns_from_its_teacher_alone(splits, tmp_path):

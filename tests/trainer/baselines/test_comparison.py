@@ -185,6 +185,15 @@ def test_a_block_that_morphs_is_zeroed_once_for_all_sizes(tmp_path):
     assert point.compression is None
 
 
+def test_universally_slimmable_networks_see_random_widths_where_the_recipe_has_a_base_alone(tmp_path):
+    family = morphing().family
+    recipe, splits = dataclasses.replace(morphing(), base=dataclasses.replace(family, members=0), family=None), load_digits()
+    (record,) = baseline_records(recipe, splits, tmp_path, LogProgress(), ["universally slimmable"])
+    bench = Bench(recipe, splits, tmp_path, LogProgress())
+    full, smallest = (bench.cost(uniform(bench.costs, compression)).macs for compression in (0.0, 0.75))
+    assert record.trained_macs > STEPS * 64 * (full + smallest + smallest)
+
+
 def test_only_the_block_that_morphs_is_pruned(tmp_path):
     recipe, splits = morphing(), load_digits()
     (record,) = baseline_records(recipe, splits, tmp_path, LogProgress(), ["prune l1 calibrated"])

@@ -14,18 +14,19 @@ SCOPE = Scope("toy", "trial", "validation")
 GAP = """\
 | compression | minus `alone` | minus `slices` |
 | --- | --- | --- |
-| 0 | -1.00 | +0.00 |
+| 0 | -1.00 (1) | +0.00 (1) |
 | 0.25 |  | +17.50 ± 0.71 |
-| 0.5 | -3.00 | +5.00 ± 0.00 |
+| 0.5 | -3.00 (1) | +5.00 ± 0.00 |
 
-`anchored` minus the others, in points, 2 seeds (0, 1). Positive: `anchored` is better."""
+`anchored` minus the others, in points, 2 seeds (0, 1). Positive: `anchored` is better. In parentheses: the number of seeds where some are missing."""
 
 NEIGHBOURS = """\
 | compression held out | `anchored` | `slices` |
 | --- | --- | --- |
-| 0.25 | +2.25 ± 1.06 | -12.50 |
+| 0.25 | +2.25 ± 1.06 | -12.50 (1) |
 
-Quality minus the mean of the two trained neighbours, in points, 2 seeds (0, 1). Negative: the size that was never trained is worse."""
+Quality minus the mean of the two trained neighbours, in points, 2 seeds (0, 1). Negative: the size that was never trained is worse. \
+In parentheses: the number of seeds where some are missing."""
 
 
 def test_the_gap_is_taken_over_the_seeds_that_both_methods_have() -> None:

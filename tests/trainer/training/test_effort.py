@@ -7,15 +7,23 @@ import dataclasses
 from neumeta_core.configuration import Configuration
 from neumeta_core.cost import cost_of
 from neumeta_core.inr import AnchoredSettings
-from neumeta_trainer.config import Optimization, TuneStage
+from neumeta_trainer.config import NetworkStage, Optimization, TuneStage
 from neumeta_trainer.recipes.digits import digits
-from neumeta_trainer.training.effort import manifold_macs
+from neumeta_trainer.training.effort import manifold_macs, networks_macs
 from neumeta_trainer.training.sampler import Sampler
 
 from tests.tiny import tiny_architecture
 
 LEVELS = (0.75, 0.25)
 STAGE = TuneStage(optimization=Optimization(steps=3, rate=0.1), batch=10, members=2)
+
+
+def test_a_family_runs_its_sandwich_without_random_members_too_and_a_base_one_network() -> None:
+    sampler = Sampler(tiny_architecture(), levels=LEVELS)
+    stage = NetworkStage(optimization=Optimization(steps=3, rate=0.1), batch=10)
+    costs = {member: cost_of(sampler.architecture, member, 0).macs for member in sampler.always}
+    assert networks_macs(dataclasses.replace(digits(), base=None, family=stage), sampler) == 3 * 10 * sum(costs.values())
+    assert networks_macs(dataclasses.replace(digits(), base=stage, family=None), sampler) == 3 * 10 * costs[sampler.full]
 
 
 def test_members_that_are_exact_cost_nothing_end_to_end() -> None:

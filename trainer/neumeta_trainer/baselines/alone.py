@@ -50,6 +50,7 @@ def train_alone(
     progress: Progress,
     *,
     command: str,
+    variant: str = "",
     distilled: bool = False,
     equal_macs: bool = False,
     final: bool = False,
@@ -60,7 +61,8 @@ def train_alone(
     They see as many batches as the manifold's network stages together, with the family's recipe; with ``equal_macs`` each one
     trains for as many multiply-adds as the whole manifold. With ``distilled`` they learn the soft output of the full network
     that was trained alone, as the members of a family learn that of their full network. ``final`` means the same as in
-    ``pipeline.run``; ``command`` is what the record says about its origin.
+    ``pipeline.run``; ``command`` is what the record says about its origin, ``variant`` in which settings the recipe departs from that
+    of its name.
     """
     compute = compute or Compute()
     teacher = trained_alone(recipe, 0.0, splits, out, progress, final=final, compute=compute).network if distilled else None
@@ -73,7 +75,7 @@ def train_alone(
     return RunRecord(
         recipe=recipe.study or recipe.name,
         tier=recipe.tier,
-        method=" ".join(["alone", *(["distilled"] if distilled else []), *(["equal MACs"] if equal_macs else [])]),
+        method=" ".join(filter(None, ["alone", "distilled" * distilled, "equal MACs" * equal_macs, variant])),
         seed=recipe.seed,
         split=split,
         samples=len(data),
@@ -84,7 +86,7 @@ def train_alone(
         training={f"{compression:g}": alone.stage.optimization.steps for compression, alone in zip(compressions, networks, strict=True)},
         trained_macs=sum(alone.stage.optimization.steps * alone.stage.batch * alone.cost.macs for alone in networks),
         seconds=round(sum(alone.seconds for alone in networks), 1),
-        machine=machine(),
+        machine=machine(compute.device),
         command=command,
     )
 
@@ -119,7 +121,9 @@ def trained_alone(
     if equal_macs:
         stage = _spending(stage, cost.macs, manifold_macs(recipe, Sampler.of(recipe, fused)))
     name = f"alone-{compression:g}" + ("-distilled" if teacher is not None else "") + ("-equal-macs" if equal_macs else "")
-    workspace = Workspace(out / "checkpoints", fingerprint(recipe, network, train, (*NETWORK_FIELDS, "tune")), progress, compute)
+    # As many multiply-adds as the manifold depend on the members that its INR leaves out.
+    fields = (*NETWORK_FIELDS, "tune", *(["inr"] if equal_macs else []))
+    workspace = Workspace(out / "checkpoints", fingerprint(recipe, network, train, splits, fields), progress, compute)
     train_network(name, network, batches_for(stage, train, splits, recipe.seed, compute), stage, workspace, teacher)
     return Alone(network, cost, stage, workspace.seconds[name])
 

@@ -121,8 +121,10 @@ class Bench:
         """The network trained as universally slimmable networks are."""
         network, sampler = copy.deepcopy(self.start), universal_sampler(self.recipe, self.architecture)
         workspace = self._workspace(network)
-        train_family(Slices(network, self.architecture), sampler, self._batches(), self._stage, workspace, name="universal")
-        return self._trained("universal", network, lambda step: sampler.sandwich(step, self._stage.members), workspace)
+        # The stage of a base has no random members, without which two widths alone would be trained.
+        stage = dataclasses.replace(self._stage, members=max(1, self._stage.members))
+        train_family(Slices(network, self.architecture), sampler, self._batches(), stage, workspace, name="universal")
+        return self._trained("universal", network, lambda step: sampler.sandwich(step, stage.members), workspace)
 
     def _trained(self, name: str, network: nn.Module, members: Callable[[int], list[Configuration]], workspace: Workspace) -> Trained:
         """``name`` is that of the stage's checkpoint, ``members`` what it runs in a step."""
@@ -137,5 +139,5 @@ class Bench:
         return batches_for(self._stage, self.parts[0], self.splits, self.recipe.seed, self.compute)
 
     def _workspace(self, network: nn.Module) -> Workspace:
-        digest = fingerprint(self.recipe, network, self.parts[0], (*NETWORK_FIELDS, "tune"))
+        digest = fingerprint(self.recipe, network, self.parts[0], self.splits, (*NETWORK_FIELDS, "tune"))
         return Workspace(self.out / "checkpoints", digest, self.progress, self.compute)

@@ -85,12 +85,13 @@ def baseline_records(
     final: bool = False,
     compute: Compute | None = None,
     command: str | None = None,
+    variant: str = "",
 ) -> Iterator[RunRecord]:
     """One record for each method, all that the recipe has when none is named; ``final`` means the same as in ``pipeline.run``.
 
     Checkpoints live in ``out/checkpoints``: that of the full network is the one of ``train_alone``. ``command`` is what a record
-    says about how it was made, up to the method. Raises ValueError for a method that does not exist and RecipeRefused, before
-    anything is trained, for one that the recipe does not have.
+    says about how it was made, up to the method, ``variant`` in which settings the recipe departs from that of its name. Raises
+    ValueError for a method that does not exist and RecipeRefused, before anything is trained, for one that the recipe does not have.
     """
     compute = compute or Compute()
     bench = Bench(recipe, splits.to(compute), out, progress, final, compute)
@@ -101,7 +102,7 @@ def baseline_records(
         if method in refusals:
             raise RecipeRefused(f"{method}: {refusals[method]}.")
     chosen = methods or [method for method in METHODS if method not in refusals]
-    return (_record(method, bench, command or f"neumeta baselines {recipe.name}") for method in chosen)
+    return (_record(method, bench, command or f"neumeta baselines {recipe.name}", variant) for method in chosen)
 
 
 def _refusal(method: str, bench: Bench) -> str | None:
@@ -112,12 +113,12 @@ def _refusal(method: str, bench: Bench) -> str | None:
     return None
 
 
-def _record(method: str, bench: Bench, command: str) -> RunRecord:
+def _record(method: str, bench: Bench, command: str, variant: str) -> RunRecord:
     trained, measurements = _measured(method, bench)
     return RunRecord(
         recipe=bench.recipe.study or bench.recipe.name,
         tier=bench.recipe.tier,
-        method=method,
+        method=" ".join(filter(None, [method, variant])),
         seed=bench.recipe.seed,
         split=bench.parts[2],
         samples=len(bench.parts[1]),
@@ -125,7 +126,7 @@ def _record(method: str, bench: Bench, command: str) -> RunRecord:
         training=trained.steps,
         trained_macs=trained.macs,
         seconds=round(trained.seconds, 1),
-        machine=machine(),
+        machine=machine(bench.compute.device),
         command=f"{command} --method '{method}'",
     )
 

@@ -25,6 +25,7 @@ from neumeta_trainer.cli.options import (
     progress_of,
     record_into,
     typed_command,
+    variant_of,
 )
 from neumeta_trainer.compute import Compute
 
@@ -50,7 +51,8 @@ def ablate(
         sets = {name: "".join(f" --set {shlex.quote(change)}" for change in name.split("+")) for name in variations(vary)}
         commands = {name: typed + words for name, words in {AS_IT_IS: "", **sets}.items()}
         splits = load_splits(chosen, data)
-        for record in run_ablation(chosen, vary, splits, out, progress_of(compute), commands=commands, final=final, compute=compute):
+        progress, variant = progress_of(compute), variant_of(assignments)
+        for record in run_ablation(chosen, vary, splits, out, progress, commands=commands, variant=variant, final=final, compute=compute):
             if compute.processes.is_first:
                 record_into(records, record)
                 qualities = (f"{point.compression:g}: {100 * point.quality:.2f} %" for point in record.measurements if point.compression is not None)

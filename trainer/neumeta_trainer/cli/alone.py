@@ -23,6 +23,7 @@ from neumeta_trainer.cli.options import (
     progress_of,
     record_into,
     typed_command,
+    variant_of,
 )
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.files import write_whole
@@ -52,6 +53,7 @@ def alone(
             out,
             progress_of(compute),
             command=typed_command(),
+            variant=variant_of(assignments),
             distilled=distilled,
             equal_macs=equal_macs,
             final=final,

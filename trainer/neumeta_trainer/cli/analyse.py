@@ -67,7 +67,9 @@ def variation(
         found = variations(fused, analyse(chosen, fused, example).architecture)
         values = tuple(tuple(found[group][order] for order in ORDERS) for group in found)
         if compute.processes.is_first:
-            _write(records, _common(chosen) | {"analysis": "variation", "rows": tuple(found), "columns": ORDERS, "values": values, "note": NOTE})
+            _write(
+                records, _common(chosen, compute) | {"analysis": "variation", "rows": tuple(found), "columns": ORDERS, "values": values, "note": NOTE}
+            )
 
 
 @app.command()
@@ -99,7 +101,7 @@ def similarity(
         for subject, found in networks.sets(manifold, sizes).items():
             tables = compare(found, inputs, layer)
             if compute.processes.is_first:
-                common = _common(chosen) | {"subject": subject, "split": split, "samples": len(inputs)}
+                common = _common(chosen, compute) | {"subject": subject, "split": split, "samples": len(inputs)}
                 _write_similarities(records, common, [label for label, _ in found], tables, layer)
 
 
@@ -145,9 +147,9 @@ def _write_similarities(records: Path, common: dict[str, Any], labels: Sequence[
         _write(records, common | {"analysis": name, "rows": tuple(labels), "columns": tuple(labels), "values": values, "note": notes[name]})
 
 
-def _common(recipe: Recipe) -> dict[str, Any]:
-    name = recipe.study or recipe.name
-    return {"kind": "matrix", "recipe": name, "tier": recipe.tier, "seed": recipe.seed, "machine": machine(), "command": typed_command()}
+def _common(recipe: Recipe, compute: Compute) -> dict[str, Any]:
+    name, computer = recipe.study or recipe.name, machine(compute.device)
+    return {"kind": "matrix", "recipe": name, "tier": recipe.tier, "seed": recipe.seed, "machine": computer, "command": typed_command()}
 
 
 def _write(records: Path, values: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from neumeta_trainer.cli.options import (
     progress_of,
     record_into,
     typed_command,
+    variant_of,
 )
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.results.record import RunRecord
@@ -48,7 +49,8 @@ def baselines(
     with expected_errors(out), Compute.resolve(device) as compute:
         chosen, command = chosen_recipe(recipe, tier, assignments), typed_command("--method")
         splits = load_splits(chosen, data)
-        for record in baseline_records(chosen, splits, out, progress_of(compute), methods, final=final, compute=compute, command=command):
+        progress, variant = progress_of(compute), variant_of(assignments)
+        for record in baseline_records(chosen, splits, out, progress, methods, final=final, compute=compute, command=command, variant=variant):
             if compute.processes.is_first:
                 record_into(records, record)
                 out_console.print(_row(record), soft_wrap=True)

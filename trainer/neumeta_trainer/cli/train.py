@@ -24,8 +24,11 @@ from neumeta_trainer.cli.options import (
     progress_of,
     record_into,
     typed_command,
+    variant_of,
 )
 from neumeta_trainer.compute import Compute
+from neumeta_trainer.config import Recipe
+from neumeta_trainer.errors import RunNotFinished
 from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.pipeline import run
 from neumeta_trainer.results.recording import records_of
@@ -51,13 +54,21 @@ def train(
     """
     with expected_errors(out), Compute.resolve(device) as compute:
         chosen = chosen_recipe(recipe, tier, assignments)
+        if networks is not None:
+            _refuse_untrained(networks, chosen)
         result = run(chosen, load_splits(chosen, data), out, progress_of(compute), final=final, compute=compute, networks=networks)
         if not compute.processes.is_first:
             return
         write_report(result, out)
-        # A seed is no other method: its runs are the spread of one.
-        variant = ", ".join(assignment for assignment in assignments or () if not assignment.startswith("seed="))
-        for record in records_of(chosen, result, typed_command(), variant):
+        for record in records_of(chosen, result, typed_command(), variant_of(assignments)):
             record_into(records, record)
         show(result.manifold)
         out_console.print(f"Wrote {out / FILE_NAME}, report.json and curve.png.")
+
+
+def _refuse_untrained(networks: Path, recipe: Recipe) -> None:
+    """Without this a mistyped folder would be made, and hours of training be kept in it."""
+    for name in (name for name, stage in (("base", recipe.base), ("family", recipe.family)) if stage is not None):
+        path = networks / "checkpoints" / f"{name}.pt"
+        if not path.is_file():
+            raise RunNotFinished(f"--networks: {path} is not there; expected the --out folder of a run of this recipe that has trained its {name}.")

@@ -13,7 +13,7 @@ from neumeta_core.curve import CurvePoint
 from neumeta_core.manifold import Manifold
 from pydantic import JsonValue
 
-from neumeta_trainer.errors import RunNotFinished
+from neumeta_trainer.errors import RecordRefused, RunNotFinished
 from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.results.plot import plot_curve
 from neumeta_trainer.results.record import ALONE, read_record
@@ -24,7 +24,7 @@ def publish(run: Path, alone: Path | None, models: Path) -> Path:
     """Copy a finished run to ``models/NAME/VERSION/`` with its report, picture and card; returns that folder.
 
     ``alone`` holds the results of ``neumeta alone`` for the same recipe. Raises RunNotFinished when the run has no report,
-    RecordRefused when ``alone`` holds no such results.
+    RecordRefused when ``alone`` holds no such results, or those of another recipe, tier, split or seed.
     """
     if not (run / "report.json").is_file():
         raise RunNotFinished(f"{run} holds no report.json: it is no finished run of `neumeta train`.")
@@ -32,13 +32,14 @@ def publish(run: Path, alone: Path | None, models: Path) -> Path:
     report = json.loads((run / "report.json").read_text())
     if report["file"]["digest"] != manifold.digest:
         raise RunNotFinished(f"{run}: report.json belongs to another manifold; run `neumeta train` again.")
+    beside = _alone(alone, manifold)
     folder = models / manifold.header.name / str(manifold.header.version)
     # Services take folders with a number for a name, so none sees this one before it is whole.
     staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     shutil.copyfile(run / FILE_NAME, staging / FILE_NAME)
-    _describe(staging, manifold, report, _alone(alone))
+    _describe(staging, manifold, report, beside)
     if folder.exists():
         shutil.rmtree(folder)
     staging.rename(folder)
@@ -53,10 +54,17 @@ def _describe(folder: Path, manifold: Manifold, report: dict[str, Any], alone: d
     (folder / "README.md").write_text(card(manifold, report["slices"], alone, report.get("unequal")))
 
 
-def _alone(folder: Path | None) -> dict[float, float]:
+def _alone(folder: Path | None, manifold: Manifold) -> dict[float, float]:
     if folder is None:
         return {}
-    record = read_record(folder / ALONE)
+    record, training, curve = read_record(folder / ALONE), manifold.header.training, manifold.header.curve
+    recipe = training["recipe"]
+    assert isinstance(recipe, dict)
+    assert curve is not None
+    wanted = {"recipe": recipe["study"] or recipe["name"], "tier": recipe["tier"], "split": curve.split, "seed": training["seed"]}
+    for name, value in wanted.items():
+        if (found := getattr(record, name)) != value:
+            raise RecordRefused(f"{folder / ALONE}: its {name} is {found!r}, that of the manifold {value!r}; they cannot be compared.")
     return {point.compression: point.quality for point in record.measurements if point.compression is not None}
 
 

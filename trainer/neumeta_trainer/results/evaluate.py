@@ -89,7 +89,7 @@ def measure_beyond(
     """Accuracy where training never went, at these ratios of the full widths; without those that the INR's kind refuses."""
     measured = []
     for ratio in ratios:
-        widths = {group.name: max(1, round(group.full * ratio)) for group in sampler.architecture.groups}
+        widths = {group.name: group.granularity * max(1, round(group.full * ratio / group.granularity)) for group in sampler.architecture.groups}
         configuration = from_widths(sampler.architecture, widths, extrapolate=True)
         try:
             (found,) = measure_members(inr, network, sampler, [configuration], data, splits, sampling)

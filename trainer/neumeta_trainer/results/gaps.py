@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from neumeta_trainer.errors import ReportRefused
 from neumeta_trainer.results.record import Measurement, RunRecord
@@ -18,14 +18,15 @@ def gap_table(methods: Methods) -> str:
     mine = _qualities(ours)
     theirs = {method: _qualities(records) for method, records in others}
     sizes = sorted({size for size, _ in mine} & {size for found in theirs.values() for size, _ in found})
-    rows = [[f"{size:g}", *(_difference(size, mine, found, ours[0].metric) for found in theirs.values())] for size in sizes]
+    differences = [[_differences(size, mine, found) for found in theirs.values()] for size in sizes]
+    rows = [[f"{size:g}", *(_cell(found, ours) for found in row)] for size, row in zip(sizes, differences, strict=True)]
     header = ["compression", *(f"minus `{method}`" for method in theirs)]
-    return f"{markdown_table(header, rows)}\n\n`{name}` minus the others, in points, {_seeds(ours)}. Positive: `{name}` is better."
+    partly = _partly([found for row in differences for found in row], ours)
+    return f"{markdown_table(header, rows)}\n\n`{name}` minus the others, in points, {_seeds(ours)}. Positive: `{name}` is better.{partly}"
 
 
-def _difference(size: float, mine: Mapping[tuple[float, int], float], theirs: Mapping[tuple[float, int], float], metric: str) -> str:
-    shared = [key for key in mine.keys() & theirs.keys() if key[0] == size]
-    return _signed(Spread.of([mine[key] - theirs[key] for key in sorted(shared)]), metric) if shared else ""
+def _differences(size: float, mine: Mapping[tuple[float, int], float], theirs: Mapping[tuple[float, int], float]) -> list[float]:
+    return [mine[key] - theirs[key] for key in sorted(mine.keys() & theirs.keys()) if key[0] == size]
 
 
 def neighbours_table(methods: Methods) -> str:
@@ -34,11 +35,12 @@ def neighbours_table(methods: Methods) -> str:
     sizes = sorted({size for found in gaps.values() for size in found})
     if not sizes:
         raise ReportRefused("no size of these methods was held out between trained ones.")
-    metric = next(iter(methods.values()))[0].metric
-    rows = [[f"{size:g}", *(_signed(Spread.of(found[size]), metric) if size in found else "" for found in gaps.values())] for size in sizes]
+    everything = [record for records in methods.values() for record in records]
+    rows = [[f"{size:g}", *(_cell(found.get(size, []), everything) for found in gaps.values())] for size in sizes]
     table = markdown_table(["compression held out", *(f"`{method}`" for method in methods)], rows)
-    seeds = _seeds([record for records in methods.values() for record in records])
-    return f"{table}\n\nQuality minus the mean of the two trained neighbours, in points, {seeds}. Negative: the size that was never trained is worse."
+    partly = _partly([found.get(size, []) for found in gaps.values() for size in sizes], everything)
+    caption = f"Quality minus the mean of the two trained neighbours, in points, {_seeds(everything)}."
+    return f"{table}\n\n{caption} Negative: the size that was never trained is worse.{partly}"
 
 
 def _neighbour_gaps(records: Iterable[RunRecord]) -> dict[float, list[float]]:
@@ -61,6 +63,23 @@ def _qualities(records: Iterable[RunRecord]) -> dict[tuple[float, int], float]:
 
 def _uniform(record: RunRecord) -> list[Measurement]:
     return [point for point in record.measurements if point.compression is not None]
+
+
+def _cell(values: Sequence[float], records: Sequence[RunRecord]) -> str:
+    """Mean ± deviation, with the number of values where the caption, which has the seeds of ``records``, says another."""
+    if not values:
+        return ""
+    text = _signed(Spread.of(values), records[0].metric)
+    return text if len(values) == _count(records) else f"{text} ({len(values)})"
+
+
+def _partly(cells: Iterable[Sequence[float]], records: Sequence[RunRecord]) -> str:
+    missing = any(values and len(values) != _count(records) for values in cells)
+    return " In parentheses: the number of seeds where some are missing." if missing else ""
+
+
+def _count(records: Sequence[RunRecord]) -> int:
+    return len({record.seed for record in records})
 
 
 def _seeds(records: Iterable[RunRecord]) -> str:

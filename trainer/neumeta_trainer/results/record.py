@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -19,6 +20,10 @@ from neumeta_trainer.files import write_whole
 
 ALONE = "alone.json"
 """File name, in a run's folder, of the record of networks trained alone."""
+
+
+_LONGEST = 200
+"""Letters of a method in a file name, which has split, seed and, while it is written, a suffix too."""
 
 
 class Measurement(Record):
@@ -62,7 +67,14 @@ class RunRecord(Record):
     @property
     def path(self) -> Path:
         """Below the folder of records."""
-        return Path(self.recipe, self.tier or "-", f"{self.method.replace(' ', '-')}.{self.split}.{self.seed}.json")
+        return Path(self.recipe, self.tier or "-", f"{_short(self.method.replace(' ', '-'))}.{self.split}.{self.seed}.json")
+
+
+def _short(name: str) -> str:
+    """The name, with a digest in place of its end where file systems, whose limit is 255 bytes, would refuse it."""
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def measurements_of(curve: Curve) -> tuple[Measurement, ...]:
@@ -178,10 +190,10 @@ def _kind(content: bytes) -> str:
     return str(raw.get("kind", "run")) if isinstance(raw, dict) else "run"
 
 
-def machine() -> str:
-    """This machine in words: processor, cores, GPU."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+def machine(device: torch.device) -> str:
+    """What computed, in words: the GPU, or processor and cores."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     return f"{_processor()}, {os.cpu_count()} cores"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from neumeta_trainer.config import Recipe
-from neumeta_trainer.results.record import Measurement, RunRecord, machine, measurements_of
+from neumeta_trainer.results.record import Measurement, RunRecord, measurements_of
 from neumeta_trainer.results.report import Result, file_facts
-from neumeta_trainer.training.effort import manifold_macs, network_macs
+from neumeta_trainer.training.effort import manifold_macs, networks_macs
 from neumeta_trainer.training.sampler import Sampler
 
 SLICES = "slices"
@@ -36,9 +36,9 @@ def records_of(recipe: Recipe, result: Result, command: str, variant: str = "") 
         samples=curve.samples,
         measurements=_with_quality((*points, *result.unequal), (*result.slices.values(), *result.unequal_slices)),
         training=stages,
-        trained_macs=sum(network_macs(stage, sampler) for stage in networks.values()),
+        trained_macs=networks_macs(recipe, sampler),
         seconds=_seconds(result.seconds, stages),
-        machine=machine(),
+        machine=result.machine,
         command=command,
     )
     stages = stages | {"fit": recipe.fit.optimization.steps} | ({"tune": recipe.tune.optimization.steps} if recipe.tune else {})

@@ -33,6 +33,8 @@ class Result:
     """Outside the trained range of widths, where the INR's kind has weights at all."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time of every stage."""
+    machine: str = ""
+    """What trained it, in words."""
 
 
 def write_report(result: Result, out: Path) -> None:

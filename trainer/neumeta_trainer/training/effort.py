@@ -17,17 +17,17 @@ from neumeta_trainer.training.sampler import Sampler
 
 def manifold_macs(recipe: Recipe, sampler: Sampler) -> int:
     """Of all stages of a manifold that see data; ``sampler`` draws as training did."""
-    total = sum(network_macs(stage, sampler) for stage in (recipe.base, recipe.family) if stage is not None)
+    total = networks_macs(recipe, sampler)
     if recipe.tune is not None:
         total += tune_macs(recipe.tune, sampler, exact_members(sampler.architecture, recipe.inr))
     return total
 
 
-def network_macs(stage: NetworkStage, sampler: Sampler) -> int:
-    """Forward multiply-adds of a network stage: of the full network, or of all members that the family's steps draw."""
-    if stage.members == 0:
-        return forward_macs(sampler.architecture, lambda _: [sampler.full], stage)
-    return forward_macs(sampler.architecture, lambda step: sampler.sandwich(step, stage.members), stage)
+def networks_macs(recipe: Recipe, sampler: Sampler) -> int:
+    """Forward multiply-adds of the stages before the INR: of the base, which is one network, and of all members that the family's steps draw."""
+    base, family, architecture = recipe.base, recipe.family, sampler.architecture
+    total = forward_macs(architecture, lambda _: [sampler.full], base) if base is not None else 0
+    return total + (forward_macs(architecture, lambda step: sampler.sandwich(step, family.members), family) if family is not None else 0)
 
 
 def tune_macs(stage: TuneStage, sampler: Sampler, exact: Sequence[Configuration]) -> int:

@@ -35,7 +35,7 @@ def train_network(
                 return functional.cross_entropy(network(inputs), labels)
             with torch.no_grad():
                 wanted = teacher(inputs)
-            return distillation(network(inputs), wanted, stage.temperature)
+            return distillation(network(inputs).float(), wanted.float(), stage.temperature)
 
     network.train()
     optimize(name, network, Objective(batches.drawn, loss, workspace.compute.device), stage.optimization, workspace)
@@ -59,10 +59,11 @@ def sliced_loss(slices: Slices, sampler: Sampler, batches: Batches, stage: Netwo
         inputs, labels = batches.at(step)
         full, *others = sampler.sandwich(step, stage.members)
         with compute.autocast():
-            logits = slices(full, inputs)
+            # Softmax in fp32: bf16 holds a logarithm of a probability to a hundredth.
+            logits = slices(full, inputs).float()
             total = functional.cross_entropy(logits, labels)
             for configuration in others:
-                total = total + distillation(slices(configuration, inputs), logits, stage.temperature)
+                total = total + distillation(slices(configuration, inputs).float(), logits, stage.temperature)
         return total
 
     return loss

@@ -43,7 +43,7 @@ def fit(inr: INR, targets: Sequence[Target], stage: FitStage, workspace: Workspa
     """Warm start: the INR learns the targets' weights by reconstruction alone, in place.
 
     It leaves the saddle at zero, where two stacked generated layers keep each other. Raises TrainingCollapsed when the
-    weights at any target are of another size than wanted afterwards.
+    weights at any target are of another size than wanted after its steps.
     """
 
     def chosen(step: int) -> Tensor:
@@ -55,6 +55,8 @@ def fit(inr: INR, targets: Sequence[Target], stage: FitStage, workspace: Workspa
 
     captured = workspace.compute.captures and isinstance(inr, AnchoredINR | FactorisedINR)
     optimize("fit", inr, padded_reconstruction(inr, targets, chosen) if captured else loss, stage.optimization, workspace)
+    if stage.optimization.steps == 0:  # What it starts from is what the recipe wants.
+        return
     with torch.no_grad():
         for target in targets:
             check_scale(inr.architecture, target.configuration, inr(target.configuration), target.weights)
