@@ -4,6 +4,8 @@ import json
 import pickle
 import random
 import sys
+from hashlib import sha256
+from pathlib import Path
 from typing import Callable
 
 import pytest
@@ -27,6 +29,10 @@ STEP = 1 / 32
 def milliseconds(function: Callable[[float], float]) -> Callable[[Artifact], Latency]:
     """A device that takes so long at each compression, and half as long again in the 95th percentile."""
     return lambda artifact: Latency(function(artifact.manifest.compression.effective), 1.5 * function(artifact.manifest.compression.effective), 40)
+
+
+def digest_of(path: Path) -> str:
+    return f"sha256:{sha256(path.read_bytes()).hexdigest()}"
 
 
 def asked(service) -> list[dict[str, object]]:
@@ -119,6 +125,21 @@ def test_an_artifact_is_measured_once(client, service):
     with pytest.raises(FitImpossible) as caught:
         client.autofit("lenet-mnist", latency_ms=4, measure=measure)
     assert len(measured) == len(caught.value.report.candidates) == 1
+
+
+def test_what_was_found_is_there_though_the_cache_had_no_room_for_it(call, service, cache):
+    measured = []
+
+    def measure(artifact):
+        measured.append(artifact.manifest.compression.effective)
+        return Latency(10 * (1 - measured[-1]) ** 2, 99, 40)
+
+    fit = call(url=service.url, cache=cache, cache_limit=0).autofit("lenet-mnist", latency_ms=4, metric="p50", measure=measure)
+    assert measured[-1] != fit.artifact.manifest.compression.effective == 0.375, "another one was pulled after it"
+    assert digest_of(fit.artifact.path) == fit.artifact.digest
+    assert len(measured) == len(set(measured)) == len(fit.report.candidates)
+    assert service.count("materialize") == len(measured) + 1
+    assert asked(service)[-1] == {"compression": 0.375, "precision": "fp32", "version": 1}
 
 
 def test_bytes_are_asked_of_the_service(client, service):

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import errno
+import json
 import os
 import time
-from typing import IO
+from typing import IO, BinaryIO
 
 import pytest
 
-from neumeta_client import Artifact, Cache, Client, InvalidRequest
+from neumeta_client import Artifact, Cache, CacheError, Client, InvalidRequest
+from neumeta_client._local.cache import _digest
+from neumeta_client._local.collection import CacheEntry, entries_of
 from neumeta_client._local.lock import try_lock
 
 SIZE = 262_144
@@ -56,6 +60,61 @@ def test_a_hit_collects_nothing(call, service, cache):
     assert len(names(cache)) == 3
 
 
+@pytest.fixture
+def collected_while_verified(cache, monkeypatch):
+    """The next file that is verified meets a collection of another process, down to this many bytes, before its first byte is read."""
+
+    def prepare(limit: int) -> None:
+        def verify_late(file: BinaryIO) -> str:
+            monkeypatch.undo()
+            Cache(cache).collect(limit)
+            return _digest(file)
+
+        monkeypatch.setattr("neumeta_client._local.cache._digest", verify_late)
+
+    return prepare
+
+
+def test_a_file_that_is_verified_is_not_the_least_recently_used(client, pulled, collected_while_verified):
+    oldest, middle, newest = pulled
+    collected_while_verified(2 * SIZE)
+    found = client.pull("lenet-mnist", compression=0.1)
+    assert (found.path, found.from_cache) == (oldest.path, True)
+    assert [artifact.path.exists() for artifact in (oldest, middle, newest)] == [True, False, True]
+
+
+def test_a_file_that_is_removed_while_it_is_verified_is_downloaded_again(client, service, files, collected_while_verified):
+    before = client.pull("lenet-mnist", compression=0.1)
+    collected_while_verified(0)
+    after = client.pull("lenet-mnist", compression=0.1)
+    assert (after.path, after.path.stat().st_size, after.from_cache) == (before.path, SIZE, False)
+    assert service.count("artifact") == 2
+    assert len(files()) == 2, "the manifest is there again too"
+
+
+def test_what_is_used_after_it_was_listed_stays(client, cache, pulled, monkeypatch):
+    oldest, middle, newest = pulled
+
+    def listed(folder: os.PathLike[str]) -> list[CacheEntry]:
+        monkeypatch.undo()
+        entries = entries_of(folder)
+        client.pull("lenet-mnist", compression=0.1)
+        return entries
+
+    monkeypatch.setattr("neumeta_client._local.collection.entries_of", listed)
+    assert [entry.path for entry in Cache(cache).collect(2 * SIZE)] == [middle.path]
+    assert (oldest.path.exists(), newest.path.exists()) == (True, True)
+
+
+def test_a_collection_that_fails_fails_no_pull(call, service, cache, caplog):
+    (cache / "blobs" / "sha256" / "folder.onnx").mkdir(parents=True)
+    artifact = call(url=service.url, cache=cache, cache_limit=0).pull("lenet-mnist", compression=0.4)
+    assert artifact.path.stat().st_size == SIZE
+    assert "not brought below its limit" in caplog.text
+    with pytest.raises(CacheError, match=r"folder\.onnx"):
+        Cache(cache).collect(0)
+
+
 def test_entries_say_what_is_there(cache, pulled):
     entries = Cache(cache).entries()
     assert [entry.path for entry in entries] == [artifact.path for artifact in pulled]
@@ -75,6 +134,53 @@ def test_a_download_that_nobody_continued_goes(service, client, cache):
     assert (removed.path, removed.is_finished) == (part, False)
     assert not part.exists()
     assert len(names(cache)) == 3
+
+
+def test_a_forgotten_download_is_locked_as_nfs_wants_it(cache, monkeypatch):
+    """There flock is a lock for writing, which only a file that is open for writing can have (flock(2))."""
+
+    def lock_on_nfs(file: IO[bytes]) -> bool:
+        if not file.writable():
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return try_lock(file)
+
+    part = cache / "blobs" / "sha256" / "0.onnx.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"x")
+    os.utime(part, (0, 0))
+    monkeypatch.setattr("neumeta_client._local.collection.try_lock", lock_on_nfs)
+    assert [entry.path for entry in Cache(cache).collect(10**9)] == [part]
+
+
+def test_a_manifest_goes_when_its_artifact_is_gone(cache, pulled):
+    pulled[0].path.unlink()
+    (cache / "refs" / "lenet-mnist" / "odd.json").write_text('{"digest": []}')
+    assert Cache(cache).collect(10**9) == ()
+    kept = {json.loads(path.read_text())["digest"] for path in cache.glob("refs/*/*.json")}
+    assert kept == {artifact.digest for artifact in pulled[1:]}
+
+
+def test_a_manifest_that_was_left_half_written_goes(cache, client):
+    client.pull("lenet-mnist", compression=0.1)
+    old, new = (cache / "refs" / "lenet-mnist" / f"{name}.json.part" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"{")
+    os.utime(old, (0, time.time() - 8 * 86400))
+    Cache(cache).collect(10**9)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_of_a_models_manifests_those_that_were_used_last_stay(client, service, cache, monkeypatch):
+    service.make = lambda _: b"one for all sizes"
+    for compression in (0.1, 0.2, 0.3):
+        client.pull("lenet-mnist", compression=compression)
+    refs = {json.loads(path.read_text())["compression"]["requested"]: path for path in cache.glob("refs/*/*.json")}
+    for age, compression in ((300, 0.1), (200, 0.2), (100, 0.3)):
+        os.utime(refs[compression], (time.time() - age,) * 2)
+    client.pull("lenet-mnist", compression=0.1)
+    monkeypatch.setattr("neumeta_client._local.refs.MOST_REFS", 2)
+    assert Cache(cache).collect(10**9) == ()
+    assert set(cache.glob("refs/*/*.json")) == {refs[0.1], refs[0.3]}
 
 
 @pytest.mark.usefixtures("pulled")

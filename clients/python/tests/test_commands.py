@@ -147,6 +147,32 @@ def test_the_picture_reaches_the_network(run, service, tmp_path, invert):
     assert found["labels"][0]["probability"] > 0.99
 
 
+def test_a_picture_is_turned_as_its_exif_data_say(run, service, tmp_path):
+    service.make = lambda _: brightest_tenth()
+    pixels = np.zeros((28, 28), dtype=np.uint8)
+    pixels.reshape(-1)[78 * 4 : 78 * 5] = 255
+    upside_down = Image.Exif()
+    upside_down[0x0112] = 3
+    Image.fromarray(pixels[::-1, ::-1].copy()).save(tmp_path / "four.png", exif=upside_down)
+    (found,) = json.loads(run("run", "lenet-mnist", str(tmp_path / "four.png"), "--json")[1])
+    assert found["labels"][0]["name"] == "4"
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "L", "P"])
+def test_what_is_transparent_is_white(run, service, tmp_path, mode):
+    service.make = lambda _: brightest_tenth()
+    pixels = np.full((28, 28), 7, dtype=np.uint8)
+    pixels.reshape(-1)[78 * 4 : 78 * 5] = 0
+    picture = Image.fromarray(pixels)
+    if mode.endswith("A"):
+        alpha = Image.fromarray(np.where(pixels == 0, 0, 255).astype(np.uint8))
+        Image.merge(mode, [*[picture] * (len(mode) - 1), alpha]).save(tmp_path / "four.png")
+    else:
+        picture.convert(mode).save(tmp_path / "four.png", transparency=0)
+    (found,) = json.loads(run("run", "lenet-mnist", str(tmp_path / "four.png"), "--json")[1])
+    assert found["labels"][0]["name"] == "4"
+
+
 def brightest_tenth() -> bytes:
     from onnx import TensorProto, helper, numpy_helper
 

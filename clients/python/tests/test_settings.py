@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import httpx
 import platformdirs
 import pytest
 
-from neumeta_client import AsyncClient, Client, ConnectionFailed, InvalidRequest, Retries
+from neumeta_client import AsyncClient, Client, ConnectionFailed, InvalidRequest, MissingExtra, Retries
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +88,32 @@ def test_certificates_are_checked_with_https(call, cache, monkeypatch):
         with pytest.raises(ConnectionFailed):
             call(url=url, cache=cache, retries=Retries(attempts=1)).models()
     assert asked == [True, True, False]
+
+
+@pytest.fixture
+def proxied(call, service, cache, monkeypatch):
+    """A client whose environment names a proxy for everything."""
+
+    def through(proxy: str) -> object:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.setenv("ALL_PROXY", proxy)
+        return call(url=service.url, cache=cache, retries=Retries(attempts=1))
+
+    return through
+
+
+def test_a_socks_proxy_says_what_it_needs(proxied, monkeypatch):
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'httpx\[socks\]'"):
+        proxied("socks5://127.0.0.1:1").models()
+
+
+def test_a_proxy_of_an_unknown_kind_is_a_connection_that_cannot_be_had(proxied):
+    with pytest.raises(ConnectionFailed, match="a proxy that cannot be used") as caught:
+        proxied("gopher://user:s3cret@127.0.0.1:1").models()
+    assert "s3cret" not in str(caught.value)
 
 
 def test_the_password_in_a_url_is_sent_and_not_shown(call, service, cache):

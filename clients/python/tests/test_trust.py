@@ -1,14 +1,27 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from neumeta_client import AsyncClient, CacheError, Client, IntegrityError, InvalidRequest, RollbackRefused, SignatureMissing, TrustRoot
+from neumeta_client import (
+    AsyncClient,
+    CacheError,
+    Client,
+    IntegrityError,
+    InvalidRequest,
+    RollbackRefused,
+    SignatureInvalid,
+    SignatureMissing,
+    TrustRoot,
+)
 from neumeta_client._trust.seen import SeenVersions
 
 KEY, OTHER = f"ed25519:{'0a' * 32}", f"ed25519:{'0b' * 32}"
@@ -73,6 +86,65 @@ except MissingExtra as error:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False)
     assert "neumeta-client[verify]" in done.stdout, done.stderr
+
+
+OURS, STRANGERS = (Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number in (1, 2))
+
+
+def public_of(key: Ed25519PrivateKey) -> str:
+    return f"ed25519:{key.public_key().public_bytes_raw().hex()}"
+
+
+def signed(manifest: dict[str, object], key: Ed25519PrivateKey) -> dict[str, object]:
+    """A manifest as the service sends it when a root itself has signed it (docs/signing.md)."""
+    kind = "application/vnd.neumeta.manifest.v1+json"
+    payload = json.dumps({"manifest": manifest, "issued": 1_800_000_000, "expires": 1_800_003_600}).encode()
+    signature = key.sign(b"DSSEv1 %d %b %d %b" % (len(kind), kind.encode(), len(payload), payload))
+    signatures = [{"keyid": public_of(key), "sig": b64encode(signature).decode()}]
+    envelope = {"payload": b64encode(payload).decode(), "payloadType": kind, "signatures": signatures}
+    return {**manifest, "signature": {"envelope": envelope, "certificates": []}}
+
+
+@pytest.fixture
+def refs(client, service, cache):
+    """An artifact that three manifests in the cache name, none of them signed, and their files in the order in which they are read."""
+    service.make = lambda _: b"one for all sizes"
+    artifact, *_ = [client.pull("lenet-mnist", compression=compression) for compression in (0.1, 0.2, 0.3)]
+    return artifact, list((cache / "refs").glob("*/*.json"))
+
+
+@pytest.mark.parametrize("position", range(3))
+def test_a_good_signature_is_found_among_others(call, service, cache, refs, position):
+    artifact, paths = refs
+    good = paths.pop(position)
+    good.write_text(json.dumps(signed(json.loads(good.read_text()), OURS)))
+    paths[0].write_text(json.dumps(signed(json.loads(paths[0].read_text()), STRANGERS)))
+    sent = len(service.requests)
+    assert call(url=service.url, cache=cache, trust_root=public_of(OURS)).verify(artifact.path).digest == artifact.digest
+    assert len(service.requests) == sent
+
+
+def test_when_no_kept_signature_verifies_the_first_says_why(call, service, cache, refs):
+    artifact, paths = refs
+    for path in paths:
+        path.write_text(json.dumps(signed(json.loads(path.read_text()), STRANGERS)))
+    with pytest.raises(SignatureInvalid, match="no key of the trust root"):
+        call(url=service.url, cache=cache, trust_root=public_of(OURS)).verify(artifact.path)
+
+
+def test_bytes_that_the_service_does_not_know_are_named_by_nothing(call, service, cache, tmp_path):
+    (tmp_path / "changed.onnx").write_bytes(b"changed")
+    service.on("artifact", service.problem("artifact_gone", 404))
+    with pytest.raises(IntegrityError, match=r"Nothing names these bytes: .*changed\.onnx") as caught:
+        call(url=service.url, cache=cache, trust_root=public_of(OURS)).verify(tmp_path / "changed.onnx")
+    assert type(caught.value) is IntegrityError
+
+
+def test_on_the_command_line_that_is_the_exit_code_of_wrong_bytes(run, service, tmp_path):
+    (tmp_path / "changed.onnx").write_bytes(b"changed")
+    service.on("artifact", service.problem("artifact_gone", 404))
+    code, out, err = run("verify", str(tmp_path / "changed.onnx"), "--trust-root", public_of(OURS))
+    assert (code, out, "Nothing names these bytes" in err) == (3, "", True)
 
 
 def test_versions_never_go_back(tmp_path):

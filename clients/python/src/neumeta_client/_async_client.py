@@ -37,7 +37,7 @@ class AsyncClient:
     """A NeuMeta service, for asyncio; use it in an ``async with`` block, or call ``aclose``.
 
     Arguments, methods and errors are those of ``Client``. Files are verified and synced in a thread, so that the event
-    loop goes on; a cancelled ``pull`` leaves nothing behind.
+    loop goes on; what a cancelled ``pull`` has received stays, and a later one continues it.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class AsyncClient:
         import httpx
 
         if self._http is None:
-            self._http = httpx.AsyncClient(transport=self._transport, **self._connection.options())
+            self._http = self._connection.opened(httpx.AsyncClient, self._transport)
         return self._http
 
 

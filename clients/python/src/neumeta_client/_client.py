@@ -242,5 +242,5 @@ class Client:
 
         with self._opening:
             if self._http is None:
-                self._http = httpx.Client(transport=self._transport, **self._connection.options())
+                self._http = self._connection.opened(httpx.Client, self._transport)
             return self._http

@@ -10,16 +10,17 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from urllib.parse import urlsplit
 
-from neumeta_client._errors import ConnectionFailed, InvalidRequest
+from neumeta_client._errors import ConnectionFailed, InvalidRequest, MissingExtra
 from neumeta_client._protocol import one_line
 from neumeta_client._version import __version__
 
 if TYPE_CHECKING:
     import httpx
 
+C = TypeVar("C")
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT_S, DEFAULT_CONNECT_S = 60.0, 5.0
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
@@ -42,8 +43,16 @@ class Connection:
         text = url if url is not None else os.environ.get("NEUMETA_CLIENT_URL") or DEFAULT_URL
         return cls(text, _address(text), _headers(token), timeout)
 
-    def options(self) -> dict[str, Any]:
-        """The arguments of an httpx client."""
+    def opened(self, kind: Callable[..., C], transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None) -> C:
+        """An httpx client of this kind. Raises MissingExtra or ConnectionFailed for a proxy of the environment that it cannot use."""
+        try:
+            return kind(transport=transport, **self._options())
+        except ImportError as error:
+            raise MissingExtra("The environment names a SOCKS proxy, and socksio is not installed: pip install 'httpx[socks]'.") from error
+        except ValueError as error:
+            raise ConnectionFailed(f"The environment names a proxy that cannot be used: {one_line(str(error)).rstrip('.')}.") from error
+
+    def _options(self) -> dict[str, Any]:
         import httpx
 
         timeout = httpx.Timeout(DEFAULT_TIMEOUT_S, connect=DEFAULT_CONNECT_S) if self.timeout is None else self.timeout

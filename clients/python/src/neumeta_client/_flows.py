@@ -16,7 +16,16 @@ from typing import Callable, Generic, Optional, TypeVar, Union
 
 from neumeta_client._artifact import Artifact
 from neumeta_client._decode import decode
-from neumeta_client._errors import ArtifactGone, IntegrityError, NeuMetaClientError, Offline, SignatureInvalid, UnexpectedAnswer
+from neumeta_client._errors import (
+    ArtifactGone,
+    CacheError,
+    IntegrityError,
+    NeuMetaClientError,
+    Offline,
+    SignatureInvalid,
+    UnexpectedAnswer,
+    VerificationError,
+)
 from neumeta_client._local.cache import Cache
 from neumeta_client._local.download import Download, Progress
 from neumeta_client._protocol import Request, Selection, Version, download, materialize, model_path, read
@@ -107,19 +116,25 @@ class Flows:
     def verify(self, path: Path) -> Flow[Manifest]:
         """The manifest of a file: as it was kept, or with a verifier as it was signed, the signature asked of the service if need be."""
         digest = self.cache.digest_of(path)
-        kept = self.cache.manifest_of(digest)
+        kept = self.cache.manifests_of(digest)
         if self.verifier is None:
-            if kept is None:
+            if not kept:
                 raise IntegrityError(f"{path} ({digest}) is in no manifest of the cache, and without a trust root nobody else is asked.")
-            return decode(Manifest, kept, "manifest")
-        signature = kept.get("signature") if kept else None
-        is_kept = signature is not None
-        if not is_kept:
-            signature = yield from self.ask(read(f"/v1/artifacts/{digest}/signature"))
-        found = self.verifier.signed(signature, kept=is_kept)
-        if found.digest != digest:
-            raise SignatureInvalid(f"The signature is of {found.digest}; {path} has the digest {digest}.")
-        return found
+            return decode(Manifest, kept[0], "manifest")
+        signatures = [signature for manifest in kept if (signature := manifest.get("signature")) is not None]
+        if not signatures:
+            try:
+                signature = yield from self.ask(read(f"/v1/artifacts/{digest}/signature"))
+            except ArtifactGone as error:
+                raise IntegrityError(f"Nothing names these bytes: neither the cache nor the service has a signature of {path} ({digest}).") from error
+            return _signed(self.verifier, signature, path, digest)
+        errors = []
+        for signature in signatures:
+            try:
+                return _signed(self.verifier, signature, path, digest, kept=True)
+            except VerificationError as error:
+                errors.append(error)
+        raise errors[0]
 
     def newer(self, name: str, selection: Selection, than: int, interval_s: float) -> Flow[Artifact]:
         """One member of the next version that is higher than ``than``, whenever it appears."""
@@ -157,11 +172,19 @@ class Flows:
                     raise
                 seen[type(error)] = wanted
                 continue
-            if answer != before:
+            # A manifest that was there may have gone with its artifact.
+            if answer != before or not from_cache:
                 self.cache.remember(name, key, answer)
             if not from_cache:
-                self.cache.collect(self.cache_limit, keep=path)
+                self._make_room(path)
             return Artifact(path, wanted, from_cache)
+
+    def _make_room(self, keep: Path) -> None:
+        try:
+            self.cache.collect(self.cache_limit, keep=keep)
+        except CacheError as error:
+            # What was asked for is there; that something else cannot be removed now is no reason to be without it.
+            logger.warning("The cache was not brought below its limit of %d bytes: %s", self.cache_limit, error)
 
     def _fetch(self, wanted: Manifest, part: Download) -> Flow[tuple[Path, bool]]:
         """The file, and whether another process or thread brought it."""
@@ -217,6 +240,13 @@ class Flows:
         if self.verifier is not None:
             self.verifier.verify(answer, found, selection, kept=kept)
         return found
+
+
+def _signed(verifier: Verifier, signature: object, path: Path, digest: str, *, kept: bool = False) -> Manifest:
+    found = verifier.signed(signature, kept=kept)
+    if found.digest != digest:
+        raise SignatureInvalid(f"The signature is of {found.digest}; {path} has the digest {digest}.")
+    return found
 
 
 def _not_kept(name: str) -> Offline:

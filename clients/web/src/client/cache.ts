@@ -8,15 +8,25 @@ export interface ArtifactCache {
 }
 
 const NAME = "neumeta-artifacts-v1";
+/** Whoever tries many sizes leaves one artifact for each; so many of a few megabytes are a small part of what browsers give a site. */
+export const MOST_ARTIFACTS = 64;
 
-/** The browser's Cache Storage; looks empty where there is none (outside of HTTPS and localhost) or where it is full. */
+/**
+ * The browser's Cache Storage; looks empty where there is none (outside of HTTPS and localhost) or where it is full.
+ * The `MOST_ARTIFACTS` that were put there last stay.
+ */
 export class StorageCache implements ArtifactCache {
   async get(digest: string): Promise<ArrayBuffer | undefined> {
     return this.#attempt(async (cache) => (await cache.match(keyOf(digest)))?.arrayBuffer());
   }
 
   async put(digest: string, data: ArrayBuffer): Promise<void> {
-    await this.#attempt((cache) => cache.put(keyOf(digest), new Response(data)));
+    await this.#attempt(async (cache) => {
+      await cache.put(keyOf(digest), new Response(data));
+      // In the order in which they were put there, as the specification of service workers has it.
+      const oldest = (await cache.keys()).slice(0, -MOST_ARTIFACTS);
+      await Promise.all(oldest.map((request) => cache.delete(request)));
+    });
   }
 
   async remove(digest: string): Promise<void> {

@@ -33,8 +33,12 @@ export class Bench {
     this.#labels = labels;
     this.#pixels = undefined;
     for (const wish of this.#wishes) wish.abort();
+    // At once, so that no old network meets a sample of the new model; what runs just now ends before they are released.
+    const old = this.#lanes;
+    this.#lanes = [undefined, undefined];
     void this.#enqueue(async () => {
-      for (const lane of [0, 1] as const) await this.#put(lane, undefined);
+      for (const lane of old) await lane?.session.release();
+      await this.#show();
     });
   }
 
@@ -46,7 +50,10 @@ export class Bench {
       try {
         signal.throwIfAborted();
         const artifact = await this.client().pull(model, selection, { signal });
-        await this.#put(lane, { title, plan: artifact.manifest, session: await createSession(artifact) });
+        const session = await createSession(artifact);
+        if (signal.aborted) await session.release();
+        signal.throwIfAborted();
+        await this.#put(lane, { title, plan: artifact.manifest, session });
       } catch (error) {
         if (!signal.aborted) await this.#put(lane, undefined);
         throw error;
@@ -61,23 +68,26 @@ export class Bench {
   }
 
   async #put(lane: 0 | 1, filled: Lane | undefined): Promise<void> {
-    await this.#lanes[lane]?.session.release();
+    const old = this.#lanes[lane];
     this.#lanes[lane] = filled;
+    await old?.session.release();
     await this.#show();
   }
 
   async #show(): Promise<void> {
     const shown: HTMLElement[] = [];
-    for (const lane of this.#lanes) if (lane !== undefined) shown.push(await this.#card(lane));
+    // Both as they are now: they may come to belong to another model meanwhile.
+    const [lanes, pixels] = [this.#lanes, this.#pixels];
+    for (const lane of lanes) if (lane !== undefined) shown.push(await this.#card(lane, pixels));
     this.#results.replaceChildren(...shown);
   }
 
-  async #card({ title, plan, session }: Lane): Promise<HTMLElement> {
+  async #card({ title, plan, session }: Lane, pixels: readonly number[] | undefined): Promise<HTMLElement> {
     const head = make("h3", {}, title);
     const size = make("p", { className: "small" }, `${format.size(plan.cost.bytes)}, ${format.count(plan.cost.params)} parameters`);
-    if (this.#pixels === undefined) return make("article", {}, head, size, make("p", {}, "Draw something."));
-    const probabilities = softmax(await session.run(this.#pixels));
-    const latency = make("p", { className: "latency" }, `${format.milliseconds(await medianLatency(session, this.#pixels))} in this browser`);
+    if (pixels === undefined) return make("article", {}, head, size, make("p", {}, "Draw something."));
+    const probabilities = softmax(await session.run(pixels));
+    const latency = make("p", { className: "latency" }, `${format.milliseconds(await medianLatency(session, pixels))} in this browser`);
     return make("article", {}, head, size, bars(probabilities, this.#labels), latency);
   }
 

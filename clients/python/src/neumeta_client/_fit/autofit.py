@@ -30,7 +30,7 @@ def find_fit(goal: Goal, trials: Trials) -> Flow[Fit]:
     fitting = [index for index in tried if loads[index] <= 1]
     if not fitting:
         raise FitImpossible(_sentence(trials.name, goal, report), report=report)
-    best = tried[min(fitting)]
+    best = yield from trials.again(tried[min(fitting)])
     return Fit(best.artifact, best.latency.of(goal.metric), report)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neumeta_client._artifact import Artifact
 from neumeta_client._fit.device import describe_device
@@ -17,8 +17,9 @@ from neumeta_client._types import Model
 
 @dataclass(frozen=True)
 class Trial:
-    """One member and its latency."""
+    """One member, as it was asked for, and its latency."""
 
+    selection: Selection
     artifact: Artifact
     latency: Latency
 
@@ -58,9 +59,18 @@ class Trials:
 
     def run(self, *, compression: float | None = None, budget: Mapping[str, int] | None = None) -> Flow[Trial]:
         """Pull and measure the member that is asked for by exactly one of the two."""
-        artifact = yield from self._flows.pull(self.name, Selection(compression, None, budget, None, self.precision, self.version))
+        return self._run(Selection(compression, None, budget, None, self.precision, self.version))
+
+    def again(self, trial: Trial) -> Flow[Trial]:
+        """The same with its file in the cache, where what was pulled since may have taken its place."""
+        if self._flows.cache.find(trial.artifact.manifest) is not None:
+            return trial
+        return (yield from self._run(replace(trial.selection, version=self.version)))
+
+    def _run(self, selection: Selection) -> Flow[Trial]:
+        artifact = yield from self._flows.pull(self.name, selection)
         # An alias may move meanwhile. Only what was pulled, and with a trust root verified, says which version it meant.
         self.version = artifact.manifest.version
         if artifact.digest not in self._latencies:
             self._latencies[artifact.digest] = self._measure(artifact)
-        return Trial(artifact, self._latencies[artifact.digest])
+        return Trial(selection, artifact, self._latencies[artifact.digest])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from neumeta_client._errors import InvalidRequest, MissingExtra
 if TYPE_CHECKING:
     from numpy import uint8
     from numpy.typing import NDArray
+    from PIL.Image import Image as Picture
 
     from neumeta_client._types import Input
 
@@ -18,6 +20,8 @@ MODES = {1: "L", 3: "RGB"}
 
 def read_picture(path: Path, wanted: Input, *, invert: bool = False) -> NDArray[uint8]:
     """An image file in the channels, size and layout of ``wanted``, resized without keeping its proportions; ``invert`` swaps dark and light.
+
+    It is turned as its EXIF data say, and what is transparent is white.
 
     Raises InvalidRequest for a file that is no image, MissingExtra when Pillow is not installed.
     """
@@ -29,11 +33,32 @@ def read_picture(path: Path, wanted: Input, *, invert: bool = False) -> NDArray[
     channels, height, width = _extent(wanted)
     try:
         with Image.open(path) as opened:
-            picture: Any = opened.convert(MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
+            picture: Any = _on_white(_upright(opened)).convert(MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise InvalidRequest(f"{path} cannot be read as an image: {error}.") from error
     pixels = np.asarray(ImageOps.invert(picture) if invert else picture, dtype=np.uint8).reshape(height, width, channels)
     return pixels.transpose(2, 0, 1) if wanted.layout == "NCHW" else pixels
+
+
+def _upright(picture: Picture) -> Picture:
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(picture)
+    except (struct.error, LookupError, SyntaxError, TypeError, ValueError, ZeroDivisionError):
+        # These come of EXIF data that cannot be read; a picture that cannot be is found out by what follows.
+        return picture
+
+
+def _on_white(picture: Picture) -> Picture:
+    from PIL import Image
+
+    has_color_key = "transparency" in picture.info and picture.mode in ("1", "L", "P", "RGB")
+    if not has_color_key and picture.mode not in ("RGBA", "LA", "PA"):
+        return picture
+    white = Image.new("RGBA", picture.size, "white")
+    white.alpha_composite(picture.convert("RGBA"))
+    return white
 
 
 def _extent(wanted: Input) -> tuple[int, int, int]:

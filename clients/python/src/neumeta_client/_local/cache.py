@@ -19,9 +19,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Optional
 
-from neumeta_client._local.collection import CacheEntry, collect, inventory, references
+from neumeta_client._local.collection import CacheEntry, collect, inventory
 from neumeta_client._local.download import Download, Progress
 from neumeta_client._local.part import Part, disk_errors
+from neumeta_client._local.refs import references
 from neumeta_client._types import Manifest
 
 logger = logging.getLogger(__name__)
@@ -44,11 +45,14 @@ class Cache:
             try:
                 with path.open("rb") as file:
                     found = os.fstat(file.fileno())
+                    # Reading takes a while, in which another process may look for what was not used lately.
+                    _touch(path, found)
                     stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
                     intact = self._intact.get(path) == stamp or (found.st_size == manifest.size and _digest(file) == manifest.digest)
                 if intact:
-                    self._intact[path] = stamp
+                    # Once more, as this fails when the file was removed all the same.
                     _touch(path, found)
+                    self._intact[path] = stamp
                     return path
                 logger.warning("%s is corrupt and will be fetched again", path)
                 # Another process may have put a good file in its place meanwhile.
@@ -86,6 +90,9 @@ class Cache:
             except ValueError:
                 logger.warning("%s is corrupt and will be asked for again", path)
                 return None
+        # When a model has too many of them, those used last stay.
+        with suppress(OSError):
+            os.utime(path)
         return value
 
     def digest_of(self, path: Path) -> str:
@@ -93,9 +100,9 @@ class Cache:
         with disk_errors(path), path.open("rb") as file:
             return _digest(file)
 
-    def manifest_of(self, digest: str) -> Optional[dict[str, object]]:
-        """A manifest that was kept and names these bytes."""
-        return next((answer for _, answer in references(self.folder) if answer.get("digest") == digest), None)
+    def manifests_of(self, digest: str) -> tuple[dict[str, object], ...]:
+        """The manifests that were kept and name these bytes, in no order that means anything."""
+        return tuple(answer for _, answer in references(self.folder) if answer.get("digest") == digest)
 
     def entries(self) -> tuple[CacheEntry, ...]:
         """What the cache holds, the least recently used first."""
@@ -113,9 +120,14 @@ class Cache:
 
 
 def _touch(path: Path, found: os.stat_result) -> None:
+    """Say that a file is used. Raises FileNotFoundError when it is gone; a folder that may only be read will do."""
     # The time of access says what was used last; the time of change stays, as it belongs to what was verified.
-    with suppress(OSError):
+    try:
         os.utime(path, ns=(time.time_ns(), found.st_mtime_ns))
+    except FileNotFoundError:
+        raise
+    except OSError:
+        pass
 
 
 def _digest(file: BinaryIO) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import os
 import time
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
 from neumeta_client._local.lock import try_lock
 from neumeta_client._local.part import disk_errors
+from neumeta_client._local.refs import models_of, references, tidy
 
 FORGOTTEN_S = 7 * 86400
 """Age of a download that nobody continued, after which it is removed."""
@@ -25,7 +27,7 @@ class CacheEntry:
     size: int
     used: float
     """When it was pulled last, in seconds since 1970."""
-    models: tuple[str, ...]
+    models: tuple[str, ...] = ()
     """Every model, as NAME/VERSION, that a manifest in the cache names it for."""
 
     @property
@@ -35,70 +37,63 @@ class CacheEntry:
 
 
 def inventory(folder: Path) -> tuple[CacheEntry, ...]:
-    """Every artifact and unfinished download, the least recently used first. Raises CacheError."""
-    blobs, models = folder / "blobs" / "sha256", _models(folder)
+    """Every artifact and unfinished download with its models, the least recently used first. Raises CacheError."""
+    return _named(entries_of(folder), references(folder))
+
+
+def entries_of(folder: Path) -> list[CacheEntry]:
+    """The same as far as the files themselves say it, without models. Raises CacheError."""
+    blobs = folder / "blobs" / "sha256"
     found = []
     with disk_errors(blobs):
         for path in blobs.glob("*.onnx*") if blobs.is_dir() else ():
             with suppress(FileNotFoundError):
                 status, digest = path.stat(), f"sha256:{path.name.partition('.')[0]}"
-                used = status.st_mtime if path.suffix == ".part" else status.st_atime
-                found.append(CacheEntry(path, digest, status.st_size, used, models.get(digest, ())))
-    return tuple(sorted(found, key=lambda entry: entry.used))
+                found.append(CacheEntry(path, digest, status.st_size, _used(path, status)))
+    return sorted(found, key=lambda entry: entry.used)
 
 
 def collect(folder: Path, limit: int, *, keep: Optional[Path] = None) -> tuple[CacheEntry, ...]:
     """Remove forgotten downloads, then the artifacts used least recently until ``limit`` bytes are left; give what was removed.
 
-    The file ``keep`` and downloads that are written just now stay. Manifests go with the last artifact that they name. Raises CacheError.
+    The file ``keep``, what is used meanwhile and downloads that are written just now stay. Manifests go with the artifact that they
+    name, and when there are too many (see ``tidy``). Raises CacheError.
     """
-    entries = inventory(folder)
+    entries = entries_of(folder)
     excess, removed = sum(entry.size for entry in entries) - limit, []
+    forgotten = time.time() - FORGOTTEN_S
     for entry in entries:
-        forgotten = not entry.is_finished and entry.used < time.time() - FORGOTTEN_S
-        if entry.path != keep and (forgotten or excess > 0) and _remove(entry):
+        is_forgotten = not entry.is_finished and entry.used < forgotten
+        if entry.path != keep and (is_forgotten or excess > 0) and _remove(entry):
             removed.append(entry)
             excess -= entry.size
-    if removed:
-        _remove_refs(folder, {entry.digest for entry in removed if entry.is_finished})
-    return tuple(removed)
+    refs = references(folder)
+    tidy(folder, refs, forgotten=forgotten)
+    return _named(removed, refs)
+
+
+def _named(entries: Iterable[CacheEntry], refs: Iterable[tuple[Path, dict[str, object]]]) -> tuple[CacheEntry, ...]:
+    models = models_of(refs)
+    return tuple(replace(entry, models=models.get(entry.digest, ())) for entry in entries)
+
+
+def _used(path: Path, status: os.stat_result) -> float:
+    return status.st_mtime if path.suffix == ".part" else status.st_atime
 
 
 def _remove(entry: CacheEntry) -> bool:
     with disk_errors(entry.path):
         try:
             if entry.is_finished:
+                # Another process may have found it since it was listed, and be about to open it.
+                if _used(entry.path, entry.path.stat()) != entry.used:
+                    return False
                 entry.path.unlink()
                 return True
-            with entry.path.open("rb") as file:
+            # On NFS only a file that is open for writing can be locked.
+            with entry.path.open("r+b") as file:
                 if free := try_lock(file):
                     entry.path.unlink()
                 return free
         except FileNotFoundError:
             return False
-
-
-def _remove_refs(folder: Path, digests: set[str]) -> None:
-    for path, answer in references(folder):
-        if answer.get("digest") in digests:
-            with disk_errors(path), suppress(FileNotFoundError):
-                path.unlink()
-
-
-def _models(folder: Path) -> dict[str, tuple[str, ...]]:
-    found: dict[str, set[str]] = {}
-    for path, answer in references(folder):
-        found.setdefault(str(answer.get("digest")), set()).add(f"{path.parent.name}/{answer.get('version')}")
-    return {digest: tuple(sorted(models)) for digest, models in found.items()}
-
-
-def references(folder: Path) -> list[tuple[Path, dict[str, object]]]:
-    """Every manifest that was kept, with its file. Raises CacheError."""
-    found = []
-    with disk_errors(folder):
-        for path in (folder / "refs").glob("*/*.json"):
-            with suppress(OSError, ValueError):
-                answer = json.loads(path.read_bytes())
-                if isinstance(answer, dict):
-                    found.append((path, answer))
-    return found
