@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_VALUES = 2**29
 """Most values that a network may have: 2 GiB of fp32, the limit of one ONNX file."""
+MAX_WIDTHS = 2**20
+"""Most widths that all groups of a network may have together: whoever asks for a budget has each of them looked at."""
 Count = Annotated[int, Field(ge=1, le=MAX_VALUES)]
 Total = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -126,7 +128,7 @@ class Patch(Record):
 
     node: str = Field(min_length=1)
     attribute: str = Field(min_length=1)
-    index: int | None = None
+    index: int | None = Field(default=None, ge=0)
     axis: Axis
 
 
@@ -155,6 +157,12 @@ class Architecture(Record):
         unknown = {segment.group for axis in axes for segment in axis if segment.group} - set(names)
         if unknown:
             raise ValueError(f"axes name channel groups that do not exist: {sorted(unknown)}")
+        places = [(patch.node, patch.attribute, patch.index or 0) for patch in self.patches]
+        if len(set(places)) != len(places):
+            raise ValueError("two patches set the same integer")
+        steps = sum(group.full // group.granularity for group in self.groups)
+        if steps > MAX_WIDTHS:
+            raise ValueError(f"the channel groups have {steps} widths together; at most {MAX_WIDTHS} can be searched for a budget")
         values = sum(parameter.elements(self.full_widths) for parameter in self.parameters)
         if values > MAX_VALUES:
             raise ValueError(f"the full network has {values} generated values; an ONNX file holds at most {MAX_VALUES}")

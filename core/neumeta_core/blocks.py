@@ -57,10 +57,14 @@ def blocks_of(architecture: Architecture) -> list[Block]:
     return [block for parameter in architecture.parameters for row in parameter_blocks(parameter) for block in row]
 
 
+def count_blocks(architecture: Architecture) -> int:
+    """How many ``blocks_of`` makes. None is made: a parameter has as many as the product of its segments, which can be more than memory holds."""
+    return sum(len(rows) * len(columns) for rows, columns in map(_segments, architecture.parameters))
+
+
 def parameter_blocks(parameter: GeneratedParameter) -> list[list[Block]]:
     """Blocks of one parameter as rows (output segments) of columns (input segments)."""
-    rows = parameter.axes[parameter.out_dim]
-    columns = (ONE,) if parameter.in_dim is None else parameter.axes[parameter.in_dim]
+    rows, columns = _segments(parameter)
     return [[Block(parameter, r, c, out, in_) for c, in_ in enumerate(columns)] for r, out in enumerate(rows)]
 
 
@@ -111,6 +115,11 @@ def crop(parameter: GeneratedParameter, values: Tensor, full: Widths, widths: Wi
             prefixes = [part.narrow(dim, 0, segment.size(widths)) for part, segment in zip(parts, axis, strict=True)]
             values = _concatenated(prefixes, dim)
     return values
+
+
+def _segments(parameter: GeneratedParameter) -> tuple[tuple[Segment, ...], tuple[Segment, ...]]:
+    """Output segments and input segments."""
+    return parameter.axes[parameter.out_dim], (ONE,) if parameter.in_dim is None else parameter.axes[parameter.in_dim]
 
 
 def _concatenated(parts: list[Tensor], dim: int) -> Tensor:

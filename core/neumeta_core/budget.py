@@ -33,13 +33,17 @@ class Budget:
 
 def uniform_members(architecture: Architecture) -> list[Configuration]:
     """Every distinct configuration that a uniform compression can give, from the smallest to the full network."""
+    return list(dict.fromkeys(rounded(architecture, ratio) for ratio in _ratios(architecture)))
+
+
+def _ratios(architecture: Architecture) -> list[float]:
+    """Rising width ratios that give every uniform member, some of them more than once."""
     smallest = 1 - architecture.max_compression
     # A group's width changes where full * ratio / granularity + 1/2 is an integer.
     steps = {
         (count - 0.5) * group.granularity / group.full for group in architecture.groups for count in range(1, group.full // group.granularity + 1)
     }
-    ratios = sorted({smallest, *(step for step in steps if smallest < step <= 1)})
-    return list(dict.fromkeys(rounded(architecture, ratio) for ratio in ratios))
+    return sorted({smallest, *(step for step in steps if smallest < step <= 1)})
 
 
 def solve(architecture: Architecture, budget: Budget, cost: Callable[[Configuration], Cost]) -> Configuration:
@@ -49,13 +53,14 @@ def solve(architecture: Architecture, budget: Budget, cost: Callable[[Configurat
     smallest member, when not even that one fits.
     """
     limits = budget.limits()
-    members = uniform_members(architecture)
+    # Not the members: of many groups with many widths there would be too many to hold.
+    ratios = _ratios(architecture)
 
-    def exceeds(member: Configuration) -> bool:
-        costs = cost(member).as_dict()
+    def exceeds(ratio: float) -> bool:
+        costs = cost(rounded(architecture, ratio)).as_dict()
         return any(costs[name] > limit for name, limit in limits.items())
 
-    first_too_large = bisect_left(members, True, key=exceeds)
+    first_too_large = bisect_left(ratios, True, key=exceeds)
     if first_too_large == 0:
-        raise BudgetImpossible(limits, cost(members[0]).as_dict())
-    return members[first_too_large - 1]
+        raise BudgetImpossible(limits, cost(rounded(architecture, ratios[0])).as_dict())
+    return rounded(architecture, ratios[first_too_large - 1])

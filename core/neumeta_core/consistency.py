@@ -11,9 +11,23 @@ import torch
 from torch import Tensor
 
 from neumeta_core.architecture import Architecture
+from neumeta_core.blocks import count_blocks
 from neumeta_core.errors import AssemblyError, ManifoldRefused
-from neumeta_core.inr import INR
+from neumeta_core.inr import INR, InrSettings, MlpSettings
 from neumeta_core.template import IR_VERSION, OPSET, hollow
+
+_LEAST_TENSORS = 7
+"""Of one block: a vector of kind ``factorised`` has no more, and an MLP of one layer has as many."""
+_LAYER_TENSORS = 2
+"""Of every further layer of an MLP."""
+
+
+def check_count(architecture: Architecture, settings: InrSettings, count: int) -> None:
+    """There are as many tensors as the INR has at least, so that building it costs no more than the file's size allows."""
+    more = _LAYER_TENSORS * (settings.layers - 1) if isinstance(settings, MlpSettings) else 0
+    least = count_blocks(architecture) * (_LEAST_TENSORS + more)
+    if count < least:
+        raise ManifoldRefused(f"the header does not fit the tensors: its INR has at least {least}, the file has {count}.")
 
 
 def check_inr(inr: INR, tensors: Mapping[str, Tensor]) -> None:

@@ -26,7 +26,7 @@ from neumeta_core.assembly import artifact_size
 from neumeta_core.blueprint import Blueprint
 from neumeta_core.budget import Budget, solve
 from neumeta_core.configuration import Configuration
-from neumeta_core.consistency import check_canary, check_inr, check_template
+from neumeta_core.consistency import check_canary, check_count, check_inr, check_template
 from neumeta_core.cost import Cost, cost_of
 from neumeta_core.device import DTYPE_NAMES, kernels, resolve_device, resolve_dtype
 from neumeta_core.errors import InvalidField, ManifoldRefused, NetworkUnsupported
@@ -190,6 +190,7 @@ def _header(data: bytes) -> Header:
 
 def _inr(header: Header, tensors: dict[str, Tensor]) -> INR:
     """Built without memory or random numbers first: a header that does not fit its tensors must cost neither. Empties ``tensors``."""
+    check_count(header.architecture, header.inr, len(tensors))
     try:
         with torch.device("meta"):
             inr = build_inr(header.architecture, header.inr)

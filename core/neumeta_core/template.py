@@ -6,7 +6,7 @@ target of a Reshape). So a member is template + patches + initializers, and no r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 
 import onnx
@@ -18,6 +18,8 @@ from neumeta_core.precision.encoding import Array
 
 OPSET = 17
 IR_VERSION = 8
+MAX_PATCHED = 256
+"""Most entries of a tensor in which patches set some: those are shapes and bounds, and every build makes the tensor anew."""
 
 
 def fill(template: onnx.ModelProto, architecture: Architecture, widths: Widths, tensors: Mapping[str, Array]) -> onnx.ModelProto:
@@ -66,26 +68,51 @@ def _check_array(initializer: onnx.TensorProto, values: Array | None) -> None:
         raise AssemblyError(f"{initializer.name}: {values.dtype} {values.shape} does not fit; expected {dtype} {tuple(initializer.dims)}.")
 
 
-def _apply(nodes: Iterable[onnx.NodeProto], patches: Iterable[Patch], widths: Widths) -> None:
-    by_name = {node.name: node for node in nodes}
+def _apply(nodes: Iterable[onnx.NodeProto], patches: Sequence[Patch], widths: Widths) -> None:
+    attributes = _attributes(nodes, {patch.node for patch in patches})
+    integers: dict[tuple[str, str], dict[int | None, int]] = {}
     for patch in patches:
-        attribute = next((a for a in by_name[patch.node].attribute if a.name == patch.attribute), None) if patch.node in by_name else None
+        integers.setdefault((patch.node, patch.attribute), {})[patch.index] = axis_size(patch.axis, widths)
+    for (node, name), by_index in integers.items():
+        attribute = attributes.get((node, name))
         if attribute is None:
-            raise AssemblyError(f"the template has no attribute {patch.attribute} on a node {patch.node}.")
+            raise AssemblyError(f"the template has no attribute {name} on a node {node}.")
+        _set_integers(attribute, node, by_index)
+
+
+def _attributes(nodes: Iterable[onnx.NodeProto], names: set[str]) -> dict[tuple[str, str], onnx.AttributeProto]:
+    """The attributes of the nodes with these names, by node and own name."""
+    return {(node.name, attribute.name): attribute for node in nodes if node.name in names for attribute in node.attribute}
+
+
+def _set_integers(attribute: onnx.AttributeProto, node: str, integers: Mapping[int | None, int]) -> None:
+    """Set integers of one attribute by their index. A tensor is taken apart and put together once, however many of its entries are set."""
+    values = _entries(attribute, node)
+    for index, value in integers.items():
         try:
-            _set_integer(attribute, patch.index, axis_size(patch.axis, widths))
-        except (IndexError, ValueError):
-            raise AssemblyError(f"attribute {patch.attribute} of node {patch.node} has no integer at index {patch.index}.") from None
-
-
-def _set_integer(attribute: onnx.AttributeProto, index: int | None, value: int) -> None:
-    if attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type == onnx.TensorProto.INT64:
-        values = onnx.numpy_helper.to_array(attribute.t).copy()
-        values.reshape(-1)[index or 0] = value
+            if values is not None:
+                values.reshape(-1)[index or 0] = value
+            elif attribute.type == onnx.AttributeProto.INTS and index is not None:
+                attribute.ints[index] = value
+            elif attribute.type == onnx.AttributeProto.INT and index is None:
+                attribute.i = value
+            else:
+                raise IndexError
+        except (IndexError, ValueError, OverflowError):
+            raise AssemblyError(f"attribute {attribute.name} of node {node} has no integer at index {index} that can be {value}.") from None
+    if values is not None:
         attribute.t.CopyFrom(onnx.numpy_helper.from_array(values, attribute.t.name))
-    elif attribute.type == onnx.AttributeProto.INTS and index is not None:
-        attribute.ints[index] = value
-    elif attribute.type == onnx.AttributeProto.INT and index is None:
-        attribute.i = value
-    else:
-        raise IndexError
+
+
+def _entries(attribute: onnx.AttributeProto, node: str) -> Array | None:
+    """A copy of the int64 tensor that the attribute is, None if it is none."""
+    if attribute.type != onnx.AttributeProto.TENSOR or attribute.t.data_type != onnx.TensorProto.INT64:
+        return None
+    try:
+        values: Array = onnx.numpy_helper.to_array(attribute.t)
+    except (IndexError, ValueError):
+        raise AssemblyError(f"attribute {attribute.name} of node {node} has other values than its dimensions say.") from None
+    # Counted here and not from the dimensions, which may be negative.
+    if values.size > MAX_PATCHED:
+        raise AssemblyError(f"attribute {attribute.name} of node {node} has {values.size} entries; a tensor with a patch has at most {MAX_PATCHED}.")
+    return values.copy()

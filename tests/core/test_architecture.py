@@ -3,12 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter, Segment, axis_size
+from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter, Patch, Segment, axis_size
 from pydantic import ValidationError
 
 from tests.tiny import fixed, group, tiny_architecture
 
 GROUP = ChannelGroup(name="a", full=8, minimum=2)
+PATCH = Patch(node="target", attribute="value", index=1, axis=group("a"))
 
 
 def vector(name: str = "bias", axis: tuple[Segment, ...] = group("a")) -> GeneratedParameter:
@@ -78,6 +79,9 @@ def test_a_parameter_names_its_channel_dimensions(fields: dict[str, Any]) -> Non
         ({"parameters": (vector(), vector())}, "two generated parameters have the same name"),
         ({"parameters": (vector(axis=group("b")),)}, "channel groups that do not exist: ['b']"),
         ({"parameters": (vector(axis=fixed(2**29)), vector("more"))}, "an ONNX file holds at most"),
+        ({"groups": (ChannelGroup(name="a", full=2**20 + 1, minimum=1),)}, "1048577 widths together; at most 1048576"),
+        ({"groups": tuple(ChannelGroup(name=name, full=2**19 + 1, minimum=1) for name in "ab")}, "1048578 widths together"),
+        ({"patches": (PATCH, PATCH.model_copy(update={"axis": fixed(3)}))}, "two patches set the same integer"),
         ({"max_compression": 1.0}, "less than 1"),
         ({"fixed_params": -1}, "greater than or equal to 0"),
     ],
@@ -86,3 +90,14 @@ def test_an_architecture_is_consistent(changes: dict[str, Any], sentence: str) -
     with pytest.raises(ValidationError) as refused:
         architecture(**changes)
     assert sentence in str(refused.value)
+
+
+def test_widths_are_counted_in_steps_and_patches_by_their_place() -> None:
+    wide = ChannelGroup(name="a", full=2**20 + 8, minimum=8, granularity=8)
+    other = PATCH.model_copy(update={"index": 2})
+    assert architecture(groups=(wide,), patches=(PATCH, other)).patches == (PATCH, other)
+
+
+def test_a_patch_counts_from_the_start() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        Patch(node="target", attribute="value", index=-1, axis=group("a"))

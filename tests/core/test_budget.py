@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from fractions import Fraction
 from itertools import pairwise
 from math import floor
@@ -75,6 +76,21 @@ def test_the_solver_finds_the_largest_member_that_fits(architecture: Architectur
         smallest = cost(architecture, members[0]).as_dict()
         assert impossible.value.smallest == smallest
         assert impossible.value.exceeded == {name: limit for name, limit in limits.items() if smallest[name] > limit}
+
+
+def test_members_that_are_not_tried_are_not_made() -> None:
+    groups = tuple(ChannelGroup(name=f"g{k}", full=100 + k, minimum=1) for k in range(64))
+    vectors = tuple(GeneratedParameter(name=group.name, axes=((Segment(group=group.name),),), macs_per_element=0) for group in groups)
+    architecture = Architecture(groups=groups, parameters=vectors, max_compression=0.9)
+    tracemalloc.start()
+    try:
+        found = solve(architecture, Budget(params=5000), lambda member: cost(architecture, member))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert cost(architecture, found).params <= 5000
+    # Some 7,500 members have 64 widths each; a pair of a name and a width takes 56 bytes and more.
+    assert peak < 8 * 2**20
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

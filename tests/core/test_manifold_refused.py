@@ -12,12 +12,16 @@ import onnx
 import pytest
 import safetensors.torch
 import torch
+from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter
+from neumeta_core.consistency import check_count
 from neumeta_core.errors import ManifoldRefused
+from neumeta_core.inr import AnchoredSettings, FactorisedSettings, InrSettings, MlpSettings, build_inr
 from neumeta_core.manifold import Manifold
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from tests.surgery import header_of, with_header_text, with_template, with_tensors, with_value
+from tests.tiny import group
 
 
 def refusal(data: bytes) -> str:
@@ -122,6 +126,7 @@ def test_a_header_without_a_version_is_refused(tiny_bytes: bytes, text: str) -> 
         (("sampling",), {"count": 2, "noise": -1.0}, "sampling.noise"),
         (("sampling",), {"count": 2, "seed": 10**40}, "sampling.seed"),
         (("architecture", "groups", 0, "full"), 10**30, "architecture.groups.0.full"),
+        (("architecture", "groups", 0, "full"), 2**21, "architecture"),
         (("architecture", "groups", 0, "minimum"), 9, "architecture.groups.0"),
         (("architecture", "max_compression"), 1, "architecture.max_compression"),
         (("architecture", "parameters", 0, "macs_per_element"), 1e308, "architecture.parameters.0.macs_per_element"),
@@ -190,9 +195,27 @@ def test_levels_without_their_anchors_do_not_fit(tiny_bytes: bytes) -> None:
     assert "the header does not fit the tensors" in refusal(with_value(tiny_bytes, ("inr",), {"kind": "mlp"}))
 
 
+def test_more_blocks_than_the_file_can_hold_are_refused_before_any_is_made(tiny_bytes: bytes) -> None:
+    axis = [{"count": 1}] * 100
+    sentence = refusal(with_value(tiny_bytes, ("architecture", "parameters", 4, "axes"), [axis, axis]))
+    assert "the header does not fit the tensors: its INR has at least 70028, the file has" in sentence
+
+
+def test_more_layers_than_the_file_can_hold_are_refused_before_any_is_made(tiny_bytes: bytes) -> None:
+    sentence = refusal(with_value(tiny_bytes, ("inr",), {"kind": "mlp", "layers": 1000}))
+    assert "the header does not fit the tensors: its INR has at least 10025, the file has" in sentence
+
+
+@pytest.mark.parametrize("settings", [AnchoredSettings(), FactorisedSettings(), MlpSettings(layers=1), MlpSettings(layers=9)], ids=str)
+def test_an_inr_with_as_few_tensors_as_one_can_have_is_not_refused(settings: InrSettings) -> None:
+    vector = GeneratedParameter(name="bias", axes=(group("a"),), macs_per_element=0)
+    architecture = Architecture(groups=(ChannelGroup(name="a", full=4, minimum=1),), parameters=(vector,), max_compression=0.5)
+    check_count(architecture, settings, len(build_inr(architecture, settings).state_dict()))
+
+
 def test_an_inr_that_cannot_be_built_is_refused(tiny_bytes: bytes) -> None:
     header = header_of(tiny_bytes)
-    header["inr"] = {"kind": "mlp"}
+    header["inr"] = {"kind": "mlp", "layers": 1}
     header["architecture"]["parameters"][0]["axes"].append([{"count": 1}])
     assert "cannot be built: conv1.weight has a kernel of 3 dimensions" in refusal(with_header_text(tiny_bytes, json.dumps(header)))
 
@@ -359,6 +382,28 @@ def test_a_template_that_is_no_onnx_is_refused(tiny_bytes: bytes, content: bytes
 )
 def test_a_patch_that_does_not_fit_is_refused(tiny_bytes: bytes, patch: dict[str, Any], sentence: str) -> None:
     assert sentence in refusal(with_value(tiny_bytes, ("architecture", "patches"), [{**patch, "axis": [{"count": 1}]}]))
+
+
+def test_patches_of_one_integer_are_refused(patched_bytes: bytes) -> None:
+    patches = header_of(patched_bytes)["architecture"]["patches"]
+    sentence = refusal(with_value(patched_bytes, ("architecture", "patches"), [*patches, patches[0]]))
+    assert sentence == "the header is not valid at architecture: two patches set the same integer."
+
+
+def test_a_patch_of_a_tensor_that_is_no_shape_is_refused(patched_bytes: bytes) -> None:
+    def enlarge(model: onnx.ModelProto) -> None:
+        (target,) = [node for node in model.graph.node if node.name == "target"]
+        target.attribute[0].t.CopyFrom(helper.make_tensor("target", TensorProto.INT64, [257], [1] * 257))
+
+    sentence = refusal(with_template(patched_bytes, enlarge))
+    assert "attribute value of node target has 257 entries; a tensor with a patch has at most 256" in sentence
+
+
+def test_a_patch_with_a_size_that_no_integer_holds_is_refused(patched_bytes: bytes) -> None:
+    patches = header_of(patched_bytes)["architecture"]["patches"]
+    patches[1]["axis"] = [{"count": 2**29, "repeat": 2**29}] * 64
+    sentence = refusal(with_value(patched_bytes, ("architecture", "patches"), patches))
+    assert f"attribute value of node target has no integer at index 1 that can be {2**64}" in sentence
 
 
 def test_two_nodes_of_one_name_cannot_be_patched(patched_bytes: bytes) -> None:

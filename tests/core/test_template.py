@@ -74,6 +74,17 @@ def test_integers_of_every_form_are_patched(patch: Patch, made: tuple[str, Any])
     assert (numpy_helper.to_array(value).tolist() if isinstance(value, TensorProto) else value) == made[1]
 
 
+def test_several_integers_of_one_attribute_are_patched_together() -> None:
+    patches = tuple(
+        Patch(node="node", attribute=name, index=index, axis=axis)
+        for name in ("tensor", "list")
+        for index, axis in ((1, group("b")), (0, group("a")))
+    )
+    model = hollow(odd_model(), patched.patched_architecture().model_copy(update={"patches": patches}), WIDTHS)
+    assert numpy_helper.to_array(attribute(model, "node", "tensor")).tolist() == [4, 3]
+    assert attribute(model, "node", "list") == [4, 3, 9]
+
+
 @pytest.mark.parametrize(
     "patch",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 
 import numpy as np
 import onnx
@@ -15,6 +16,8 @@ from neumeta_core.precision.encoding import Array, Encoding, finite
 FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 # Inputs that stay fp32 in every opset, by operator.
 _FP32_INPUTS = {"Resize": (1, 2), "Upsample": (1,)}
+# What puts such an input together: the exporter folds nothing. Shape is not among them, for behind it are activations.
+_PUT_TOGETHER = {"Cast", "Concat", "Div", "Gather", "Identity", "Mul", "Reshape", "Slice", "Squeeze", "Unsqueeze"}
 
 
 class Fp16(Encoding):
@@ -36,7 +39,7 @@ def to_half(template: onnx.ModelProto) -> onnx.ModelProto:
     model = onnx.ModelProto()
     model.CopyFrom(template)
     graph = model.graph
-    kept = {node.input[i] for node in graph.node for i in _FP32_INPUTS.get(node.op_type, ()) if i < len(node.input)} - {""}
+    kept = _kept(graph)
     for initializer in graph.initializer:
         if initializer.name not in kept:
             _halve(initializer, initializer.name)
@@ -45,6 +48,21 @@ def to_half(template: onnx.ModelProto) -> onnx.ModelProto:
             _halve_attributes(node)
     _cast_ends(graph)
     return model
+
+
+def _kept(graph: onnx.GraphProto) -> set[str]:
+    """Names of what stays fp32: the inputs that have to, and what they are put together from, generated weights excepted."""
+    makers = {name: node for node in graph.node for name in node.output}
+    generated = {tensor.name for tensor in graph.initializer if not tensor.raw_data and not tensor.float_data and prod(tensor.dims)}
+    waiting = [node.input[i] for node in graph.node for i in _FP32_INPUTS.get(node.op_type, ()) if i < len(node.input)]
+    kept: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name and name not in kept and name not in generated:
+            kept.add(name)
+            if name in makers and makers[name].op_type in _PUT_TOGETHER:
+                waiting.extend(makers[name].input)
+    return kept
 
 
 def _halve(tensor: onnx.TensorProto, name: str) -> None:

@@ -98,6 +98,38 @@ def test_the_scales_of_a_resize_stay_fp32(as_constant: bool) -> None:
     assert types(half) == {"w": TensorProto.FLOAT16} | ({} if as_constant else {"scales": TensorProto.FLOAT})
 
 
+def constant(name: str, *values: float) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], name=name, value=numpy_helper.from_array(np.float32(values)))
+
+
+# What is put together from Constants is how the exporter writes nn.Upsample(scale_factor=2).
+@pytest.mark.parametrize(
+    "scales",
+    [
+        [constant("batch", 1, 1), constant("sides", 2, 2), helper.make_node("Concat", ["batch", "sides"], ["scales"], axis=0)],
+        [
+            helper.make_node("Constant", [], ["two"], value_float=2.0),
+            helper.make_node("Constant", [], ["axis"], value_ints=[0]),
+            helper.make_node("Unsqueeze", ["two", "axis"], ["side"]),
+            constant("batch", 1, 1),
+            helper.make_node("Concat", ["batch", "side", "side"], ["scales"], axis=0),
+        ],
+        [
+            helper.make_node("Shape", ["m"], ["shape"]),
+            helper.make_node("Cast", ["shape"], ["sizes"], to=TensorProto.FLOAT),
+            constant("shares", 1, 1, 0.5, 1),
+            helper.make_node("Mul", ["sizes", "shares"], ["scales"]),
+        ],
+    ],
+    ids=["concatenated", "unsqueezed", "from a shape"],
+)
+def test_whatever_the_scales_of_a_resize_are_put_together_from_stays_fp32_and_nothing_else(scales: list[onnx.NodeProto]) -> None:
+    weigh, resize = helper.make_node("Mul", ["x", "w"], ["m"]), helper.make_node("Resize", ["m", "", "scales"], ["r"], mode="nearest")
+    nodes = [weigh, *scales, resize, helper.make_node("Mul", ["r", "w"], ["y"])]
+    half = check_against_fp32(model(nodes, numpy_helper.from_array(np.float32([1.5]), "w")))
+    assert types(half) == {"w": TensorProto.FLOAT16}
+
+
 def test_casts_to_fp32_inside_the_graph_become_casts_to_fp16() -> None:
     nodes = [
         helper.make_node("Cast", ["i"], ["f"], to=TensorProto.FLOAT),
