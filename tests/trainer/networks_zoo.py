@@ -122,6 +122,25 @@ class MobileNet(nn.Module):
         return self.head(self.blocks(self.stem(x)).mean((2, 3)))
 
 
+class DepthwiseChain(nn.Module):
+    """Four blocks alike, each with a depthwise convolution."""
+
+    example = (2, 3, 8, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(channels, 16, 1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1, groups=16), nn.ReLU())
+                for channels in (3, 16, 16, 16)
+            )
+        )
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.blocks(x).mean((2, 3)))
+
+
 class Decoder(nn.Module):
     """A Linear that is viewed as an image, and transposed convolutions."""
 

@@ -9,11 +9,13 @@ import onnxruntime
 import pytest
 import torch
 from neumeta_core.assembly import assemble
+from neumeta_core.errors import ManifoldRefused
 from neumeta_core.inr import AnchoredSettings, MlpSettings
 from neumeta_core.manifold import Manifold
 from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import ImageSet, Splits, load_digits
 from neumeta_trainer.errors import CheckpointRefused, RecipeRefused
+from neumeta_trainer.networks.small import SmallNet
 from neumeta_trainer.pipeline import calibration_batches, run
 from neumeta_trainer.recipes.digits import digits, digits_paper
 from neumeta_trainer.results.recording import records_of
@@ -198,6 +200,13 @@ def test_a_level_that_is_held_out_is_refused(splits, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+class Deciding(SmallNet):
+    """Decides by the values of a tensor."""
+
+    def forward(self, x):
+        return super().forward(x if x.mean() > 0 else -x)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -210,6 +219,8 @@ def test_a_level_that_is_held_out_is_refused(splits, tmp_path):
         ),
         ({"max_compression": 0.4}, r"curve: compression: 0\.\d+ is not allowed"),
         ({"inr": AnchoredSettings(levels=(0.8,)), "held_out": ((0.79, 0.82),)}, r"held_out: \w+ is trained at \d+ of \d+"),
+        ({"name": "My Net"}, r"name: String should match pattern"),
+        ({"network": Deciding}, r"Deciding has BatchNorm, and torch\.fx cannot trace it"),
         (
             {"inr": AnchoredSettings(exact=True, levels=(0.5,)), "tune": dataclasses.replace(digits_paper().tune, sandwich=True, members=0)},
             r"tune\.members: no member is left to train",
@@ -220,6 +231,13 @@ def test_what_is_refused_is_refused_before_the_base_is_trained(splits, tmp_path,
     with pytest.raises(RecipeRefused, match=said):
         run(dataclasses.replace(digits_paper(), **wrong), splits, tmp_path, LogProgress())
     assert not list(tmp_path.rglob("base.pt"))
+
+
+def test_images_of_another_type_than_a_file_holds_are_refused_before_the_base_is_trained(splits, tmp_path):
+    test = dataclasses.replace(splits.test, images=splits.test.images.double())
+    with pytest.raises(ManifoldRefused, match="canary"):
+        run(digits_paper(), dataclasses.replace(splits, test=test), tmp_path, LogProgress(), final=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_run_only_reads_checkpoints_and_gives_the_same_file(trained, splits):

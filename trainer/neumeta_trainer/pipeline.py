@@ -21,12 +21,13 @@ from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import NetworkStage, Recipe, TuneStage
 from neumeta_trainer.data import Batches, ImageSet, Splits
 from neumeta_trainer.errors import RecipeRefused
-from neumeta_trainer.export.manifold import make_manifold, write_manifold
+from neumeta_trainer.export.manifold import make_manifold, rehearse, write_manifold
 from neumeta_trainer.results.artifacts import with_all_precisions
 from neumeta_trainer.results.evaluate import accuracy, measure_beyond, measure_curve, measure_members
 from neumeta_trainer.results.record import machine
 from neumeta_trainer.results.report import Result
 from neumeta_trainer.structure.channel_groups import Analysis, find_architecture
+from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.ordering import channel_order, permute
 from neumeta_trainer.training.calibration import Family
 from neumeta_trainer.training.family import train_family, train_network
@@ -81,6 +82,8 @@ def run(
         logger.warning("stays as it is: %s", note)
     sampler = Sampler.of(recipe, found.architecture)
     refuse_what_comes_later(recipe, sampler)
+    untrained = fuse_batch_norm(copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format), example.cpu())  # type: ignore[call-overload]
+    rehearse(recipe, splits, untrained, analyse(recipe, untrained, example).architecture, example.cpu(), measured)
     if recipe.base is not None:
         train_network("base", network, batches_for(recipe.base, train, splits, recipe.seed, compute), recipe.base, base)
     network = permute(network, found.architecture, channel_order(network, found.architecture, recipe.order))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -129,8 +129,8 @@ def test_zero_padded_shortcut_to_onnx() -> None:
     through_the_whole_path(zoo.PaddedShortcut)
 
 
-def template_of(network: nn.Module, example: Tensor) -> tuple[Architecture, onnx.ModelProto]:
-    architecture = find_architecture(network, example).architecture
+def template_of(network: nn.Module, example: Tensor, granularity: int = 1) -> tuple[Architecture, onnx.ModelProto]:
+    architecture = find_architecture(network, example, granularity=granularity).architecture
     data, patches = make_template(network, architecture, example)
     return architecture.model_copy(update={"patches": patches}), onnx.load_from_string(data)
 
@@ -173,6 +173,14 @@ def test_leaves_warnings_and_the_network_alone(recwarn: pytest.WarningsRecorder)
     template_of(network, example)
     assert not recwarn.list
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_groups_of_two_widths_each_are_told_apart() -> None:
+    network, example = zoo.build(zoo.DepthwiseChain), zoo.example_of(zoo.DepthwiseChain)
+    architecture, _ = template_of(network, example, granularity=8)
+    names = [f"blocks.{block}.0" for block in range(4)]
+    assert architecture.groups == tuple(ChannelGroup(name=name, full=16, minimum=8, granularity=8) for name in names)
+    assert patched(architecture) == [("group", None, (Segment(group=name),)) for name in names]
 
 
 class Scaled(nn.Module):
@@ -240,11 +248,11 @@ GROUPS = Architecture(
 WIDTHS = [{"a": 8, "b": 12}, {"a": 5, "b": 7}, {"a": 3, "b": 11}]
 
 
-def exports(*attributes: dict[str, Any]) -> list[Export]:
-    """Graphs of one node with these attributes, at three widths."""
+def exports(*attributes: dict[str, Any], at: Sequence[dict[str, int]] = WIDTHS) -> list[Export]:
+    """Graphs of one node with these attributes, at these widths."""
     return [
         Export(widths, helper.make_model(helper.make_graph([helper.make_node("Op", ["x"], ["y"], name="op", **given)], "g", [], [])))
-        for widths, given in zip(WIDTHS, attributes, strict=True)
+        for widths, given in zip(at, attributes, strict=True)
     ]
 
 
@@ -272,3 +280,9 @@ def test_finds_what_explains_an_integer_at_all_widths() -> None:
 def test_refuses_differences_that_are_no_sizes(values: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(TemplateError, match=message):
         find_patches(exports(*values), GROUPS)
+
+
+def test_refuses_an_integer_that_two_groups_explain() -> None:
+    proportional = [{"a": 8, "b": 12}, {"a": 4, "b": 6}, {"a": 2, "b": 3}]
+    with pytest.raises(TemplateError, match=r"node op: n is 24 at .*, 12 at .*, 6 at .*, which a and b explain equally well"):
+        find_patches(exports(*({"n": 3 * widths["a"]} for widths in proportional), at=proportional), GROUPS)

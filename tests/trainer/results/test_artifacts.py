@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -50,3 +52,17 @@ def test_a_precision_that_cannot_hold_the_weights_is_left_out(splits):
     manifold.inr.start_from({name: 1e6 * values for name, values in other.materialize(other.configure(0)).items()})
     data = labelled_by(tiny_manifold(), "fp32", splits)
     assert [list(point.quality_in) for point in with_all_precisions(manifold, data, splits).header.curve.points] == [["int8"]] * 3
+
+
+def test_a_precision_in_which_onnxruntime_cannot_run_it_is_left_out_and_told(splits, monkeypatch, caplog):
+    manifold = tiny_manifold()
+    images = labelled_by(manifold, "fp32", splits)
+
+    def broken_in_fp16(*arguments):
+        artifact = assemble(*arguments)
+        return dataclasses.replace(artifact, data=b"no model") if arguments[-1] == "fp16" else artifact
+
+    monkeypatch.setattr("neumeta_trainer.results.artifacts.assemble", broken_in_fp16)
+    measured = with_all_precisions(manifold, images, splits)
+    assert [list(point.quality_in) for point in measured.header.curve.points] == [["int8"]] * 3
+    assert "in fp16, which was not measured" in caplog.text

@@ -79,6 +79,25 @@ def test_linear_that_is_viewed_as_an_image() -> None:
     assert axes(parameters["up1.weight"]) == [["fc"], ["up1"], [4], [4]]
 
 
+class ByName(zoo.Decoder):
+    """Layers that get their input by name."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.norm(input=self.fc(input=z).view(-1, self.fc.out_features // 16, 4, 4))
+        return torch.sigmoid(self.up2(input=torch.relu(self.up1(input=torch.relu(x)))))
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "unfused"])
+def test_layers_that_get_their_input_by_name(fused: bool) -> None:
+    assert analysis_of(ByName, fused=fused) == analysis_of(zoo.Decoder, fused=fused)
+
+
+def test_a_flatten_as_wide_as_a_picture() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 10, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(100_000, 2))
+    parameters = find_architecture(network.eval(), torch.randn(2, 3, 100, 100)).architecture.by_name
+    assert axes(parameters["3.weight"]) == [[2], ["0*10000"]]
+
+
 def test_channels_last_and_halves_that_gate_each_other() -> None:
     parameters = analysis_of(zoo.ConvNext).architecture.by_name
     assert axes(parameters["up.weight"]) == [["up", "up"], ["stem"]]

@@ -9,6 +9,7 @@ from neumeta_core.errors import NetworkUnsupported
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.layers import Affine
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tests.trainer import networks_zoo as zoo
@@ -108,7 +109,15 @@ class TiedWeight(SharedNorm):
         return self.norm(self.conv(x)) + self.other(x)
 
 
-@pytest.mark.parametrize("kind", [Shared, CalledTwice, SharedNorm, SharedWeight, TiedWeight], ids=lambda kind: kind.__name__)
+class ByName(Shared):
+    """Layers that get their input by name."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(input=x)
+        return x + self.norm(input=x)
+
+
+@pytest.mark.parametrize("kind", [Shared, CalledTwice, SharedNorm, SharedWeight, TiedWeight, ByName], ids=lambda kind: kind.__name__)
 def test_what_cannot_be_folded_becomes_an_affine(kind: type[Shared]) -> None:
     torch.manual_seed(0)
     fused = assert_fused(randomized(kind()), torch.randn(2, 3, 4, 4))
@@ -163,6 +172,57 @@ def test_does_not_trace_what_has_no_batch_norm() -> None:
     network.norm = nn.Identity()
     example = zoo.example_of(zoo.Undecided)
     assert torch.equal(fuse_batch_norm(network, example)(example), network(example))
+
+
+def test_a_synchronized_norm_is_folded() -> None:
+    torch.manual_seed(0)
+    assert_fused(randomized(nn.Sequential(nn.Conv2d(3, 4, 1), nn.SyncBatchNorm(4))), torch.randn(2, 3, 4, 4))
+
+
+class Activated(nn.BatchNorm2d):
+    """A norm with an activation of its own, which torch.fx runs through."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return torch.relu(functional.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps))
+
+
+def test_refuses_by_name_norms_that_do_more_than_normalize() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), Activated(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), Activated(4))
+    with pytest.raises(NetworkUnsupported, match=r"^1 \(Activated\), 4 \(Activated\): a BatchNorm with a forward of its own .* Use torch's own"):
+        fuse_batch_norm(network, torch.zeros(2, 3, 4, 4))
+
+
+class ReadsItsNorm(Shared):
+    """The norm's weight is used by itself; what takes the norm's place has another one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x)) * self.norm.weight.view(-1, 1, 1)
+
+
+class GivesTwo(ReadsItsNorm):
+    """Several outputs, of which the last is concerned."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:  # type: ignore[override]
+        return x, {"scaled": super().forward(x)}
+
+
+@pytest.mark.parametrize("kind", [ReadsItsNorm, GivesTwo], ids=lambda kind: kind.__name__)
+def test_refuses_a_network_that_computes_something_else_without_its_norms(kind: type[Shared]) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(NetworkUnsupported, match=rf"^{kind.__name__} computes something else once its BatchNorm is fused\. Let its forward call"):
+        fuse_batch_norm(randomized(kind()), torch.randn(2, 3, 4, 4))
+
+
+class CountsChannels(Shared):
+    """Asks its norm for something that only a norm has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x)) * self.norm.num_features
+
+
+def test_refuses_a_network_that_does_not_run_without_its_norms() -> None:
+    with pytest.raises(NetworkUnsupported, match=r"^CountsChannels does not run without BatchNorm .* 'num_features'"):
+        fuse_batch_norm(CountsChannels(), torch.randn(2, 3, 4, 4))
 
 
 def test_refuses_a_norm_without_running_statistics() -> None:

@@ -26,7 +26,7 @@ class Convolutions(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.second(torch.relu(self.first(x))))
         x = torch.relu(self.up(torch.relu(self.depthwise(x))))
-        out: Tensor = self.head(torch.relu(self.out(x.flatten(1))))
+        out: Tensor = self.head(torch.relu(self.out(input=x.flatten(1))))
         return out
 
 

@@ -28,7 +28,9 @@ def outputs_and_activations(network: nn.Module, inputs: Tensor, layer: str | Non
     kept: list[Tensor] = []
     if layer is None:
         head = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
-        handle = head.register_forward_pre_hook(lambda _, arguments: kept.append(arguments[0].flatten(1).cpu()))
+        handle = head.register_forward_pre_hook(
+            lambda _, given, named: kept.append((given[0] if given else named["input"]).flatten(1).cpu()), with_kwargs=True
+        )
     else:
         handle = _submodule(network, layer).register_forward_hook(lambda _, __, output: kept.append(output.flatten(1).cpu()))
     try:

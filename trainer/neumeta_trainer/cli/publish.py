@@ -18,4 +18,4 @@ def publish(
 ) -> None:
     """Put a finished run where the service finds it, with its card, report and picture."""
     with expected_errors(None):
-        out_console.print(f"Published {publish_run(run, alone, models)}")
+        out_console.print(f"Published {publish_run(run, alone, models)}", soft_wrap=True)

@@ -24,7 +24,7 @@ def report(
         filled = fill(into, folder)
         if not check:
             write(into, filled)
-            out_console.print(f"{into}: {len(filled.changed)} regions changed.")
+            out_console.print(f"{into}: {len(filled.changed)} regions changed.", soft_wrap=True)
         elif filled.changed:
             for region in filled.changed:
                 error_console.print(f"[red]error:[/red] {into}, region {region} differs from the records in {folder}.", soft_wrap=True)

@@ -63,7 +63,7 @@ def train(
         for record in records_of(chosen, result, typed_command(), variant_of(assignments)):
             record_into(records, record)
         show(result.manifold)
-        out_console.print(f"Wrote {out / FILE_NAME}, report.json and curve.png.")
+        out_console.print(f"Wrote {out / FILE_NAME}, report.json and curve.png.", soft_wrap=True)
 
 
 def _refuse_untrained(networks: Path, recipe: Recipe) -> None:

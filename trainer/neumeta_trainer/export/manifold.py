@@ -6,18 +6,21 @@ import dataclasses
 import json
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from neumeta_core.architecture import Architecture
 from neumeta_core.curve import Curve
 from neumeta_core.header import Header, InputSpec
-from neumeta_core.inr import INR
+from neumeta_core.inr import INR, build_inr
 from neumeta_core.manifold import Canary, Manifold
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import ImageSet, Splits
+from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.export.template import make_template
 
 FILE_NAME = "manifold.safetensors"
@@ -29,7 +32,7 @@ def make_manifold(
     inr: INR,
     fused: nn.Module,
     architecture: Architecture,
-    curve: Curve,
+    curve: Curve | None,
     example: Tensor,
     canaries: ImageSet,
     *,
@@ -50,8 +53,24 @@ def make_manifold(
         curve=curve,
         training=provenance(recipe, type(fused).__qualname__, splits, images),
     )
-    few = canaries.take(torch.arange(recipe.canaries))
+    few = canaries.take(torch.arange(min(recipe.canaries, len(canaries))))
     return Manifold(header, inr, template, Canary(few.images, few.labels))
+
+
+def rehearse(recipe: Recipe, splits: Splits, fused: nn.Module, architecture: Architecture, example: Tensor, canaries: ImageSet) -> None:
+    """Write the manifold of a network that is not trained yet and read it back: what will not go into a file is refused before hours of training.
+
+    Raises RecipeRefused for a field that no file can have, and what ``make_template`` and ``Manifold.load`` raise.
+    """
+    with torch.random.fork_rng(devices=[]):
+        inr = build_inr(architecture, recipe.inr)
+    try:
+        manifold = make_manifold(recipe, splits, inr, fused, architecture, None, example, canaries, images=len(canaries))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecipeRefused(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    with TemporaryDirectory() as folder:
+        write_manifold(manifold, Path(folder))
 
 
 def write_manifold(manifold: Manifold, out: Path) -> Manifold:

@@ -24,18 +24,21 @@ class Export:
 def find_patches(exports: Sequence[Export], architecture: Architecture) -> tuple[Patch, ...]:
     """Everything in which the nodes of these graphs differ, as axes whose sizes explain the values in all of them.
 
-    Raises TemplateError, which names the node, when the graphs differ in anything else.
+    Raises TemplateError, which names the node, when the graphs differ in anything else, or in a number that more than one
+    group explains.
     """
     patches = []
     for nodes in _aligned(exports):
         for attributes in zip(*(sorted(node.attribute, key=lambda a: a.name) for node in nodes), strict=True):
             for index, values in _differences(nodes[0], attributes):
-                axis = _explain(values, exports, architecture)
-                if axis is None:
+                axes = _explanations(values, exports, architecture)
+                if len(axes) != 1:
+                    explained = f"{' and '.join(str(axis[0].group) for axis in axes)} explain equally well" if axes else "no channel group explains"
                     raise TemplateError(
-                        f"node {nodes[0].name}: {attributes[0].name} is {_table(values, exports)}, which no channel group explains. "
+                        f"node {nodes[0].name}: {attributes[0].name} is {_table(values, exports)}, which {explained}. "
                         "Let the network compute this number from its input's shape, or keep the group at full width."
                     )
+                (axis,) = axes
                 patches.append(Patch(node=nodes[0].name, attribute=attributes[0].name, index=index, axis=axis))
     return tuple(patches)
 
@@ -81,20 +84,24 @@ def _integers(attribute: AttributeProto) -> list[int] | None:
     return None
 
 
-def _explain(values: Sequence[int], exports: Sequence[Export], architecture: Architecture) -> Axis | None:
-    return next((axis for axis in _candidates(values, exports, architecture) if _sizes(axis, exports) == list(values)), None)
+def _explanations(values: Sequence[int], exports: Sequence[Export], architecture: Architecture) -> list[Axis]:
+    """Multiples of a group, one for each group that fits; where none does, the first axis of a parameter that does."""
+    multiples = [axis for axis in _multiples(values[0], exports[0].widths) if _sizes(axis, exports) == list(values)]
+    return multiples or [axis for axis in _starts(architecture) if _sizes(axis, exports) == list(values)][:1]
 
 
 def _sizes(axis: Axis, exports: Sequence[Export]) -> list[int]:
     return [axis_size(axis, export.widths) for export in exports]
 
 
-def _candidates(values: Sequence[int], exports: Sequence[Export], architecture: Architecture) -> Iterator[Axis]:
-    """Multiples of a group, then axes of parameters and what such an axis starts with (where a concatenation is split)."""
-    for group in architecture.groups:
-        factor = values[0] // exports[0].widths[group.name]
-        if factor:
-            yield (Segment(group=group.name, repeat=factor),)
+def _multiples(value: int, widths: Widths) -> Iterator[Axis]:
+    for group, width in widths.items():
+        if (factor := value // width) > 0:
+            yield (Segment(group=group, repeat=factor),)
+
+
+def _starts(architecture: Architecture) -> Iterator[Axis]:
+    """Axes of parameters, and what such an axis starts with (where a concatenation is split)."""
     for parameter in architecture.parameters:
         for axis in parameter.axes:
             for end in range(len(axis), 0, -1):

@@ -157,18 +157,25 @@ def _check_initializers(exports: list[Export], architecture: Architecture) -> No
 
 
 def _telling_widths(architecture: Architecture) -> list[dict[str, int]]:
-    """The full widths and two others, drawn until a number tells which group it comes from (or the best of many draws)."""
+    """The full widths and two others, the best of many draws, and more until a number that differs tells which group it comes from."""
     generator = torch.Generator().manual_seed(0)
-    draws = [
-        [architecture.full_widths, *({group.name: _any_width(group, generator) for group in architecture.groups} for _ in range(2))]
-        for _ in range(_DRAWS)
-    ]
-    return max(draws, key=lambda draw: len({_proportions(group.name, draw) for group in architecture.groups}))
+
+    def drawn() -> dict[str, int]:
+        return {group.name: _any_width(group, generator) for group in architecture.groups}
+
+    chosen = max(([architecture.full_widths, drawn(), drawn()] for _ in range(_DRAWS)), key=_told_apart)
+    while _told_apart(chosen) < sum(group.minimum < group.full for group in architecture.groups):
+        more = max(([*chosen, drawn()] for _ in range(_DRAWS)), key=_told_apart)
+        if _told_apart(more) == _told_apart(chosen):
+            break
+        chosen = more
+    return chosen
 
 
-def _proportions(group: str, draw: list[dict[str, int]]) -> tuple[float, ...]:
-    """Equal for groups whose widths are multiples of each other."""
-    return tuple(widths[group] / draw[0][group] for widths in draw)
+def _told_apart(draw: list[dict[str, int]]) -> int:
+    """Groups that change, each in its own way: those whose widths are multiples of each other count as one."""
+    ways = {tuple(widths[group] / full for widths in draw) for group, full in draw[0].items()}
+    return len(ways - {(1.0,) * len(draw)})
 
 
 def _any_width(group: ChannelGroup, generator: torch.Generator) -> int:

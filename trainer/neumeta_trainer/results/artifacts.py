@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import onnxruntime
 import torch
 from neumeta_core.assembly import assemble
@@ -13,13 +15,14 @@ from neumeta_core.precision import PRECISIONS
 
 from neumeta_trainer.data import ImageSet, Splits
 
+logger = logging.getLogger(__name__)
 _BATCH = 500
 
 
 def with_all_precisions(manifold: Manifold, data: ImageSet, splits: Splits) -> Manifold:
     """The manifold with every precision measured at every point of its curve, on these images.
 
-    A precision that cannot hold a member's weights is left out at its point.
+    A precision that cannot hold a member's weights, or in which onnxruntime cannot run it, is left out at its point.
     """
     curve = manifold.header.curve
     assert curve is not None
@@ -52,5 +55,8 @@ def _other_precisions(manifold: Manifold, point: CurvePoint, data: ImageSet, spl
             artifact = assemble(manifold, member, weights, precision)
         except AssemblyError:
             continue
-        measured[precision] = artifact_accuracy(artifact.data, data, splits)
+        try:
+            measured[precision] = artifact_accuracy(artifact.data, data, splits)
+        except Exception as error:  # onnxruntime has a class for each of its status codes, below Exception.
+            logger.warning("onnxruntime cannot run %s in %s, which was not measured: %s", member, precision, error)
     return measured

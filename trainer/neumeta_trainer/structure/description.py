@@ -102,7 +102,9 @@ def _role(module: nn.Module, leaf: str) -> ChannelTensor:
 def _axis(where: str, size: int, owners: Mapping[int, Owner]) -> tuple[Segment, ...]:
     """Runs of whole groups, each channel repeated equally often and in order, between fixed entries."""
     sequence = [owners.get(index) for index in range(size)]
-    widths = {group: 1 + max(number for name, number in owners.values() if name == group) for group, _ in owners.values()}
+    widths: dict[str, int] = {}
+    for group, number in owners.values():
+        widths[group] = max(widths.get(group, 0), number + 1)
     segments: list[Segment] = []
     start = 0
     while start < size:

@@ -12,21 +12,32 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.utils._pytree import tree_leaves
 
 from neumeta_trainer.structure.layers import Affine, tied_parameters
 
+_PLAIN: tuple[object, ...] = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
+# Rounding the folded weights to fp32 changes outputs by far less, another function by far more.
+_RELATIVE, _ABSOLUTE = 1e-3, 1e-5
+
 
 @torch.no_grad()
-def fuse_batch_norm(network: nn.Module, example: Tensor) -> nn.Module:
+def fuse_batch_norm(network: nn.Module, example: Tensor, *, checked: bool = True) -> nn.Module:
     """A copy in eval mode without BatchNorm that computes the same function.
 
     A BatchNorm that directly follows a convolution or Linear with no other consumer is folded into it (which gains a
     bias) and becomes an ``Identity``; any other one (pre-activation networks) becomes an ``Affine``. Module paths stay.
-    ``example`` is an input batch. Raises NetworkUnsupported when torch.fx cannot trace the network, or when a BatchNorm
-    keeps no running statistics.
+    ``example`` is an input batch. Raises NetworkUnsupported when torch.fx cannot trace the network, when a BatchNorm keeps
+    no running statistics or has a forward of its own, and when the copy computes something else on the example, which is
+    not looked at unless ``checked``: one look is enough for all members of a family.
     """
     fused = copy.deepcopy(network).eval()
     norms = {name: module for name, module in fused.named_modules() if isinstance(module, _BatchNorm)}
+    if own := [f"{name} ({type(norm).__name__})" for name, norm in norms.items() if type(norm).forward not in _PLAIN]:
+        raise NetworkUnsupported(
+            f"{', '.join(own)}: a BatchNorm with a forward of its own may do more than normalize, and fusing would lose that. "
+            "Use torch's own class, and a layer after it for the rest."
+        )
     for name, norm in norms.items():
         if norm.running_mean is None:
             raise NetworkUnsupported(f"{name}: this BatchNorm keeps no running statistics; build it with track_running_stats=True.")
@@ -35,6 +46,8 @@ def fuse_batch_norm(network: nn.Module, example: Tensor) -> nn.Module:
         if name in pairs:
             _fold(fused.get_submodule(pairs[name]), norm)
         _replace(fused, norm, nn.Identity() if name in pairs else _affine(norm))
+    if norms and checked:
+        _check_same(network, fused, example)
     return fused
 
 
@@ -104,3 +117,30 @@ def _replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
         for name, child in list(parent._modules.items()):
             if child is old:
                 setattr(parent, name, new)
+
+
+def _check_same(network: nn.Module, fused: nn.Module, example: Tensor) -> None:
+    before, after = _outputs(network, example, "with"), _outputs(fused, example, "without")
+    if len(before) != len(after) or not all(_near(*pair) for pair in zip(before, after, strict=True)):
+        raise NetworkUnsupported(
+            f"{type(network).__name__} computes something else once its BatchNorm is fused. "
+            "Let its forward call its normalization layers, and do nothing else with them or their parameters."
+        )
+
+
+def _outputs(network: nn.Module, example: Tensor, state: str) -> list[Tensor]:
+    """All floating-point outputs in eval mode; in double precision, where rounding (TF32 on a GPU) hides nothing."""
+    twin = copy.deepcopy(network).eval().double()
+    try:
+        outputs = twin(example.to(torch.float64, copy=True))
+    except Exception as error:
+        name = type(network).__name__
+        raise NetworkUnsupported(f"{name} does not run {state} BatchNorm in eval mode on a batch of float64 inputs: {error}") from error
+    return [output for output in tree_leaves(outputs) if isinstance(output, Tensor) and output.is_floating_point() and output.numel()]
+
+
+def _near(before: Tensor, after: Tensor) -> bool:
+    if before.shape != after.shape:
+        return False
+    # A network that has diverged gives no numbers either way: that is no fault of the fusion.
+    return not bool((after - before).abs().max() > _RELATIVE * before.abs().max() + _ABSOLUTE)

@@ -21,10 +21,11 @@ class Affine(nn.Module):
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    # The argument is called as that of a BatchNorm is: a network may give it by name.
+    def forward(self, input: Tensor) -> Tensor:
         """``[n, channels, ...]`` -> the same shape."""
-        shape = (-1, *[1] * (x.dim() - 2))
-        return x * self.weight.view(shape) + self.bias.view(shape)
+        shape = (-1, *[1] * (input.dim() - 2))
+        return input * self.weight.view(shape) + self.bias.view(shape)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def trace(network: nn.Module, example: Tensor) -> Trace:
     result, twin = Trace(), copy.deepcopy(network).eval()
     for path, module in twin.named_modules():
         if next(module.parameters(recurse=False), None) is not None:
-            module.register_forward_hook(_recorder(result, path, len(example)))
+            module.register_forward_hook(_recorder(result, path, len(example)), with_kwargs=True)
     output = twin(example)
     if not isinstance(output, Tensor) or output.dim() < 2 or len(output) != len(example):
         found = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
@@ -39,12 +39,13 @@ def trace(network: nn.Module, example: Tensor) -> Trace:
 
 
 def _recorder(result: Trace, path: str, batch: int) -> Any:
-    def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def record(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
         known = result.reused if path in result.layers else result.layers
         if path not in known:
             known.append(path)
         if isinstance(module, _ConvNd | nn.Linear):
-            result.positions[path] = result.positions.get(path, 0) + _positions(module, inputs[0], output) / batch
+            input_ = inputs[0] if inputs else named["input"]
+            result.positions[path] = result.positions.get(path, 0) + _positions(module, input_, output) / batch
 
     return record
 

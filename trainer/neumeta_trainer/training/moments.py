@@ -28,7 +28,7 @@ def measure_moments(member: nn.Module, architecture: Architecture, widths: Width
         name = f"{path}.weight"
         if name in biased and _is_measured(layer):
             windows[name] = Windows(architecture.by_name[name], layer, widths)
-            hooks.append(layer.register_forward_pre_hook(partial(_see, windows[name])))
+            hooks.append(layer.register_forward_pre_hook(partial(_see, windows[name]), with_kwargs=True))
     for batch in inputs:
         member(batch)
     for hook in hooks:
@@ -74,8 +74,8 @@ class Windows:
         return torch.stack([mean, (variance - common).sqrt(), common.sqrt()]).float()
 
 
-def _see(windows: Windows, _layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-    windows.see(given[0])
+def _see(windows: Windows, _layer: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+    windows.see(given[0] if given else named["input"])
 
 
 def _is_measured(layer: nn.Module) -> bool:
