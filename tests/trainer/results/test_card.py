@@ -45,3 +45,9 @@ def test_members_with_a_width_of_its_own_for_every_group_are_reported_where_they
 def test_coordinate_networks_that_nothing_trained_are_owned_up_to() -> None:
     text = made_by(0, None)
     assert "Stages: family 2,808 steps of 128 images.\nNo stage trained the coordinate networks: what they add to the plain weights is zero." in text
+
+
+def test_many_labels_are_a_number_and_two_of_them() -> None:
+    assert "labels 0, 1, 2, 3, 4, 5, 6, 7, 8, 9. INR kind" in made_by(1500, TUNE)
+    manifold = Manifold.load(SHIPPED.parents[2] / "resnet20-cifar100" / "1" / "manifold.safetensors")
+    assert "on cifar100, 100 labels from apple to worm. INR kind" in card(manifold, {}, {})

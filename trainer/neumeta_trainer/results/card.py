@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.results.plot import plot_curve
 from neumeta_trainer.results.record import ALONE, read_record
 from neumeta_trainer.results.report import file_facts, held_out_ratios
+
+_MOST_LABELS = 20
+"""More of them are a number and two examples: the file has them all."""
 
 
 def publish(run: Path, alone: Path | None, models: Path) -> Path:
@@ -85,7 +88,7 @@ def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, 
     rows = "\n".join(_row(point, slices, alone) for point in curve.points)
     return f"""# {header.name} {header.version}
 
-{header.task.capitalize()} on {training["data"]}, labels {", ".join(header.labels)}. INR kind `{facts["kind"]}`, compression 0 to
+{header.task.capitalize()} on {training["data"]}, {_labels(header.labels)}. INR kind `{facts["kind"]}`, compression 0 to
 {header.architecture.max_compression:g}. {worst_text}{compared}
 
 | compression | parameters | multiply-adds | {curve.metric}, % | slices without INR, % | trained alone, % |
@@ -116,6 +119,12 @@ The whole recipe is stored in the file and in [report.json](report.json).
 
 Versions: {", ".join(f"{name} {number}" for name, number in _versions(manifold).items())}.
 """
+
+
+def _labels(labels: Sequence[str]) -> str:
+    if len(labels) <= _MOST_LABELS:
+        return f"labels {', '.join(labels)}"
+    return f"{len(labels)} labels from {labels[0]} to {labels[-1]}"
 
 
 def _row(point: CurvePoint, slices: Mapping[str, float], alone: Mapping[float, float]) -> str:
