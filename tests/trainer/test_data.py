@@ -24,7 +24,7 @@ def write_mnist(folder: Path, train: int = 30, test: int = 10, end: str = "") ->
         images, labels = random.integers(0, 256, (count, 28, 28), np.uint8), random.integers(0, 10, count).astype(np.uint8)
         for name, array in ((f"{prefix}-images-idx3-ubyte", images), (f"{prefix}-labels-idx1-ubyte", labels)):
             data = idx_bytes(array)
-            (raw / f"{name}{end}").write_bytes(gzip.compress(data) if end else data)
+            (raw / f"{name}{end}").write_bytes(gzip.compress(data, mtime=0) if end else data)
 
 
 @pytest.mark.parametrize("end", ["", ".gz"])
@@ -49,7 +49,7 @@ def test_damaged_idx_files_are_refused(tmp_path, data, message):
         read_idx(path)
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(idx_bytes(np.zeros(50, np.uint8)))[:-9], gzip.compress(b"x")[:12] + b"\xff" * 20])
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(idx_bytes(np.zeros(50, np.uint8)), mtime=0)[:-9], gzip.compress(b"x", mtime=0)[:12] + b"\xff" * 20])
 def test_damaged_gzip_files_are_refused(tmp_path, data):
     path = tmp_path / "x-ubyte.gz"
     path.write_bytes(data)
