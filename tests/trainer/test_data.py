@@ -49,7 +49,10 @@ def test_damaged_idx_files_are_refused(tmp_path, data, message):
         read_idx(path)
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(idx_bytes(np.zeros(50, np.uint8)), mtime=0)[:-9], gzip.compress(b"x", mtime=0)[:12] + b"\xff" * 20])
+WHOLE, SHORT = (gzip.compress(data, mtime=0) for data in (idx_bytes(np.zeros(50, np.uint8)), b"x"))
+
+
+@pytest.mark.parametrize("data", [b"no gzip", WHOLE[:-9], SHORT[:12] + b"\xff" * 20])
 def test_damaged_gzip_files_are_refused(tmp_path, data):
     path = tmp_path / "x-ubyte.gz"
     path.write_bytes(data)
