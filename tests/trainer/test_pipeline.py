@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from neumeta_core.assembly import assemble
-from neumeta_core.errors import ManifoldRefused
+from neumeta_core.errors import ManifoldRefused, NetworkUnsupported
 from neumeta_core.inr import AnchoredSettings, MlpSettings
 from neumeta_core.manifold import Manifold
 from neumeta_trainer.config import Optimization, Recipe
@@ -220,7 +220,6 @@ class Deciding(SmallNet):
         ({"max_compression": 0.4}, r"curve: compression: 0\.\d+ is not allowed"),
         ({"inr": AnchoredSettings(levels=(0.8,)), "held_out": ((0.79, 0.82),)}, r"held_out: \w+ is trained at \d+ of \d+"),
         ({"name": "My Net"}, r"name: String should match pattern"),
-        ({"network": Deciding}, r"Deciding has BatchNorm, and torch\.fx cannot trace it"),
         (
             {"inr": AnchoredSettings(exact=True, levels=(0.5,)), "tune": dataclasses.replace(digits_paper().tune, sandwich=True, members=0)},
             r"tune\.members: no member is left to train",
@@ -231,6 +230,12 @@ def test_what_is_refused_is_refused_before_the_base_is_trained(splits, tmp_path,
     with pytest.raises(RecipeRefused, match=said):
         run(dataclasses.replace(digits_paper(), **wrong), splits, tmp_path, LogProgress())
     assert not list(tmp_path.rglob("base.pt"))
+
+
+def test_a_network_that_cannot_be_exported_is_refused_before_the_base_is_trained(splits, tmp_path):
+    with pytest.raises(NetworkUnsupported, match=r"Deciding has BatchNorm, and torch\.fx cannot trace it"):
+        run(dataclasses.replace(digits_paper(), network=Deciding), splits, tmp_path, LogProgress())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_images_of_another_type_than_a_file_holds_are_refused_before_the_base_is_trained(splits, tmp_path):

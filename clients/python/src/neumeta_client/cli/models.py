@@ -23,7 +23,7 @@ def models(url: Url = None, as_json: AsJson = False) -> None:
         if as_json:
             print_json([asdict(model) for model in found])
         else:
-            headings = ["model", "version", "state", "task", "max compression", "reason"]
+            headings = ["model", "version", "state", "task", "compressible", "reason"]
             print_table(headings, [_model_row(model) for model in found], numeric=(1, 4))
 
 
