@@ -82,7 +82,7 @@ def run(
         logger.warning("stays as it is: %s", note)
     sampler = Sampler.of(recipe, found.architecture)
     refuse_what_comes_later(recipe, sampler)
-    untrained = fuse_batch_norm(copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format), example.cpu())  # type: ignore[call-overload]
+    untrained = fuse_batch_norm(_on_cpu(network), example.cpu())
     rehearse(recipe, splits, untrained, analyse(recipe, untrained, example).architecture, example.cpu(), measured)
     if recipe.base is not None:
         train_network("base", network, batches_for(recipe.base, train, splits, recipe.seed, compute), recipe.base, base)
@@ -141,10 +141,9 @@ def _train_inr(recipe: Recipe, family: Family, fused: nn.Module, sampler: Sample
 def analyse(recipe: Recipe, network: nn.Module, example: Tensor) -> Analysis:
     """The channel groups of a network that resize, with the limits of the recipe; RecipeRefused when ``morph`` names none of them."""
     # On the CPU in the plain layout: what is found does not depend on the device, and tracing is quick.
-    network = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     find = partial(
         find_architecture,
-        network,
+        _on_cpu(network),
         example.cpu().contiguous(),
         min_ratio=1 - recipe.max_compression,
         max_compression=recipe.max_compression,
@@ -209,6 +208,12 @@ def fingerprint(recipe: Recipe, network: nn.Module, train: ImageSet, splits: Spl
     for tensor in (*network.state_dict().values(), train.images, train.labels):
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _on_cpu(network: nn.Module) -> nn.Module:
+    """A copy in the plain layout."""
+    # Stubs of nn.Module.to know no memory format together with a device.
+    return copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload, no-any-return]
 
 
 def _build(recipe: Recipe) -> nn.Module:
