@@ -41,11 +41,11 @@ def multiplies_bf16(device: torch.device) -> bool:
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
-def kernels(device: torch.device) -> str:
+def kernels(device: torch.device, threads: int) -> str:
     """Names what chooses the kernels of matrix products there, and so their last bits: PyTorch's version and the processor.
 
-    On a CPU its vector instructions and the number of threads, on CUDA the model of the device.
+    On a CPU its vector instructions and the number of ``threads`` that share an operation, on CUDA the model of the device.
     """
     if device.type == "cuda":
         return f"torch{torch.__version__}-{torch.cuda.get_device_name(device)}"
-    return f"torch{torch.__version__}-{torch.backends.cpu.get_cpu_capability()}-{torch.get_num_threads()}"
+    return f"torch{torch.__version__}-{torch.backends.cpu.get_cpu_capability()}-{threads}"

@@ -32,7 +32,7 @@ from neumeta_core.device import DTYPE_NAMES, kernels, resolve_device, resolve_dt
 from neumeta_core.errors import InvalidField, ManifoldRefused, NetworkUnsupported
 from neumeta_core.header import FORMAT_VERSION, Header
 from neumeta_core.inr import INR, MlpINR, build_inr
-from neumeta_core.materialize import Materializer, prepare
+from neumeta_core.materialize import Materializer, intra_op_threads, prepare, threads_for
 
 METADATA_KEY = "neumeta"
 
@@ -54,7 +54,7 @@ class Manifold(Blueprint):
         self.canary = canary
         self.size = size
         self._dtype = torch.float32
-        self._kernels = kernels(self.device)
+        self._look_at_device()
         self._materializer: Materializer | None = None
 
     @property
@@ -97,9 +97,10 @@ class Manifold(Blueprint):
 
     def materialize(self, member: Configuration) -> dict[str, Tensor]:
         """Parameter name -> fp32 values in the layout of its ONNX initializer, on the manifold's device."""
-        if self._materializer is None:
-            self._materializer = prepare(self.inr, self.header.sampling, self._dtype)
-        return self._materializer(member)
+        with intra_op_threads(self._threads):
+            if self._materializer is None:
+                self._materializer = prepare(self.inr, self.header.sampling, self._dtype)
+            return self._materializer(member)
 
     def to(self, device: str, dtype: str = "fp32") -> Self:
         """The same manifold with its INR on another device (``resolve_device`` names), computing in another type (``resolve_dtype``)."""
@@ -107,10 +108,14 @@ class Manifold(Blueprint):
         # Only coordinate MLPs have matrix products that are large enough to gain, and averages over samples go the plain way.
         gains = isinstance(self.inr, MlpINR) and not self.header.sampling.is_averaged
         self._dtype = resolve_dtype(dtype, self.device) if gains else torch.float32
-        # Remembered: the number of threads is that of the thread which asks.
-        self._kernels = kernels(self.device)
+        self._look_at_device()
         self._materializer = None
         return self
+
+    def _look_at_device(self) -> None:
+        # Remembered: PyTorch's number of threads is that of the thread which asks.
+        self._threads = threads_for(self.inr, self.header.sampling)
+        self._kernels = kernels(self.device, self._threads)
 
     def save(self, path: Path, *, half: bool = True) -> None:
         """Write the file, whole or not at all; ``half`` stores the INR in fp16. ManifoldRefused when values are not finite then."""
