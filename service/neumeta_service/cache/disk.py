@@ -30,7 +30,10 @@ Result = TypeVar("Result")
 
 
 class DiskCache:
-    """Entries in ``folder``, of ``max_bytes`` together. The folder has to be on a disk of this host: the index needs its locks."""
+    """Entries in ``folder``, of ``max_bytes`` together. The folder has to be on a disk of this host: the index needs its locks.
+
+    What other processes keep locked for ``timeout_s`` counts as an error.
+    """
 
     name = "disk"
 
@@ -41,11 +44,12 @@ class DiskCache:
         *,
         max_bytes: int,
         ttl_s: int,
+        timeout_s: float = 1.0,
         breaker: CircuitBreaker | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._files = DiskFiles(folder)
-        self._index = DiskIndex(folder, self._files, max_bytes=max_bytes, clock=clock)
+        self._index = DiskIndex(folder, self._files, max_bytes=max_bytes, timeout_s=timeout_s, clock=clock)
         self._guard = Guard(self.name, metrics, _kind, breaker)
         self._max_bytes = max_bytes
         self._ttl_s = ttl_s

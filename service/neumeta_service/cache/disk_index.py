@@ -15,7 +15,6 @@ from neumeta_service.cache.disk_files import DiskFiles
 from neumeta_service.cache.lease import Claim
 from neumeta_service.cache.stored import encode_meta, encode_origin
 
-_BUSY_S = 1.0
 # No write takes this long, so what is older was left by a process that is gone.
 _OLDEST_PART_S = 3600.0
 _BROKEN = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
@@ -34,13 +33,15 @@ CREATE TABLE IF NOT EXISTS lease (key TEXT PRIMARY KEY, token TEXT NOT NULL, exp
 class DiskIndex:
     """Rows of ``folder/index-1.sqlite`` and the files that belong to them. Raises sqlite3.Error and OSError; all calls come from one thread.
 
-    A database that turns out to be broken is closed, and made anew when it is used next. Expiry is by wall clock: ``clock``.
+    A database that turns out to be broken is closed, and made anew when it is used next. Expiry is by wall clock: ``clock``. Another
+    process that writes is waited for, ``timeout_s`` at most.
     """
 
-    def __init__(self, folder: Path, files: DiskFiles, *, max_bytes: int, clock: Callable[[], float]) -> None:
+    def __init__(self, folder: Path, files: DiskFiles, *, max_bytes: int, timeout_s: float, clock: Callable[[], float]) -> None:
         self._path = folder / "index-1.sqlite"
         self._files = files
         self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
         self._clock = clock
         self._connection: sqlite3.Connection | None = None
 
@@ -50,7 +51,7 @@ class DiskIndex:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._connection = _connect(self._path)
+            self._connection = _connect(self._path, self._timeout_s)
         except sqlite3.DatabaseError as error:
             if is_broken(error):
                 for suffix in ("", "-wal", "-shm"):
@@ -179,8 +180,8 @@ def is_broken(error: Exception) -> bool:
     return isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorname", "") in _BROKEN
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         # A power cut may lose the last transactions, which a cache can afford; it never breaks the database.

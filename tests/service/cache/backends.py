@@ -84,9 +84,10 @@ class SharedFolder:
         self.metrics = Metrics()
         self.now_s = time.time()
 
-    def open(self, *, limit: int = 1_000_000) -> DiskCache:
+    def open(self, *, limit: int = 1_000_000, timeout_s: float = 60) -> DiskCache:
+        # A long timeout: a busy disk must not look like a locked one.
         breaker = CircuitBreaker(threshold=1000)
-        return DiskCache(self.folder, self.metrics, max_bytes=limit, ttl_s=TTL_S, breaker=breaker, clock=lambda: self.now_s)
+        return DiskCache(self.folder, self.metrics, max_bytes=limit, ttl_s=TTL_S, timeout_s=timeout_s, breaker=breaker, clock=lambda: self.now_s)
 
     def blob(self, entry: Entry) -> Path:
         name = entry.digest[7:]

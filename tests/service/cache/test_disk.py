@@ -31,8 +31,8 @@ def shared(tmp_path: Path) -> SharedFolder:
 
 
 @asynccontextmanager
-async def opened(shared: SharedFolder, *, limit: int = 1_000_000) -> AsyncIterator[DiskCache]:
-    cache = shared.open(limit=limit)
+async def opened(shared: SharedFolder, *, limit: int = 1_000_000, timeout_s: float = 60) -> AsyncIterator[DiskCache]:
+    cache = shared.open(limit=limit, timeout_s=timeout_s)
     try:
         yield cache
     finally:
@@ -166,7 +166,7 @@ async def test_a_folder_without_blobs_is_an_error(shared: SharedFolder) -> None:
 
 
 async def test_an_index_that_is_locked_times_out(shared: SharedFolder) -> None:
-    async with opened(shared) as cache:
+    async with opened(shared, timeout_s=0.1) as cache:
         await cache.put(entry())
         with closing(sqlite3.connect(shared.index, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
