@@ -16,7 +16,7 @@ from neumeta_service.http.middleware import BodyLimit, RequestContext
 from neumeta_service.http.openapi import ANY_PROBLEM, DescribedApp
 from neumeta_service.http.patience import Patience
 from neumeta_service.parts import Parts, build_parts
-from neumeta_service.routes import admin, artifacts, docs, explorer, health, jobs, models, profiles
+from neumeta_service.routes import admin, artifacts, direct, docs, explorer, health, jobs, models, profiles
 from neumeta_service.settings import Settings
 from neumeta_service.signing.signer import Clock
 
@@ -65,7 +65,8 @@ def _install_routes(app: FastAPI, parts: Parts) -> None:
         app.state.reloads = parts.reloads
         app.include_router(admin.router)
     problems.install(app)
-    app.add_middleware(artifacts.ArtifactsFirst, engine=parts.engine)
+    if not parts.tracers:  # FastAPI names spans by the routes that it finds.
+        app.add_middleware(direct.Direct, engine=parts.engine)
     app.add_middleware(BodyLimit)
     parts.access.install(app)
     app.add_middleware(RequestContext, metrics=parts.engine.metrics)

@@ -82,6 +82,7 @@ async def test_stages_are_parts_of_the_request_and_it_of_the_clients_trace(model
     assert sorted(stages) == ["cache", "cache", "cache", "inr", "onnx"]
     assert {span.trace_id.hex() for span in spans.values() if span.name == "inr"} == {TRACE}
     (got,) = [span for span in spans.values() if not span.parent_span_id]
+    assert got.name == "GET /v1/artifacts/{digest}"
     assert got.trace_id.hex() != TRACE
     assert {"http.request.method": "GET", "url.path": f"/v1/artifacts/{digest}"}.items() <= {
         attribute.key: attribute.value.string_value for attribute in got.attributes

@@ -50,6 +50,18 @@ def _answer_type(accept: str) -> str:
     return chosen
 
 
+def check_declared(request: Request) -> None:
+    """Raises UnsupportedMediaType unless a request declares its body as JSON."""
+    declared = request.headers.get("content-type", "")
+    if declared.partition(";")[0].strip().lower() != JSON:
+        raise UnsupportedMediaType(f"Content-Type: {declared[:100]!r} is not supported; send {JSON}.")
+
+
+def choose_answer(request: Request) -> None:
+    """Put the media type of the answer, bytes or JSON, into ``request.state.answer_type``. Raises NotAcceptable."""
+    request.state.answer_type = _answer_type(", ".join(request.headers.getlist("accept")))
+
+
 class DeclaredRoute(APIRoute):
     """A route whose body has to be declared as JSON; no browser sends that to another site unasked."""
 
@@ -65,9 +77,7 @@ class DeclaredRoute(APIRoute):
 
     def check_headers(self, request: Request) -> None:
         """Raises UnsupportedMediaType."""
-        declared = request.headers.get("content-type", "")
-        if declared.partition(";")[0].strip().lower() != JSON:
-            raise UnsupportedMediaType(f"Content-Type: {declared[:100]!r} is not supported; send {JSON}.")
+        check_declared(request)
 
 
 class NegotiatedRoute(DeclaredRoute):
@@ -76,4 +86,4 @@ class NegotiatedRoute(DeclaredRoute):
     def check_headers(self, request: Request) -> None:
         """Raises UnsupportedMediaType or NotAcceptable."""
         super().check_headers(request)
-        request.state.answer_type = _answer_type(", ".join(request.headers.getlist("accept")))
+        choose_answer(request)

@@ -94,12 +94,17 @@ class BodyLimit:
             error = BodyTooLarge(f"The body is longer than {MAX_BODY_BYTES} bytes.")
             await problem_of(error, scope)(scope, receive, send)
             return
-        messages = iter([body])
+        await self._app(scope, replaying(body, receive), send)
 
-        async def replay() -> Message:
-            return next(messages, None) or await receive()
 
-        await self._app(scope, replay, send)
+def replaying(message: Message, receive: Receive) -> Receive:
+    """A ``receive`` that gives a message once more, and then what follows it."""
+    messages = iter([message])
+
+    async def replay() -> Message:
+        return next(messages, None) or await receive()
+
+    return replay
 
 
 def _field(scope: Scope, wanted: bytes) -> bytes:

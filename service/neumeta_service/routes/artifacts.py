@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from neumeta_core.errors import NeuMetaError
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from neumeta_service.engine import Engine
 from neumeta_service.errors import NotSigned
 from neumeta_service.http import present
 from neumeta_service.http.deps import EngineDep, waiting_for
 from neumeta_service.http.openapi import BYTES, Responses, answer, problems
-from neumeta_service.http.problems import problem_of
 from neumeta_service.http.schemas import SignatureDocument
 
 PREFIX = "/v1/artifacts"
@@ -42,24 +38,3 @@ async def get_signature(digest: str, request: Request, engine: EngineDep) -> Res
         raise NotSigned
     delivery = await engine.find(digest, waiting_for(request))
     return present.signature(request, delivery, engine.signature(delivery.entry))
-
-
-class ArtifactsFirst:
-    """Takes requests for artifacts to their handler at once; the way through FastAPI, which describes it, takes longer than the answer."""
-
-    def __init__(self, app: ASGIApp, engine: Engine) -> None:
-        self._app = app
-        self._engine = engine
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request (ASGI)."""
-        folder, _, digest = scope.get("path", "").rpartition("/")
-        if folder != PREFIX or not digest or scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
-            await self._app(scope, receive, send)
-            return
-        scope["endpoint"] = get_artifact
-        try:
-            response = await get_artifact(digest, Request(scope, receive), self._engine)
-        except NeuMetaError as error:
-            response = problem_of(error, scope)
-        await response(scope, receive, send)

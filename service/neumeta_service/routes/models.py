@@ -19,7 +19,8 @@ from neumeta_service.http.schemas import (
     VersionList,
 )
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+PREFIX = "/v1/models"
+router = APIRouter(prefix=PREFIX, tags=["models"])
 
 
 @router.get("")
@@ -82,7 +83,7 @@ router.add_api_route(
 def install(app: FastAPI) -> None:
     """Add materialize to the app itself: the routes of an included router cost several times as much to find."""
     app.router.add_api_route(
-        "/v1/models/{name}/materialize",
+        PREFIX + "/{name}/materialize",
         materialize,
         methods=["POST"],
         tags=["models"],
