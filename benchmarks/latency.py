@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection
 
 import httpx
 from report import Row
@@ -27,12 +31,22 @@ class Answer:
 
 
 def ask(client: httpx.Client, model: str, body: Body) -> Answer:
-    """An artifact, over the socket; raises on every answer but 200."""
-    start = time.perf_counter()
-    response = client.post(path(model), json=body).raise_for_status()
-    milliseconds = 1e3 * (time.perf_counter() - start)
+    """An artifact, over the socket of a connection that is open before; raises on every answer but 200.
+
+    The server is the client's, the request the standard library's: httpx alone takes more than 2 ms to read 1 MB.
+    """
+    request = json.dumps(body)
+    with closing(HTTPConnection(client.base_url.host, client.base_url.port, timeout=600)) as connection:
+        connection.connect()
+        start = time.perf_counter()
+        connection.request("POST", path(model), request, {"content-type": "application/json"})
+        response = connection.getresponse()
+        data = response.read()
+        milliseconds = 1e3 * (time.perf_counter() - start)
+    if response.status != HTTPStatus.OK:
+        raise RuntimeError(f"{path(model)} with {request}: {response.status} {data.decode()}")
     steps = {name: float(value) for name, value in re.findall(r"([\w-]+);dur=([\d.]+)", response.headers["server-timing"])}
-    return Answer(milliseconds, steps, len(response.content))
+    return Answer(milliseconds, steps, len(data))
 
 
 def path(model: str) -> str:

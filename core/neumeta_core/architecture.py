@@ -107,11 +107,23 @@ class GeneratedParameter(Record):
 
     def shape(self, widths: Widths) -> tuple[int, ...]:
         """Shape of the initializer at these widths."""
-        return tuple(axis_size(axis, widths) for axis in self.axes)
+        # Asked several times for every parameter of a request, and thousands of times by a budget.
+        return tuple([fixed + sum([widths[group] * repeat for group, repeat in resized]) for fixed, resized in self.sides])
 
     def elements(self, widths: Widths) -> int:
         """Number of values at these widths."""
         return prod(self.shape(widths))
+
+    @cached_property
+    def sides(self) -> tuple[tuple[int, tuple[tuple[str, int], ...]], ...]:
+        """What ``axes`` come to, one for each: entries that are always there, and channel groups with the entries that each channel has."""
+        return tuple(
+            (
+                sum(segment.size({}) for segment in axis if segment.group is None),
+                tuple((segment.group, segment.repeat) for segment in axis if segment.group is not None),
+            )
+            for axis in self.axes
+        )
 
     @cached_property
     def kernel(self) -> tuple[int, ...]:

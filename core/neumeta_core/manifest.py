@@ -25,14 +25,20 @@ def plan_of(blueprint: Blueprint, spec: Spec, size: int) -> JsonObject:
 
 def manifest_of(blueprint: Blueprint, spec: Spec, digest: str, size: int) -> JsonObject:
     """The manifest of the artifact ``digest`` (``sha256:…``) of ``size`` bytes; ``compression.requested`` is left None."""
-    header, effective = blueprint.header, effective_compression(blueprint.architecture, spec.widths)
+    header = blueprint.header
     return plan_of(blueprint, spec, size) | {
         "digest": digest,
         "size": size,
         "url": f"/v1/artifacts/{digest}",
-        "filename": f"{spec.model}-{spec.version}-c{effective:.3f}-{spec.precision}-{digest[7:19]}.onnx",
+        "filename": filename_of(blueprint, spec, digest),
         "input": header.input.model_dump(mode="json"),
         "output": header.output.model_dump(mode="json"),
         "labels": list(header.labels),
         "builder": BUILDER_VERSION,
     }
+
+
+def filename_of(blueprint: Blueprint, spec: Spec, digest: str) -> str:
+    """The name of an artifact's file, wherever it is saved."""
+    effective = effective_compression(blueprint.architecture, spec.widths)
+    return f"{spec.model}-{spec.version}-c{effective:.3f}-{spec.precision}-{digest[7:19]}.onnx"

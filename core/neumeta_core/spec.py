@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from neumeta_core.blueprint import Blueprint
 from neumeta_core.configuration import Configuration
@@ -35,7 +35,14 @@ class Spec:
 
     def as_dict(self) -> dict[str, object]:
         """The spec as JSON values."""
-        return asdict(self) | {"widths": dict(self.widths)}
+        return {
+            "model": self.model,
+            "version": self.version,
+            "manifold": self.manifold,
+            "widths": dict(self.widths),
+            "precision": self.precision,
+            "opset": self.opset,
+        }
 
     def canonical(self) -> bytes:
         """The one JSON encoding of this spec: sorted keys, no spaces, UTF-8."""

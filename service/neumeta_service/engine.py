@@ -15,7 +15,7 @@ from typing import Any
 from cachetools import LRUCache
 from neumeta_core.assembly import artifact_size, assemble
 from neumeta_core.errors import AssemblyError, RequestError
-from neumeta_core.manifest import JsonObject, manifest_of, plan_of
+from neumeta_core.manifest import JsonObject, filename_of, manifest_of, plan_of
 from neumeta_core.manifold import Manifold
 from neumeta_core.materialize import to_host
 from neumeta_core.spec import Spec
@@ -244,5 +244,5 @@ class Engine:
         with self.metrics.stage("onnx", seconds):
             artifact = assemble(manifold, member, weights, spec.precision)
         made = Spec.of(manifold, member, spec.precision)
-        filename = str(manifest_of(manifold, made, artifact.digest, len(artifact.data))["filename"])
+        filename = filename_of(manifold, made, artifact.digest)
         return Entry(Origin(made.cache_key(manifold.fingerprint), made), artifact.digest, filename, artifact.data)
