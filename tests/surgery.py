@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import onnx
+import pytest
 import safetensors.torch
 import torch
+from neumeta_core.errors import ManifoldRefused
+from neumeta_core.manifold import Manifold
 from torch import Tensor
 
 
@@ -55,3 +58,13 @@ def with_template(data: bytes, change: Callable[[onnx.ModelProto], object]) -> b
         tensors["template"] = torch.frombuffer(bytearray(model.SerializeToString()), dtype=torch.uint8)
 
     return with_tensors(data, edit)
+
+
+def refusal(data: bytes) -> str:
+    """Why a file is refused, in the one way that anything may be."""
+    with pytest.raises(ManifoldRefused) as refused:
+        Manifold.from_bytes(data)
+    sentence = str(refused.value)
+    assert len(sentence) < 500
+    assert refused.value.code == "model_refused"
+    return sentence

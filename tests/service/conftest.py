@@ -7,6 +7,7 @@ import pytest
 
 from tests.service.redis_server import RedisServer
 from tests.service.serving import CountedManifold
+from tests.service.stores import Place, Reader
 from tests.tiny import save_tiny
 
 
@@ -34,3 +35,19 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(params=["path", "file", "memory", "remote"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    folder = tmp_path / "store"
+    written = str(folder) if request.param in ("path", "file") else f"memory:/{folder}"
+    made = Place(written, tmp_path / "scratch")
+    made.location = {"file": f"file://{folder}", "remote": f"remote:/{folder}"}.get(request.param, written)
+    yield made
+    if written.startswith("memory:"):
+        made.remove_all()
+
+
+@pytest.fixture
+def reader(place: Place) -> Reader:
+    return Reader(place)

@@ -3,115 +3,21 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import shutil
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
 
-import fsspec
 import pytest
 import torch
-from fsspec.implementations.memory import MemoryFileSystem
 from neumeta_core.errors import ManifoldRefused
 from neumeta_core.manifold import Manifold
-from neumeta_service.catalog.admission import admit
-from neumeta_service.catalog.catalog import Catalog
-from neumeta_service.catalog.repository import Repository
-from neumeta_service.catalog.store import Store
 from neumeta_service.errors import StoreUnavailable
 
+from tests.service.stores import Place, Reader, Remote
 from tests.tiny import save_tiny, tiny_manifold
 
 RUBBISH = b"rubbish"
-
-
-class Place:
-    """A store seen from its writer's side."""
-
-    def __init__(self, location: str, scratch: Path) -> None:
-        self.location = location
-        self._scratch = scratch
-        self._backend, self._root = fsspec.url_to_fs(location)
-        self.write("keep.md", b"so that the place exists")
-
-    def write(self, path: str, data: bytes) -> None:
-        self._backend.makedirs(f"{self._root}/{path}".rpartition("/")[0], exist_ok=True)
-        self._backend.pipe_file(f"{self._root}/{path}", data)
-
-    def publish(self, version: int = 1, **arguments: Any) -> bytes:
-        data = save_tiny(self._scratch, version=version, **arguments).read_bytes()
-        self.write(f"{arguments.get('name', 'tiny')}/{version}/manifold.safetensors", data)
-        return data
-
-    def remove(self, path: str) -> None:
-        self._backend.rm(f"{self._root}/{path}", recursive=True)
-
-    def remove_all(self) -> None:
-        self._backend.rm(self._root, recursive=True)
-
-
-class Remote(MemoryFileSystem):
-    """The object store in memory, read as object stores are: listings are remembered, and failures are the client library's own."""
-
-    protocol = "remote"
-    listings: ClassVar[dict[str, Any]] = {}
-    failure: ClassVar[Exception | None] = None
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        return str(super()._strip_protocol(path.removeprefix("remote://")))
-
-    def ls(self, path: str, detail: bool = True, **options: Any) -> Any:
-        if self.failure is not None:
-            raise self.failure
-        if path not in self.listings:
-            self.listings[path] = super().ls(path, detail=detail, **options)
-        return self.listings[path]
-
-    def invalidate_cache(self, *_: object) -> None:
-        self.listings.clear()
-
-
-fsspec.register_implementation("remote", Remote)
-
-
-@pytest.fixture(params=["path", "file", "memory", "remote"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    folder = tmp_path / "store"
-    written = str(folder) if request.param in ("path", "file") else f"memory:/{folder}"
-    made = Place(written, tmp_path / "scratch")
-    made.location = {"file": f"file://{folder}", "remote": f"remote:/{folder}"}.get(request.param, written)
-    yield made
-    if written.startswith("memory:"):
-        made.remove_all()
-
-
-class Reader:
-    """A repository that counts what it admits, and the catalog that it made last."""
-
-    def __init__(self, place: Place) -> None:
-        self.admitted: list[tuple[str, int]] = []
-        self.repository = Repository(Store(place.location), self._admit)
-        self.catalog = Catalog()
-
-    def _admit(self, name: str, version: int, data: bytes) -> Manifold:
-        self.admitted.append((name, version))
-        return admit(name, version, data)
-
-    def renew(self) -> list[tuple[str, int]]:
-        self.catalog = self.repository.renew(self.catalog)
-        return sorted(self.catalog.releases)
-
-    def refused(self) -> dict[tuple[str, int | None], str]:
-        return {(refusal.name, refusal.version): refusal.reason for refusal in self.catalog.refusals}
-
-
-@pytest.fixture
-def reader(place: Place) -> Reader:
-    return Reader(place)
 
 
 def test_every_version_that_can_be_loaded_is_served(place: Place, reader: Reader) -> None:
@@ -283,129 +189,6 @@ def test_what_a_backend_raises_changes_nothing_and_tells_no_secret(place: Place,
         reader.renew()
     assert str(caught.value) == "NEUMETA_MODELS cannot be read: RuntimeError."
     assert reader.catalog.manifold("tiny").header.version == 1
-
-
-def aliased(reader: Reader) -> dict[str, int]:
-    return {alias: version for alias, version in reader.catalog.aliases("tiny").items() if alias != "latest"}
-
-
-def test_aliases_move_with_their_file(place: Place, reader: Reader) -> None:
-    place.publish(1)
-    place.publish(2)
-    for aliases in ({"stable": 1, "edge": 2}, {"stable": 2}, {}):
-        place.write("tiny/aliases.json", json.dumps(aliases).encode())
-        reader.renew()
-        assert aliased(reader) == aliases
-    place.write("tiny/aliases.json", b'{"stable": 1}')
-    reader.renew()
-    assert reader.catalog.manifold("tiny", "stable").header.version == 1
-    place.remove("tiny/aliases.json")
-    reader.renew()
-    assert aliased(reader) == {}
-
-
-def test_a_bad_file_of_aliases_is_refused_and_the_old_ones_go_on(place: Place, reader: Reader, caplog: pytest.LogCaptureFixture) -> None:
-    place.publish(1)
-    place.publish(2)
-    place.write("tiny/aliases.json", b'{"stable": 1, "edge": 2}')
-    reader.renew()
-    place.write("tiny/aliases.json", b'{"stable": 3, "edge": 1}')
-    place.publish(5)
-    reader.renew()
-    assert reader.catalog.aliases("tiny") == {"latest": 5, "stable": 1, "edge": 2}
-    assert reader.refused() == {("tiny", None): "stable: 3 is not a version that is served; those are: 1, 2, 5."}
-    assert "tiny aliases.json is refused: stable: 3 is not" in caplog.text
-    place.remove("tiny/2")
-    reader.renew()
-    assert aliased(reader) == {"stable": 1}, "not what is no longer served"
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"", "not JSON"),
-        (b"{", "not JSON"),
-        (b"\xff", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        (b"[1]", "no object"),
-        (b"1", "no object"),
-        (b'{"latest": 1}', "'latest' is not allowed"),
-        (b'{"12": 1}', "'12' is not allowed"),
-        (b'{"": 1}', "'' is not allowed"),
-        (b'{"Stable": 1}', "'Stable' is not allowed"),
-        (b'{"../x": 1}', "not allowed"),
-        (b'{"a\\n": 1}', "not allowed"),
-        (b'{"stable": "1"}', "not a version that is served; those are: 1"),
-        (b'{"stable": true}', "not a version that is served"),
-        (b'{"stable": 1.0}', "not a version that is served"),
-        (b'{"stable": null}', "not a version that is served"),
-        (b'{"stable": [1]}', "not a version that is served"),
-    ],
-)
-def test_what_a_file_of_aliases_may_not_say(reader: Reader, place: Place, data: bytes, reason: str) -> None:
-    place.publish()
-    place.write("tiny/aliases.json", data)
-    assert reader.renew() == [("tiny", 1)]
-    assert reason in reader.refused()["tiny", None]
-    assert aliased(reader) == {}
-
-
-def selected(reader: Reader) -> dict[str, Any]:
-    return {name: rung.model_dump(exclude_none=True) for name, rung in reader.catalog.rungs("tiny").items()}
-
-
-def test_rungs_follow_their_file_and_the_old_ones_go_on_after_a_bad_one(place: Place, reader: Reader, caplog: pytest.LogCaptureFixture) -> None:
-    place.publish()
-    for rungs in ({"small": {"compression": 0.5}, "odd": {"widths": {"conv1": 7}}}, {}, {"tiny": {"budget": {"bytes": 5000, "macs": 9}}}):
-        place.write("tiny/rungs.json", json.dumps(rungs).encode())
-        reader.renew()
-        assert selected(reader) == rungs
-    place.write("tiny/rungs.json", b'{"small": {"compression": 1}}')
-    place.write("tiny/aliases.json", b'{"stable": 1}')
-    reader.renew()
-    assert (selected(reader), aliased(reader)) == ({"tiny": {"budget": {"bytes": 5000, "macs": 9}}}, {"stable": 1})
-    assert "tiny rungs.json is refused: small.compression: 1" in caplog.text
-    place.remove("tiny/rungs.json")
-    reader.renew()
-    assert reader.refused() == {}
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"{", "not JSON"),
-        (b"\xff", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        (b"[1]", "no object"),
-        (b"null", "no object"),
-        (b'{"12": {"compression": 0}}', "'12' is not allowed"),
-        (b'{"../x": {"compression": 0}}', "'../x' is not allowed"),
-        (b'{"a\\n": {"compression": 0}}', "not allowed"),
-        (b'{"small": 0.5}', "small: 0.5 is not allowed; expected an object"),
-        (b'{"small": {}}', "exactly one of compression, widths and budget"),
-        (b'{"small": {"compression": 0.5, "widths": {"conv1": 2}}}', "exactly one of compression, widths and budget"),
-        (b'{"small": {"compression": null}}', "exactly one of compression, widths and budget"),
-        (b'{"small": {"compression": "0.5"}}', "small.compression: '0.5' is not allowed; expected a valid number"),
-        (b'{"small": {"compression": true}}', "small.compression: True"),
-        (b'{"small": {"compression": -0.1}}', "greater than or equal to 0"),
-        (b'{"small": {"compression": 1}}', "less than 1"),
-        (b'{"small": {"compression": NaN}}', "small.compression"),
-        (b'{"small": {"widths": {"conv1": 0}}}', "small.widths.conv1: 0 is not allowed; expected greater than 0"),
-        (b'{"small": {"widths": {"conv1": 2.0}}}', "small.widths.conv1"),
-        (b'{"small": {"budget": {}}}', "at least one of params, macs, bytes and latency_ms with device"),
-        (b'{"small": {"budget": {"bytes": -1}}}', "small.budget.bytes: -1"),
-        (b'{"small": {"budget": {"latency_ms": 4}}}', "latency_ms together with device"),
-        (b'{"small": {"budget": {"latency_ms": 0, "device": "pi4"}}}', "small.budget.latency_ms: 0"),
-        (b'{"small": {"budget": {"seconds": 1}}}', "small.budget.seconds: 1 is not allowed; expected no field of this name"),
-        (b'{"small": {"compression": 0.5, "precision": "fp16"}}', "small.precision: 'fp16' is not allowed; expected no field of this name"),
-    ],
-)
-def test_what_a_file_of_rungs_may_not_say(reader: Reader, place: Place, data: bytes, reason: str) -> None:
-    place.publish()
-    place.write("tiny/rungs.json", data)
-    assert reader.renew() == [("tiny", 1)]
-    assert reason in reader.refused()["tiny", None]
-    assert selected(reader) == {}
 
 
 def test_links_are_followed(tmp_path: Path) -> None:
