@@ -48,4 +48,4 @@ def kernels(device: torch.device, threads: int) -> str:
     """
     if device.type == "cuda":
         return f"torch{torch.__version__}-{torch.cuda.get_device_name(device)}"
-    return f"torch{torch.__version__}-{torch.backends.cpu.get_cpu_capability()}-{threads}"
+    return f"torch{torch.__version__}-{torch.backends.cpu.get_cpu_capability()}-{threads}threads"

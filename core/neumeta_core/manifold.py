@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -32,7 +33,7 @@ from neumeta_core.device import DTYPE_NAMES, kernels, resolve_device, resolve_dt
 from neumeta_core.errors import InvalidField, ManifoldRefused, NetworkUnsupported
 from neumeta_core.header import FORMAT_VERSION, Header
 from neumeta_core.inr import INR, MlpINR, build_inr
-from neumeta_core.materialize import Materializer, intra_op_threads, prepare, threads_for
+from neumeta_core.materialize import Materializer, alone, is_made_alone, prepare
 
 METADATA_KEY = "neumeta"
 
@@ -97,7 +98,7 @@ class Manifold(Blueprint):
 
     def materialize(self, member: Configuration) -> dict[str, Tensor]:
         """Parameter name -> fp32 values in the layout of its ONNX initializer, on the manifold's device."""
-        with intra_op_threads(self._threads):
+        with alone() if self._is_made_alone else nullcontext():
             if self._materializer is None:
                 self._materializer = prepare(self.inr, self.header.sampling, self._dtype)
             return self._materializer(member)
@@ -113,9 +114,12 @@ class Manifold(Blueprint):
         return self
 
     def _look_at_device(self) -> None:
+        self._is_made_alone = self.device.type == "cpu" and is_made_alone(self.inr, self.header.sampling)
         # Remembered: PyTorch's number of threads is that of the thread which asks.
-        self._threads = threads_for(self.inr, self.header.sampling)
-        self._kernels = kernels(self.device, self._threads)
+        threads = torch.get_num_threads()
+        if self.device.type == "cpu":
+            torch.set_num_threads(threads)  # From now on MKL too takes that many; by itself it takes fewer when it likes.
+        self._kernels = kernels(self.device, 1 if self._is_made_alone else threads)
 
     def save(self, path: Path, *, half: bool = True) -> None:
         """Write the file, whole or not at all; ``half`` stores the INR in fp16. ManifoldRefused when values are not finite then."""

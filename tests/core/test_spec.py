@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -34,6 +34,10 @@ def test_the_digest_and_the_key_stay() -> None:
 
 def test_the_order_of_groups_does_not_matter() -> None:
     assert replace(SPEC, widths=Configuration((("conv1", 7), ("conv2", 20)))).digest == SPEC.digest
+
+
+def test_all_fields_are_changed_below() -> None:
+    assert [name for change in CHANGES for name in change] == [field.name for field in fields(Spec)]
 
 
 @pytest.mark.parametrize("change", CHANGES)

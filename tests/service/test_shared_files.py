@@ -9,8 +9,6 @@ import pytest
 
 from tests.service.stores import Place, Reader
 
-RUBBISH = b"rubbish"
-
 
 def aliased(reader: Reader) -> dict[str, int]:
     return {alias: version for alias, version in reader.catalog.aliases("tiny").items() if alias != "latest"}

@@ -9,6 +9,6 @@ from __future__ import annotations
 from neumeta_core.materialize.host import all_to_host, to_host
 from neumeta_core.materialize.materializer import Materializer, prepare
 from neumeta_core.materialize.reference import materialize
-from neumeta_core.materialize.threads import intra_op_threads, threads_for
+from neumeta_core.materialize.threads import alone, is_made_alone
 
-__all__ = ["Materializer", "all_to_host", "intra_op_threads", "materialize", "prepare", "threads_for", "to_host"]
+__all__ = ["Materializer", "all_to_host", "alone", "is_made_alone", "materialize", "prepare", "to_host"]

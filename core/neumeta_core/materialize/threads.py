@@ -14,20 +14,22 @@ _SMALL = 2**19
 for OpenMP's threads stay busy while they wait for the next operation (docs/performance.md, "Threads")."""
 
 
-def threads_for(inr: INR, sampling: Sampling) -> int:
-    """Threads for the members of an INR. It depends on the INR alone where one is enough: then bits do not depend on the number of cores."""
+def is_made_alone(inr: INR, sampling: Sampling) -> bool:
+    """Whether one thread makes the members of an INR on a CPU. It depends on the INR alone, so their bits do not depend on the number of cores."""
     architecture = inr.architecture
     values = sum(parameter.elements(architecture.full_widths) for parameter in architecture.parameters)
     # The matrix products of coordinate networks are large in every network, and averages repeat everything.
-    is_small = values < _SMALL and not isinstance(inr, MlpINR) and not sampling.is_averaged
-    return 1 if is_small else torch.get_num_threads()
+    return values < _SMALL and not isinstance(inr, MlpINR) and not sampling.is_averaged
 
 
 @contextmanager
-def intra_op_threads(count: int) -> Iterator[None]:
-    """Have operations of this thread shared by ``count`` threads."""
+def alone() -> Iterator[None]:
+    """Have no operation of this thread shared with others.
+
+    PyTorch keeps the number for the process too: a thread that computes for the first time meanwhile begins with it.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

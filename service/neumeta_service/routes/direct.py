@@ -1,7 +1,8 @@
 """The two requests that devices repeat, taken to their handlers at once.
 
 FastAPI's way to a handler (its router, its dependencies, its body) takes longer than all the rest of an answer from memory. It describes
-these routes all the same, and it gets every request that is not plainly valid, so that it alone says what is wrong.
+these routes all the same, and it gets every body that is no valid wish, so that it alone says what is wrong with those. Errors of the handlers
+become the same problem documents here as there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _MODEL = re.compile(f"{models.PREFIX}/([^/]+)")
 
 
 class Direct:
-    """Serves artifacts by digest and members of models; all else is the app's."""
+    """Serves artifacts by digest and members of models; all else is the app's. Bodies come in one piece (``BodyLimit``)."""
 
     def __init__(self, app: ASGIApp, engine: Engine) -> None:
         self._app = app
@@ -68,6 +69,7 @@ async def _answer(work: Awaitable[Response], scope: Scope, receive: Receive, sen
         response = await work
     except NeuMetaError as error:
         response = problem_of(error, scope)
+        error.__traceback__ = None  # All who waited for one build share its error; each would add its frames, and keep its request with them.
     await response(scope, receive, send)
 
 

@@ -10,7 +10,11 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from fastapi import FastAPI
+from neumeta_service.http.middleware import BodyLimit
 from neumeta_service.routes.direct import Direct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tests.service.serving import JSON, POST, in_process, tiny_app
 
@@ -101,6 +105,28 @@ async def test_both_ways_give_the_same(ways: tuple[httpx.AsyncClient, httpx.Asyn
     direct, plain = ways
     for _ in range(2):  # Built, and from memory.
         assert await answer_of(direct, ASKED[name]) == await answer_of(plain, ASKED[name])
+
+
+async def test_what_is_plainly_valid_never_comes_to_fastapi(models: Path) -> None:
+    app, passed_on = tiny_app(models), []
+
+    async def fastapis_way(scope: Scope, receive: Receive, send: Send) -> None:
+        passed_on.append(await Request(scope, receive).body())
+        await Response(status_code=418)(scope, receive, send)
+
+    direct = BodyLimit(Direct(fastapis_way, app.state.engine))
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        await direct(scope | {"app": app}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://test") as client:
+        made = await client.post(POST, json={"compression": 0.5})
+        got = [await method(made.headers["content-location"]) for method in (client.get, client.head)]
+        assert [answer.status_code for answer in (made, *got)] == [200, 200, 200]
+        assert passed_on == []
+        assert (await client.post(POST, content=b"no wish", headers=DECLARED)).status_code == 418
+        assert passed_on == [b"no wish"]
+    await app.state.engine.aclose()
 
 
 async def test_the_operations_in_the_metrics_are_the_same(ways: tuple[httpx.AsyncClient, httpx.AsyncClient]) -> None:
