@@ -3,7 +3,8 @@
     python benchmarks/warm.py [--seconds N] [--runs N] [--json FILE]
 
 All servers run on loopback, one process each, and take turns under the same load (benchmarks/wrk.py). Numbers are medians over the
-runs, with the lowest and highest rate; ratios are of medians.
+runs, with the lowest and highest rate; ratios are of medians. With many connections the median latency says how fairly a server shares
+its time among them; that of one at a time is what an answer takes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from wrk import Load, Rates, run_wrk
 
 JSON_BODY = {"content-type": "application/json"}
 WISH = '{"compression": 0}'
-GET, POST, KNOWN = "GET", "POST", "GET, 304"
+GET, ALONE, POST, KNOWN = "GET", "GET, one at a time", "POST", "GET, 304"
 STATIC = """
 worker_processes 1; pid nginx.pid; error_log stderr warn;
 events { worker_connections 1024; }
@@ -58,7 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         targets = start(stack, Path(folder))
         runs = [[run_wrk(target.load, options.seconds) for target in targets] for _ in range(options.runs)]
-    title = f"Warm requests for 1 MB: {options.runs} runs of {options.seconds} s, 16 connections, one thread of load"
+    title = f"Warm requests for 1 MB: {options.runs} runs of {options.seconds} s, 16 connections or one, one thread of load"
     report.add(title, rows(list(zip(targets, zip(*runs, strict=True), strict=True))))
     report.save(options.json)
 
@@ -75,6 +76,8 @@ def start(stack: ExitStack, folder: Path) -> list[Target]:
     targets = [
         Target(GET, "Starlette", Load(bare)),
         Target(GET, "service", Load(f"{base}{path}"), "Starlette"),
+        Target(ALONE, "Starlette", Load(bare, connections=1)),
+        Target(ALONE, "service", Load(f"{base}{path}", connections=1), "Starlette"),
         Target(KNOWN, "Starlette", Load(bare, headers={"if-none-match": ETAG})),
         Target(KNOWN, "service", Load(f"{base}{path}", headers=known), "Starlette"),
         Target(POST, "FastAPI", Load(plain, "POST", WISH, JSON_BODY)),

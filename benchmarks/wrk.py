@@ -1,4 +1,4 @@
-"""One run of wrk: one thread, 16 connections, each of which asks again as soon as it has its answer."""
+"""One run of wrk: one thread, and connections each of which asks again as soon as it has its answer."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Load:
     method: str = "GET"
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    connections: int = 16
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def run_wrk(load: Load, seconds: int) -> Rates:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "load.lua"
         script.write_text("\n".join(lines) + _REPORT)
-        command = ["wrk", "-t1", "-c16", f"-d{seconds}s", "-s", str(script), load.url]
+        command = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "-s", str(script), load.url]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     [report] = [line.split()[1:] for line in output.splitlines() if line.startswith("REPORT ")]
     requests, size, microseconds, median, p99, failed = map(float, report)
