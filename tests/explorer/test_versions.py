@@ -11,7 +11,7 @@ import httpx
 import pytest
 from neumeta_service.app import create_app
 from neumeta_service.settings import Settings
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Route, expect
 
 from tests.explorer.conftest import ROOT, Explorer
 from tests.service.serving import live
@@ -61,6 +61,21 @@ def test_the_latest_is_shown_and_another_one_can_be_chosen(versions: Explorer) -
     with versions.page.expect_download() as download:
         versions.page.locator("#download").click()
     assert download.value.suggested_filename.startswith(f"{MODEL}-1-")
+
+
+def test_until_another_version_is_there_the_old_form_asks_nothing_of_it(versions: Explorer) -> None:
+    held: list[Route] = []
+    versions.page.route(f"**/v1/models/{MODEL}?version=1", lambda route: held.append(route))
+    versions.requests.clear()
+    with versions.page.expect_request(f"**/v1/models/{MODEL}?version=1"):
+        versions.page.get_by_label("Version").select_option("1")
+    versions.page.locator("#compression").fill("0.3")
+    versions.page.wait_for_timeout(500)  # Four times as long as the form rests before it asks.
+    posted = [json.loads(request.post_data or "") for request in versions.requests if request.method == "POST"]
+    assert [body for body in posted if body["version"] == 1] == []
+    held[0].continue_()
+    expect(versions.page.locator("#snippets")).to_contain_text("version")
+    versions.results()
 
 
 def test_one_version_alone_is_no_choice(explorer: Explorer) -> None:

@@ -174,7 +174,10 @@ test("a connection that is cut within an answer in JSON", async () => {
   await expect(client.models()).rejects.toBeInstanceOf(ConnectionFailed);
 });
 
-test("an abort while an answer in JSON is read ends with its reason", async () => {
+test.each([
+  [200, "application/json", '{"models": ['],
+  [404, "application/problem+json", '{"code": '],
+])("an abort while an answer with status %i is read ends with its reason", async (status, type, start) => {
   const controller = new AbortController();
   const ask = globalThis.fetch;
   vi.stubGlobal("fetch", async (...request: Parameters<typeof fetch>) => {
@@ -184,7 +187,7 @@ test("an abort while an answer in JSON is read ends with its reason", async () =
     return response;
   });
   try {
-    const client = await serve((_, response) => void response.writeHead(200).write('{"models": ['));
+    const client = await serve((_, response) => void response.writeHead(status, { "content-type": type }).write(start));
     await expect(client.models({ signal: controller.signal })).rejects.toThrow("enough");
   } finally {
     vi.unstubAllGlobals();

@@ -135,8 +135,10 @@ export class Client {
     if (body !== undefined) headers["content-type"] = "application/json";
     const init: RequestInit = { headers, signal: signal ?? null, ...(body === undefined ? {} : { method: "POST", body }) };
     const response = await reached(fetch(this.#base + path, init), signal);
-    if (!response.ok) throw await errorOf(response);
-    return response;
+    if (response.ok) return response;
+    const error = await errorOf(response);
+    signal?.throwIfAborted(); // It is not the answer's fault then that it could not be read.
+    throw error;
   }
 }
 

@@ -76,13 +76,18 @@ async function start(): Promise<void> {
 
 /** Show what was picked. */
 async function open(): Promise<void> {
-  chosen = picker.chosen;
-  if (chosen === undefined) return;
+  const picked = picker.chosen;
+  if (picked === undefined) return;
+  // Until its form is there nothing is asked: the sizes in the form are those of another model.
+  chosen = undefined;
+  clearTimeout(pending);
+  asked.abort();
   opening.abort();
   opening = new AbortController();
-  const { name, version } = chosen;
+  const { name, version } = picked;
   const options = { version, signal: opening.signal };
   const [model, curve, samples] = await Promise.all([client.model(name, options), client.curve(name, options), client.samples(name, options)]);
+  chosen = picked;
   controls.offer(model);
   chart.show(curve);
   bench.reset(model.labels);
