@@ -76,7 +76,7 @@ def limits_in_memory(metrics: Metrics) -> RateLimits:
 
 
 def limits_in_redis(url: str, metrics: Metrics, *, timeout_s: float) -> RateLimits:
-    """Limits that replicas share, under keys ``nm:limit/…``."""
+    """Limits that replicas share, under keys ``nm:limit:…``."""
     # As for the cache: the library's own retries and timeouts can hold a request for a minute.
     pool = BlockingConnectionPool.from_url(
         url,
