@@ -39,7 +39,8 @@ def fault_of(artifact: bytes, manifold: Manifold, spec: Spec) -> str | None:
 
 def prepared(spec: InputSpec, canary: Canary) -> NDArray[np.float32]:
     """Input samples as the network takes them, ``[n, *shape]``: ``(raw * scale - mean) / std``, both for each channel."""
-    raw = canary.inputs[:MAX_CANARIES].float().numpy()
+    # By NumPy: an operation of PyTorch in this thread would leave OpenMP threads behind, more than cores with those of the device worker.
+    raw = canary.inputs[:MAX_CANARIES].numpy().astype(np.float32)
     ends = [-1 if axis == "C" else 1 for axis in spec.layout] if len(spec.mean) > 1 or len(spec.std) > 1 else [-1]
     mean, std = (np.array(values, np.float32).reshape(ends) for values in (spec.mean, spec.std))
     return np.ascontiguousarray((raw * np.float32(spec.scale) - mean) / std, dtype=np.float32)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -12,6 +15,8 @@ from neumeta_core.spec import Spec
 from neumeta_service.selfcheck.examination import MAX_CANARIES, fault_of, prepared
 
 from tests.service.selfcheck.judged import SHARED, diverging, judged_manifold
+
+TASKS = Path("/proc/self/task")
 
 
 def fault(manifold: Manifold, compression: float = 0.0, precision: str = "fp32") -> str | None:
@@ -91,3 +96,23 @@ def test_inputs_are_prepared_as_the_header_says() -> None:
 def test_a_file_does_not_decide_how_long_a_check_takes() -> None:
     many = Canary(torch.zeros(MAX_CANARIES + 1, 1, 1, 1), torch.zeros(MAX_CANARIES + 1))
     assert len(prepared(InputSpec(shape=(1, 1, 1)), many)) == MAX_CANARIES
+
+
+@pytest.mark.skipif(not TASKS.is_dir(), reason="no /proc that lists the threads of a process")
+def test_preparing_leaves_no_threads_behind() -> None:
+    """With a second pool of OpenMP threads there are more of them than cores, and none waits actively: builds take twice as long."""
+    many = Canary(torch.zeros(MAX_CANARIES, 3, 32, 32, dtype=torch.uint8), torch.zeros(MAX_CANARIES))
+
+    def threads_after() -> list[int]:
+        torch.set_num_threads(3)
+        counts = [len(list(TASKS.iterdir()))]
+        prepared(InputSpec(shape=(3, 32, 32)), many)
+        return [*counts, len(list(TASKS.iterdir()))]
+
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(1) as executor:
+            first, last = executor.submit(threads_after).result()
+    finally:
+        torch.set_num_threads(before)
+    assert last == first
