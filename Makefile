@@ -107,7 +107,7 @@ $(EXPLORER): $(WEB)/node_modules/.package-lock.json $(WEB)/index.html $(WEB)/vit
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; give it as: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -f $(VENV)/bin/python; exit 1; }
 
 $(VENV)/.torch: constraints.txt | $(VENV)/bin/python
 	@echo "Setting up $(VENV). About to download PyTorch: 200 MB as a CPU build, 3 GB where the package index only has CUDA builds"

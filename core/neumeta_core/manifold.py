@@ -55,7 +55,7 @@ class Manifold(Blueprint):
         self.canary = canary
         self.size = size
         self._dtype = torch.float32
-        self._look_at_device()
+        self._settle_threads()
         self._materializer: Materializer | None = None
 
     @property
@@ -109,11 +109,11 @@ class Manifold(Blueprint):
         # Only coordinate MLPs have matrix products that are large enough to gain, and averages over samples go the plain way.
         gains = isinstance(self.inr, MlpINR) and not self.header.sampling.is_averaged
         self._dtype = resolve_dtype(dtype, self.device) if gains else torch.float32
-        self._look_at_device()
+        self._settle_threads()
         self._materializer = None
         return self
 
-    def _look_at_device(self) -> None:
+    def _settle_threads(self) -> None:
         self._is_made_alone = self.device.type == "cpu" and is_made_alone(self.inr, self.header.sampling)
         # Remembered: PyTorch's number of threads is that of the thread which asks.
         threads = torch.get_num_threads()
