@@ -11,7 +11,7 @@ from neumeta_core.configuration import Configuration
 from neumeta_core.precision import check_precision
 from neumeta_core.template import OPSET
 
-BUILDER_VERSION = "2"
+BUILDER_VERSION = "3"
 """Raised whenever the same spec would give other bytes."""
 
 

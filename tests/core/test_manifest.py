@@ -30,7 +30,7 @@ def test_a_manifest_says_what_the_documentation_says(tiny_manifold: Manifold) ->
         "input": {"name": "input", "shape": [1, 8, 8], "layout": "NCHW", "scale": 1 / 255, "mean": [0.5], "std": [0.25]},
         "output": {"name": "logits"},
         "labels": ["zero", "one", "two"],
-        "builder": "2",
+        "builder": "3",
     }
 
 

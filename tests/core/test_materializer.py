@@ -81,6 +81,25 @@ def test_blocks_of_several_tiles_are_whole(kind: str, width: int) -> None:
     assert relative_error(prepare(inr, Sampling())(member), materialize(inr, member, Sampling())) < 2e-6
 
 
+@pytest.mark.parametrize("kind", ["mlp", "mlp, relative"])
+def test_output_channels_of_more_coordinates_than_a_tile_are_whole(kind: str) -> None:
+    matrix = GeneratedParameter(name="w", axes=(tiny.group("a"), tiny.group("b")), in_dim=1, macs_per_element=1)
+    groups = (ChannelGroup(name="a", full=3, minimum=1), ChannelGroup(name="b", full=1100, minimum=1))
+    inr = built(architecture := Architecture(groups=groups, parameters=(matrix,), max_compression=0.5), KINDS[kind])
+    for widths in ({"a": 3, "b": 1100}, {"a": 2, "b": 1025}):
+        member = from_widths(architecture, widths)
+        assert relative_error(prepare(inr, Sampling())(member), materialize(inr, member, Sampling())) < 2e-6
+
+
+def test_more_small_blocks_than_a_tile_holds_are_whole() -> None:
+    matrices = tuple(GeneratedParameter(name=f"w{n}", axes=(tiny.group("a"), tiny.group("a")), in_dim=1, macs_per_element=1) for n in range(6))
+    architecture = Architecture(groups=(ChannelGroup(name="a", full=16, minimum=4),), parameters=matrices, max_compression=0.5)
+    inr = built(architecture, KINDS["mlp"])
+    for width in (16, 15, 4):
+        member = from_widths(architecture, {"a": width})
+        assert relative_error(prepare(inr, Sampling())(member), materialize(inr, member, Sampling())) < 2e-6
+
+
 @pytest.mark.parametrize("kind", ["mlp", "mlp, relative", "factorised"])
 def test_widths_above_full_extrapolate(kind: str) -> None:
     inr = built(FAMILIES["tiny"], KINDS[kind])

@@ -1,4 +1,4 @@
-"""Kind ``mlp``: the coordinates of every block in tiles of rows.
+"""Kind ``mlp``: the coordinates of every block in tiles: some output channels of a large block, or several small ones whole.
 
 Tiles bound the memory beside the result; on a CPU they are small enough for a core's cache, on CUDA large enough to fill the device. A
 matrix product of many rows may differ in the last bit from the same rows in a product of another height, so the tiles of a member
@@ -14,6 +14,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from neumeta_core.architecture import Widths
 from neumeta_core.inr import Blur, MlpINR
@@ -21,8 +22,8 @@ from neumeta_core.inr.base import encode_channels
 from neumeta_core.inr.mlp import CoordinateMLP, crop_kernel
 
 TILE_ROWS = {"cpu": 2**10, "cuda": 2**16}
-"""Most rows of a tile by kind of device: with 256 hidden units, 1 MiB and 64 MiB of fp32."""
-_STACKED_ROWS = 256
+"""Most coordinates of a tile by kind of device, unless a single channel has more: with 256 hidden units, 1 MiB and 64 MiB of fp32."""
+_SMALL = 256
 """Blocks of at most so many coordinates at full width are stacked: alone they would keep no core busy."""
 
 
@@ -32,10 +33,14 @@ class CoordinateTiles:
     @torch.no_grad()
     def __init__(self, inr: MlpINR, blur: Blur | None, dtype: torch.dtype) -> None:
         self._inr = inr
-        alike: dict[object, list[int]] = defaultdict(list)
+        device = next(inr.parameters()).device
+        alike: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, (out, in_, taps) in enumerate(inr.full_shapes):
-            alike[(out * in_, taps) if out * in_ <= _STACKED_ROWS else index].append(index)
-        self._stacks = [TileStack(inr, members, blur, dtype) for members in alike.values()]
+            alike[out * in_, taps].append(index)
+        self._stacks: list[TileStack] = []
+        for (coordinates, _), members in alike.items():
+            most = TILE_ROWS[device.type] // coordinates if coordinates <= _SMALL else 1
+            self._stacks += [TileStack(inr, members[start : start + most], blur, dtype) for start in range(0, len(members), most)]
 
     def __call__(self, widths: Widths) -> dict[str, Tensor]:
         """Block name -> values ``[out, in, taps]``."""
@@ -44,7 +49,7 @@ class CoordinateTiles:
 
 
 class TileStack:
-    """``n`` blocks with equally many taps, as batched matrix products: large blocks are alone in theirs."""
+    """One block, or ``n`` small ones with equally many taps as batched matrix products."""
 
     def __init__(self, inr: MlpINR, members: Sequence[int], blur: Blur | None, dtype: torch.dtype) -> None:
         self._inr, self._members, self._blur = inr, members, blur
@@ -62,10 +67,7 @@ class TileStack:
         """Name and values ``[out, in, taps]`` of every block."""
         shapes = [self._inr.layout[index].shape(widths) for index in self._members]
         firsts = [self._first(k, shape, conditions[index]) for k, (index, shape) in enumerate(zip(self._members, shapes, strict=True))]
-        rows = max(out * in_ for out, in_, _ in shapes)
-        step = max(TILE_ROWS[conditions.device.type] // len(shapes), 1)
-        tiles = [self._tile_of(range(start, min(start + step, rows)), firsts) for start in range(0, rows, step)]
-        made = tiles[0] if len(tiles) == 1 else torch.cat(tiles, dim=1)
+        made = self._tiled(*firsts[0]) if len(firsts) == 1 else self._outputs(pad_sequence([_sums(*first) for first in firsts], batch_first=True))
         named = zip(self._members, shapes, self._scales, strict=True)
         return [
             (self._inr.layout[index].name, made[k, : out * in_].view(out, in_, -1) * (scale / in_))
@@ -82,14 +84,23 @@ class TileStack:
         rows = network.from_out(encoded_grid(out, extent_out, network.bands_out, blur, device))
         return rows, network.from_in(encoded_grid(in_, extent_in, network.bands_in, blur, device)) + network.from_sizes(conditions)
 
-    def _tile_of(self, coordinates: range, firsts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-        """Some coordinates of every block, output channel by output channel: ``[n, rows, taps]``. What lies beyond a block is not used."""
-        index = torch.arange(coordinates.start, coordinates.stop, device=firsts[0][0].device)
-        hidden = _stack([rows[(index // len(columns)).clamp_(max=len(rows) - 1)] + columns[index % len(columns)] for rows, columns in firsts])
+    def _tiled(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """The only block, some output channels at a time."""
+        step = max(1, TILE_ROWS[rows.device.type] // len(columns))
+        tiles = (rows[start : start + step] for start in range(0, len(rows), step))
+        return torch.cat([self._outputs(_sums(tile, columns).unsqueeze(0)) for tile in tiles], dim=1)
+
+    def _outputs(self, hidden: Tensor) -> Tensor:
+        """What the networks make of the sums of their first layer: ``[n, coordinates, hidden]`` -> ``[n, coordinates, taps]``."""
         hidden = hidden.relu_().to(self._dtype)
         for weight, bias, gate in zip(self._weights, self._biases, self._gates, strict=True):
             hidden.addcmul_(torch.baddbmm(bias, hidden, weight).relu_(), gate)
         return torch.baddbmm(self._out_bias, hidden.float(), self._out)
+
+
+def _sums(rows: Tensor, columns: Tensor) -> Tensor:
+    """Of every output channel with every input channel: ``[out, hidden]``, ``[in, hidden]`` -> ``[out * in, hidden]``."""
+    return (rows.unsqueeze(1) + columns).flatten(0, 1)
 
 
 @lru_cache(maxsize=64)
