@@ -34,6 +34,9 @@ class CoordinateTiles:
     def __init__(self, inr: MlpINR, blur: Blur | None, dtype: torch.dtype) -> None:
         self._inr = inr
         device = next(inr.parameters()).device
+        from_sizes = [cast("CoordinateMLP", network).from_sizes for network in inr.networks]
+        self._from_sizes = torch.stack([layer.weight for layer in from_sizes])
+        self._size_bias = torch.stack([layer.bias for layer in from_sizes]).unsqueeze(2)
         alike: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, (out, in_, taps) in enumerate(inr.full_shapes):
             alike[out * in_, taps].append(index)
@@ -44,8 +47,8 @@ class CoordinateTiles:
 
     def __call__(self, widths: Widths) -> dict[str, Tensor]:
         """Block name -> values ``[out, in, taps]``."""
-        conditions = self._inr.conditions(widths)
-        return {name: values for stack in self._stacks for name, values in stack.make(widths, conditions)}
+        from_sizes = torch.baddbmm(self._size_bias, self._from_sizes, self._inr.conditions(widths).unsqueeze(2)).squeeze(2)
+        return {name: values for stack in self._stacks for name, values in stack.make(widths, from_sizes)}
 
 
 class TileStack:
@@ -62,11 +65,12 @@ class TileStack:
         self._out, self._out_bias = _cropped_outputs(inr, members, self._networks)
         self._dtype = dtype
         self._scales = inr.scales[list(members)].tolist()
+        self._full = [self._from_channels(k, *inr.full_shapes[index][:2]) for k, index in enumerate(members)]
 
-    def make(self, widths: Widths, conditions: Tensor) -> list[tuple[str, Tensor]]:
-        """Name and values ``[out, in, taps]`` of every block."""
+    def make(self, widths: Widths, from_sizes: Tensor) -> list[tuple[str, Tensor]]:
+        """Name and values ``[out, in, taps]`` of every block; ``from_sizes`` is what the first layers of all blocks make of the sizes."""
         shapes = [self._inr.layout[index].shape(widths) for index in self._members]
-        firsts = [self._first(k, shape, conditions[index]) for k, (index, shape) in enumerate(zip(self._members, shapes, strict=True))]
+        firsts = [self._first(k, shape, from_sizes[index]) for k, (index, shape) in enumerate(zip(self._members, shapes, strict=True))]
         made = self._tiled(*firsts[0]) if len(firsts) == 1 else self._outputs(pad_sequence([_sums(*first) for first in firsts], batch_first=True))
         named = zip(self._members, shapes, self._scales, strict=True)
         return [
@@ -74,15 +78,22 @@ class TileStack:
             for k, (index, (out, in_, _), scale) in enumerate(named)
         ]
 
-    def _first(self, k: int, shape: tuple[int, int, int], conditions: Tensor) -> tuple[Tensor, Tensor]:
+    def _first(self, k: int, shape: tuple[int, int, int], from_sizes: Tensor) -> tuple[Tensor, Tensor]:
         """What the first layer makes of the output channels and of the input channels with the sizes: ``[out, hidden]``, ``[in, hidden]``."""
         out, in_, _ = shape
+        rows, columns = self._full[k]
+        if self._inr.settings.positions == "relative" or out > len(rows) or in_ > len(columns):
+            rows, columns = self._from_channels(k, out, in_)
+        return rows[:out], columns[:in_] + from_sizes
+
+    def _from_channels(self, k: int, out: int, in_: int) -> tuple[Tensor, Tensor]:
+        """What it makes of the channels alone; where positions are absolute, narrower blocks have the first of them."""
         index, network = self._members[k], self._networks[k]
         extent_out, extent_in = self._inr.extents(index, out, in_)
         blur = None if self._inr.layout[index].is_vector else self._blur
-        device = conditions.device
+        device = network.out.weight.device
         rows = network.from_out(encoded_grid(out, extent_out, network.bands_out, blur, device))
-        return rows, network.from_in(encoded_grid(in_, extent_in, network.bands_in, blur, device)) + network.from_sizes(conditions)
+        return rows, network.from_in(encoded_grid(in_, extent_in, network.bands_in, blur, device))
 
     def _tiled(self, rows: Tensor, columns: Tensor) -> Tensor:
         """The only block, some output channels at a time."""
@@ -123,4 +134,5 @@ def _cropped_outputs(inr: MlpINR, members: Sequence[int], networks: Sequence[Coo
 
     weights = [crop(index, network.out.weight.T) for index, network in zip(members, networks, strict=True)]
     biases = [crop(index, network.out.bias) for index, network in zip(members, networks, strict=True)]
-    return _stack(weights), _stack(biases).unsqueeze(1)
+    # In the memory order of the layer itself: a product with so few columns takes twice as long in the other.
+    return _stack([each.T.contiguous() for each in weights]).mT, _stack(biases).unsqueeze(1)
