@@ -16,6 +16,7 @@ from neumeta_client import (
     Client,
     IntegrityError,
     ModelRefused,
+    Offline,
     RollbackRefused,
     SignatureExpired,
     SignatureInvalid,
@@ -227,8 +228,9 @@ def test_what_was_verified_is_good_offline_after_its_signature_has_expired(signe
     assert kept(signed, tmp_path, url) == digest
 
 
-def test_what_was_kept_is_verified(signed, tmp_path):
-    with live(signed.app()) as url, Client(url, cache=tmp_path / "cache") as client:
+def test_what_was_kept_is_verified(signed, pull, tmp_path):
+    root = TrustRoot(frozenset([public_of(ROOT)]), clock=signed.clock)
+    with live(signed.app()) as url, Client(url, cache=tmp_path / "cache", trust_root=root) as client:
         client.pull("tiny", compression=0.5)
     with pytest.raises(SignatureInvalid):
         kept(signed, tmp_path, url, key=public_of(STRANGER))
@@ -236,6 +238,52 @@ def test_what_was_kept_is_verified(signed, tmp_path):
     ref.write_text(json.dumps({name: value for name, value in json.loads(ref.read_text()).items() if name != "signature"}))
     with pytest.raises(SignatureMissing):
         kept(signed, tmp_path, url)
+
+
+def test_what_nobody_verified_when_it_came_is_judged_as_of_now(signed, tmp_path):
+    """Else whoever had stolen an old key could sign for a client without a trust root, and one with it would take that as kept."""
+    with live(signed.app()) as url, Client(url, cache=tmp_path / "cache") as client:
+        artifact = client.pull("tiny", compression=0.5)
+    with pytest.raises(Offline):
+        kept(signed, tmp_path, url)
+    root = TrustRoot(frozenset([public_of(ROOT)]), clock=signed.clock)
+    with Client(url, cache=tmp_path / "cache", trust_root=root, offline=True) as client:
+        assert client.verify(artifact.path).digest == artifact.digest
+        signed.clock.now += 400 * DAY
+        with pytest.raises(CertificateExpired):
+            client.verify(artifact.path)
+
+
+class Through(httpx.HTTPTransport):
+    """The way to a service that has moved since, which may let no artifact through."""
+
+    def __init__(self, url: str, *, artifacts: bool = True) -> None:
+        super().__init__()
+        self._place, self._artifacts = httpx.URL(url), artifacts
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if "/artifacts/" in request.url.path and not self._artifacts:
+            return httpx.Response(503)
+        request.url = request.url.copy_with(host=self._place.host, port=self._place.port)
+        return super().handle_request(request)
+
+
+def test_a_new_version_whose_bytes_do_not_come_leaves_the_one_that_was_there(signed, tmp_path):
+    def client(url: str, **options: bool) -> Client:
+        root = TrustRoot(frozenset([public_of(ROOT)]), clock=signed.clock)
+        return Client("http://service", cache=tmp_path / "cache", trust_root=root, transport=Through(url, **options))
+
+    with live(signed.app()) as url, client(url) as before:
+        digest = before.pull("tiny", compression=0.5).digest
+    signed.add(2, seed=2)
+    with live(signed.app()) as url:
+        with client(url, artifacts=False) as cut:
+            assert cut.manifest("tiny", compression=0.25).version == 2
+            assert cut.pull("tiny", compression=0.5).digest == digest
+            assert kept(signed, tmp_path, "http://service") == digest
+        with client(url) as whole:
+            assert whole.pull("tiny", compression=0.5).manifest.version == 2
+    assert kept(signed, tmp_path, "http://service") != digest
 
 
 def test_what_was_kept_is_no_way_back(signed, tmp_path):

@@ -217,6 +217,65 @@ def test_a_download_that_is_finished_while_it_is_locked_is_not_written(cache, cl
     assert list(cache.rglob("*.part")) == []
 
 
+@pytest.fixture(params=["a system without locks", "a file system without locks"])
+def _without_locks(request, monkeypatch):
+    """Windows, or a mount that says ENOSYS."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    if request.param == "a system without locks":
+        monkeypatch.setattr("neumeta_client._local.download.CAN_LOCK", False)
+        for user in ("download", "collection"):
+            monkeypatch.setattr(f"neumeta_client._local.{user}.try_lock", lambda _: None)
+    else:
+        monkeypatch.setattr("fcntl.flock", refuse)
+
+
+@pytest.mark.usefixtures("_without_locks")
+def test_without_locks_a_download_has_a_file_of_its_own_that_goes_with_it(client, service, cache):
+    service.on("artifact", service.cut)
+    wanted = service.make({"compression": 0.9, "precision": "fp32"})
+    assert client.pull("lenet-mnist", compression=0.9).path.read_bytes() == wanted
+    service.on("artifact", service.cut, *[service.problem("draining", 503)] * 9)
+    with pytest.raises(Exception, match="draining"):
+        client.pull("lenet-mnist", compression=0.8)
+    assert [path for path in cache.rglob("*.part") if path.stat().st_size] == []
+
+
+@pytest.mark.usefixtures("_without_locks")
+def test_without_locks_a_forgotten_download_goes_by_its_age(cache):
+    old, new = (cache / "blobs" / "sha256" / f"{name}.onnx.part" for name in ("0", "1"))
+    old.parent.mkdir(parents=True)
+    for path in (old, new):
+        path.write_bytes(b"x")
+    os.utime(old, (0, 0))
+    assert [entry.path for entry in Cache(cache).collect(0)] == [old]
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_a_download_that_waits_for_none_is_locked_too(cache, client, monkeypatch):
+    monkeypatch.setattr("neumeta_client._local.download.PATIENCE", 0)
+    manifest = client.manifest("lenet-mnist", compression=0.9)
+    with Cache(cache).download(manifest) as first, Cache(cache).download(manifest) as second:
+        assert first.lock()
+        while not second.lock():
+            pass
+        for download in (first, second):
+            download.write(b"x" * 1000)
+        assert Cache(cache).collect(0) == ()
+        assert len(list(cache.rglob("*.part"))) == 2
+
+
+def test_a_manifest_that_cannot_be_kept_fails_no_pull(client, cache, caplog):
+    cache.mkdir()
+    (cache / "refs").write_text("no folder")
+    for is_there in (False, True):
+        artifact = client.pull("lenet-mnist", compression=0.4)
+        assert (artifact.from_cache, artifact.path.stat().st_size) == (is_there, SIZE)
+    assert "was not kept" in caplog.text
+
+
 def test_an_empty_cache_is_one(cache):
     assert (Cache(cache).entries(), Cache(cache).collect(0)) == ((), ())
 

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ def test_pull_prints_the_path(run, service):
     assert "17,000 parameters" in err
     assert "downloaded" in err
     assert "from the cache" in run("pull", "lenet-mnist", "--compression", "0.5")[2]
+
+
+def test_nothing_of_a_bar_is_left_beside_the_result(run, monkeypatch):
+    @contextmanager
+    def bar():
+        yield None
+        print("the bar is gone")  # noqa: T201
+
+    monkeypatch.setattr(sys.modules["neumeta_client.cli.pull"], "download_bar", bar)
+    assert run("pull", "lenet-mnist", "--compression", "0.5")[1].splitlines()[0] == "the bar is gone"
 
 
 def test_pull_says_which_precision_was_measured(run):

@@ -156,6 +156,11 @@ def test_what_failed_waits_twice_as_long_each_time_and_at_most_a_minute():
             now += 0.5
         waits.append(now - begun)
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    backoff.failed(0.5, 600.0)
+    now += 599
+    assert not backoff.allows(0.5)
+    now += 1
+    assert backoff.allows(0.5)
     backoff.failed(0.5)
     backoff.clear()
     assert backoff.allows(0.5)

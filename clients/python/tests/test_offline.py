@@ -101,6 +101,13 @@ def test_so_does_a_new_version_that_cannot_be_downloaded(client, service):
     assert (kept.path, kept.stale) == (pulled.path, True)
 
 
+def test_with_nothing_to_give_there_is(call, client, service, cache):
+    client.pull("lenet-mnist", **ASKED).path.unlink()
+    service.on("materialize", service.problem("draining", 503))
+    assert call(url=service.url, cache=cache).pull("lenet-mnist", **ASKED).path.exists()
+    assert service.count("materialize") == 3
+
+
 @pytest.mark.parametrize(("name", "status", "kind"), [("unauthenticated", 401, AccessRefused), ("internal_error", 500, NeuMetaClientError)])
 def test_a_service_that_refuses_is_believed(client, service, name, status, kind):
     client.pull("lenet-mnist", **ASKED)

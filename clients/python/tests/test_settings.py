@@ -90,6 +90,32 @@ def test_certificates_are_checked_with_https(call, cache, monkeypatch):
     assert asked == [True, True, False]
 
 
+def test_certificates_that_cannot_be_read_are_named(call, cache, monkeypatch, tmp_path):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
+    with pytest.raises(ConnectionFailed, match="SSL_CERT_FILE"):
+        call(url="https://127.0.0.1:1", cache=cache, retries=Retries(attempts=1)).models()
+
+
+def test_a_name_in_the_url_and_a_token_are_one_too_many():
+    with pytest.raises(InvalidRequest, match="a user's name, and there is a token"):
+        Client("http://user:s3cret@host", token="nm_1_a")
+
+
+def test_a_client_that_is_closed_says_so(service, cache):
+    with Client(service.url, cache=cache) as client:
+        client.models()
+    with pytest.raises(InvalidRequest, match="is closed"):
+        client.models()
+
+
+@pytest.mark.anyio
+async def test_so_does_the_one_that_awaits(service, cache):
+    async with AsyncClient(service.url, cache=cache) as client:
+        await client.models()
+    with pytest.raises(InvalidRequest, match="is closed"):
+        await client.models()
+
+
 @pytest.fixture
 def proxied(call, service, cache, monkeypatch):
     """A client whose environment names a proxy for everything."""

@@ -5,7 +5,10 @@ from itertools import islice
 
 import pytest
 
-from neumeta_client import AsyncClient, Client, InvalidRequest, ModelNotFound, Retries
+from neumeta_client import AsyncClient, Client, InvalidRequest, ModelNotFound, Retries, ServiceUnavailable
+from neumeta_client._flows import Pause, advance
+from neumeta_client._protocol import Request, Selection
+from neumeta_client._settings import make_flows
 
 
 def take(kind: str, service, cache, count: int, between=lambda: None, **arguments: object) -> list[object]:
@@ -64,6 +67,16 @@ def test_nothing_new_is_not_pulled(kind, service, cache):
     # Three times the same, once no answer, once the news.
     assert service.count("model") == 5
     assert service.count("materialize") == 2
+
+
+def test_a_service_that_asks_to_wait_is_not_asked_before(service, cache):
+    flows = make_flows(service.url, cache=cache, cache_limit=None, offline=False, retries=None, trust_root=None)
+    watch = flows.newer("lenet-mnist", Selection(compression=0.5), 1, 0.2)
+    pauses = [advance(watch)]
+    for asked in (300.0, None):
+        assert isinstance(advance(watch), Request)
+        pauses.append(advance(watch, error=ServiceUnavailable("It is busy.", retry_after=asked)))
+    assert [isinstance(pause, Pause) and pause.seconds >= 300 for pause in pauses] == [False, True, False]
 
 
 def test_an_older_version_is_not_news(kind, service, cache):

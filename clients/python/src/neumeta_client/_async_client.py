@@ -204,7 +204,7 @@ class AsyncClient:
 
         if self._http is None:
             self._http = self._connection.opened(httpx.AsyncClient, self._transport)
-        return self._http
+        return self._connection.checked(self._http)
 
 
 async def _in_thread(function: Callable[[], T]) -> T:

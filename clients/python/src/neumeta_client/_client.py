@@ -243,4 +243,4 @@ class Client:
         with self._opening:
             if self._http is None:
                 self._http = self._connection.opened(httpx.Client, self._transport)
-            return self._http
+            return self._connection.checked(self._http)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import httpx
 
 C = TypeVar("C")
+Opened = TypeVar("Opened", "httpx.Client", "httpx.AsyncClient")
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT_S, DEFAULT_CONNECT_S = 60.0, 5.0
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
@@ -41,16 +42,27 @@ class Connection:
     def to(cls, url: str | None, *, token: str | None, timeout: float | httpx.Timeout | None) -> Connection:
         """A connection to ``url``, else to NEUMETA_CLIENT_URL, else to this machine. Raises InvalidRequest."""
         text = url if url is not None else os.environ.get("NEUMETA_CLIENT_URL") or DEFAULT_URL
-        return cls(text, _address(text), _headers(token), timeout)
+        address, headers = _address(text), _headers(token)
+        if urlsplit(text).username is not None and "Authorization" in headers:
+            raise InvalidRequest("url: it has a user's name, and there is a token; one header carries either (RFC 9110), expected one of them.")
+        return cls(text, address, headers, timeout)
 
     def opened(self, kind: Callable[..., C], transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None) -> C:
-        """An httpx client of this kind. Raises MissingExtra or ConnectionFailed for a proxy of the environment that it cannot use."""
+        """An httpx client of this kind. Raises MissingExtra or ConnectionFailed for a proxy or certificates of the environment that it cannot use."""
         try:
             return kind(transport=transport, **self._options())
         except ImportError as error:
             raise MissingExtra("The environment names a SOCKS proxy, and socksio is not installed: pip install 'httpx[socks]'.") from error
         except ValueError as error:
             raise ConnectionFailed(f"The environment names a proxy that cannot be used: {one_line(str(error)).rstrip('.')}.") from error
+        except OSError as error:
+            raise ConnectionFailed(f"The certificates that the environment names (SSL_CERT_FILE, SSL_CERT_DIR) cannot be read: {error}.") from error
+
+    def checked(self, opened: Opened) -> Opened:
+        """A client that was opened before. Raises InvalidRequest when it has been closed since."""
+        if opened.is_closed:
+            raise InvalidRequest(f"This client of {self.address} is closed; open a new one.")
+        return opened
 
     def _options(self) -> dict[str, Any]:
         import httpx

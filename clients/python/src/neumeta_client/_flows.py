@@ -120,8 +120,8 @@ class Flows:
         if self.verifier is None:
             if not kept:
                 raise IntegrityError(f"{path} ({digest}) is in no manifest of the cache, and without a trust root nobody else is asked.")
-            return decode(Manifest, kept[0], "manifest")
-        signatures = [signature for manifest in kept if (signature := manifest.get("signature")) is not None]
+            return decode(Manifest, kept[0][0], "manifest")
+        signatures = [(signature, verified) for manifest, verified in kept if (signature := manifest.get("signature")) is not None]
         if not signatures:
             try:
                 signature = yield from self.ask(read(f"/v1/artifacts/{digest}/signature"))
@@ -129,17 +129,19 @@ class Flows:
                 raise IntegrityError(f"Nothing names these bytes: neither the cache nor the service has a signature of {path} ({digest}).") from error
             return _signed(self.verifier, signature, path, digest)
         errors = []
-        for signature in signatures:
+        for signature, verified in signatures:
             try:
-                return _signed(self.verifier, signature, path, digest, kept=True)
+                return _signed(self.verifier, signature, path, digest, kept=verified)
             except VerificationError as error:
                 errors.append(error)
         raise errors[0]
 
     def newer(self, name: str, selection: Selection, than: int, interval_s: float) -> Flow[Artifact]:
         """One member of the next version that is higher than ``than``, whenever it appears."""
+        asked_s = 0.0
         while True:
-            yield Pause(interval_s * random.uniform(0.9, 1.1))
+            yield Pause(max(asked_s, interval_s * random.uniform(0.9, 1.1)))
+            asked_s = 0.0
             try:
                 found = yield from self.model(name, selection.version)
                 if found.version > than:
@@ -147,13 +149,14 @@ class Flows:
                     if artifact.manifest.version > than:
                         return artifact
             except TEMPORARY as error:
-                logger.warning("%s is looked for again in %g s: %s", name, interval_s, error)
+                asked_s = error.retry_after or 0.0
+                logger.warning("%s is looked for again in %g s: %s", name, max(asked_s, interval_s), error)
 
     def _pull(self, request: Request, name: str, selection: Selection, progress: Optional[Progress]) -> Flow[Artifact]:
         """From the service; starts again once when the artifact was evicted between the two requests, and once when its bytes were wrong."""
         key = selection.key(self.service)
         before = self.cache.recall(name, key)
-        retries = Retries(attempts=1) if before else self.retries
+        retries = Retries(attempts=1) if self._is_kept(name, selection) else self.retries
         seen: dict[type[NeuMetaClientError], Manifest] = {}
         while True:
             answer = yield from self.ask(request, retries)
@@ -172,12 +175,22 @@ class Flows:
                     raise
                 seen[type(error)] = wanted
                 continue
-            # A manifest that was there may have gone with its artifact.
-            if answer != before or not from_cache:
-                self.cache.remember(name, key, answer)
             if not from_cache:
                 self._make_room(path)
+            # A manifest that was there may have gone with its artifact.
+            is_kept = (answer == before and from_cache) or self._remember(name, key, answer)
+            if is_kept and self.verifier is not None:
+                self.verifier.remember(wanted, selection)
             return Artifact(path, wanted, from_cache)
+
+    def _remember(self, name: str, key: str, answer: object) -> bool:
+        try:
+            self.cache.remember(name, key, answer)
+        except CacheError as error:
+            # What was asked for is there; only without the service this manifest will be missed.
+            logger.warning("The manifest of %s was not kept: %s", name, error)
+            return False
+        return True
 
     def _make_room(self, keep: Path) -> None:
         try:
@@ -224,6 +237,11 @@ class Flows:
         if path is None:
             raise _not_kept(name)
         return Artifact(path, manifest, from_cache=True, stale=not selection.is_fixed)
+
+    def _is_kept(self, name: str, selection: Selection) -> bool:
+        with suppress(NeuMetaClientError):
+            return bool(self._kept(name, selection))
+        return False
 
     def _recalled(self, name: str, selection: Selection) -> Manifest:
         answer = self.cache.recall(name, selection.key(self.service))

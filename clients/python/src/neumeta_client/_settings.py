@@ -54,11 +54,12 @@ def make_flows(
 ) -> Flows:
     """The flows of a client of the service at this address. Raises InvalidRequest or MissingExtra."""
     folder = cache_folder(cache)
+    checks = verifier(trust_root, folder)
     return Flows(
         service=service,
-        cache=Cache(folder),
+        cache=Cache(folder, verifies=checks is not None),
         cache_limit=cache_limit_bytes(cache_limit),
-        verifier=verifier(trust_root, folder),
+        verifier=checks,
         retries=retries or Retries(),
         offline=is_offline(offline),
     )

@@ -3,6 +3,7 @@
 CACHE/blobs/sha256/HEX.onnx          the bytes, verified before they get this name and again when they are found
 CACHE/blobs/sha256/HEX.onnx.part     a download that is in progress, or was interrupted and will be continued
 CACHE/refs/MODEL/HEX.json            the manifest as the service sent it; HEX is the digest of service and request
+CACHE/refs/MODEL/HEX.verified.json   the same, kept by a client with a trust root, which has verified it; no other client writes or reads it
 
 Processes and threads share a folder: a download is locked by the one that writes it, every file appears by an atomic
 rename, and two of the same name hold the same bytes.
@@ -19,20 +20,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Optional
 
+from neumeta_client._errors import CacheError
 from neumeta_client._local.collection import CacheEntry, collect, inventory
 from neumeta_client._local.download import Download, Progress
 from neumeta_client._local.part import Part, disk_errors
-from neumeta_client._local.refs import references
+from neumeta_client._local.refs import VERIFIED, references
 from neumeta_client._types import Manifest
 
 logger = logging.getLogger(__name__)
 
 
 class Cache:
-    """Artifacts on disk, named by what they hold. Raises CacheError when the disk refuses."""
+    """Artifacts on disk, named by what they hold. Raises CacheError when the disk refuses.
 
-    def __init__(self, folder: Path) -> None:
+    What a client ``verifies`` is kept apart from what others keep: it goes on being good when its signature has expired.
+    """
+
+    def __init__(self, folder: Path, *, verifies: bool = False) -> None:
         self.folder = folder
+        self._suffix = f"{VERIFIED if verifies else ''}.json"
         self._intact: dict[Path, tuple[int, int, int]] = {}
 
     def find(self, manifest: Manifest) -> Optional[Path]:
@@ -68,7 +74,7 @@ class Cache:
 
     def drop(self, manifest: Manifest) -> None:
         """Remove what there is of a download that nobody will continue."""
-        with self.download(manifest) as download, suppress(OSError):
+        with suppress(CacheError), self.download(manifest) as download:
             if download.lock():
                 download.restart()
 
@@ -100,9 +106,10 @@ class Cache:
         with disk_errors(path), path.open("rb") as file:
             return _digest(file)
 
-    def manifests_of(self, digest: str) -> tuple[dict[str, object], ...]:
-        """The manifests that were kept and name these bytes, in no order that means anything."""
-        return tuple(answer for _, answer in references(self.folder) if answer.get("digest") == digest)
+    def manifests_of(self, digest: str) -> tuple[tuple[dict[str, object], bool], ...]:
+        """The manifests that were kept and name these bytes, each with whether it was verified, in no order that means anything."""
+        found = references(self.folder)
+        return tuple((answer, path.stem.endswith(VERIFIED)) for path, answer in found if answer.get("digest") == digest)
 
     def entries(self) -> tuple[CacheEntry, ...]:
         """What the cache holds, the least recently used first."""
@@ -116,7 +123,7 @@ class Cache:
         return self.folder / "blobs" / "sha256" / f"{manifest.digest.split(':')[1]}.onnx"
 
     def _ref(self, model: str, key: str) -> Path:
-        return self.folder / "refs" / model / f"{key}.json"
+        return self.folder / "refs" / model / f"{key}{self._suffix}"
 
 
 def _touch(path: Path, found: os.stat_result) -> None:

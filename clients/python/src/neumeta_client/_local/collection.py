@@ -64,7 +64,7 @@ def collect(folder: Path, limit: int, *, keep: Optional[Path] = None) -> tuple[C
     forgotten = time.time() - FORGOTTEN_S
     for entry in entries:
         is_forgotten = not entry.is_finished and entry.used < forgotten
-        if entry.path != keep and (is_forgotten or excess > 0) and _remove(entry):
+        if entry.path != keep and (is_forgotten or excess > 0) and _remove(entry, is_forgotten=is_forgotten):
             removed.append(entry)
             excess -= entry.size
     refs = references(folder)
@@ -81,7 +81,7 @@ def _used(path: Path, status: os.stat_result) -> float:
     return status.st_mtime if path.suffix == ".part" else status.st_atime
 
 
-def _remove(entry: CacheEntry) -> bool:
+def _remove(entry: CacheEntry, *, is_forgotten: bool) -> bool:
     with disk_errors(entry.path):
         try:
             if entry.is_finished:
@@ -94,6 +94,15 @@ def _remove(entry: CacheEntry) -> bool:
             with entry.path.open("r+b") as file:
                 if free := try_lock(file):
                     entry.path.unlink()
-                return free
+            return _remove_unlocked(entry) if free is None and is_forgotten else bool(free)
         except FileNotFoundError:
             return False
+
+
+def _remove_unlocked(entry: CacheEntry) -> bool:
+    """Where there are no locks the age of a file says that nobody writes it."""
+    try:
+        entry.path.unlink()
+    except PermissionError:  # Windows removes no file that somebody has open.
+        return False
+    return True

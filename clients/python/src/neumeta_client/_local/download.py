@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Callable, Optional
+from typing import IO, Callable, Optional
 
 from neumeta_client._errors import CacheError, IntegrityError
 from neumeta_client._local.lock import CAN_LOCK, try_lock
@@ -41,7 +41,8 @@ class Download(Part):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._locked:
-            self._keep = self._written > 0 and not isinstance(error, (IntegrityError, CacheError))
+            # A file of its own nobody would continue.
+            self._keep = self._path != self._own and self._written > 0 and not isinstance(error, (IntegrityError, CacheError))
             super().__exit__(kind, error, trace)
 
     @property
@@ -52,16 +53,16 @@ class Download(Part):
     def lock(self) -> bool:
         """Open the file, alone, and take over what is in it; False while another process or thread writes it."""
         with disk_errors(self.target):
-            if not CAN_LOCK or self._waited > PATIENCE:
+            if self._waited > PATIENCE:
                 self._path = self._own
             file = self._path.open("a+b")
-            # Whoever had the lock may have moved or removed the file meanwhile.
-            if self._path != self._own and not (try_lock(file) and _is_at(file.fileno(), self._path)):
-                size = os.fstat(file.fileno()).st_size
-                self._waited, self._seen = (self._waited + 1 if size == self._seen else 0), size
-                file.close()
-                return False
-            self._file, self._locked = file, True
+            try:
+                if not self._is_ours(file):
+                    return False
+                self._file, self._locked = file, True
+            finally:
+                if not self._locked:
+                    file.close()
             self._take_over()
         self._report()
         return True
@@ -78,6 +79,20 @@ class Download(Part):
         with disk_errors(self.target):
             self._file.flush()
         self._report()
+
+    def _is_ours(self, file: IO[bytes]) -> bool:
+        locked = try_lock(file)
+        if self._path == self._own:
+            return True
+        if locked is None:
+            self._path = self._own
+        # Whoever had the lock may have moved or removed the file meanwhile.
+        elif locked and _is_at(file.fileno(), self._path):
+            return True
+        else:
+            size = os.fstat(file.fileno()).st_size
+            self._waited, self._seen = (self._waited + 1 if size == self._seen else 0), size
+        return False
 
     def _take_over(self) -> None:
         if os.fstat(self._file.fileno()).st_size > self.size:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from neumeta_client._local.part import disk_errors
 
+VERIFIED = ".verified"
+"""Stands in the names of those that a client with a trust root has verified, before ``.json``."""
 MOST_REFS = 1000
 """So many manifests of one model stay: a few megabytes, all of which are read whenever the cache is collected."""
 

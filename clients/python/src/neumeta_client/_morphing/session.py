@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from neumeta_client._artifact import Artifact
 from neumeta_client._client import Client
-from neumeta_client._errors import SessionClosed
+from neumeta_client._errors import NeuMetaClientError, SessionClosed
 from neumeta_client._morphing.backoff import Backoff
 from neumeta_client._morphing.ladder import Ladder
 from neumeta_client._morphing.network import Network
@@ -156,7 +156,7 @@ class MorphingSession:
         except Exception as error:
             with self._lock:
                 self._last_error = error
-                self._backoff.failed(compression)
+                self._backoff.failed(compression, error.retry_after if isinstance(error, NeuMetaClientError) else None)
             logger.warning("%s stays at compression %g, as %g cannot be had: %s", self._name, before, compression, error)
             raise
         with self._lock:

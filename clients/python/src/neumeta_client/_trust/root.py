@@ -77,8 +77,8 @@ class Verifier:
     def verify(self, answer: object, manifest: Manifest, selection: Selection, *, kept: bool = False) -> None:
         """Raises a VerificationError unless a trusted key says, and still says, all of this manifest, and it is what was asked for.
 
-        ``answer`` is the JSON that ``manifest`` was read from. A version that is accepted is remembered. A manifest that was ``kept`` since an
-        earlier pull may have expired since: it is judged as at the moment when it was signed.
+        ``answer`` is the JSON that ``manifest`` was read from. A manifest that was ``kept`` since an earlier pull by a client that verified it may
+        have expired since: it is judged as at the moment when it was signed.
         """
         signature = answer.get("signature") if isinstance(answer, Mapping) else None
         if signature is None:
@@ -86,9 +86,13 @@ class Verifier:
         if self.signed(signature, kept=kept) != replace(manifest, compression=Compression(None, manifest.compression.effective)):
             raise SignatureInvalid(f"The manifest of {manifest.model} is not the one that was signed.")
         _check_asked(manifest, selection)
-        # Who asks for a version by its number wants that one, however old.
-        if not str(selection.version).isdecimal():
-            self.seen.accept(manifest.model, manifest.version)
+        if not _is_numbered(selection):
+            self.seen.check(manifest.model, manifest.version)
+
+    def remember(self, manifest: Manifest, selection: Selection) -> None:
+        """Refuse lower versions from now on. To be called when the network itself is there: a device is never without the one that it had before."""
+        if not _is_numbered(selection):
+            self.seen.remember(manifest.model, manifest.version)
 
     def signed(self, signature: object, *, kept: bool = False) -> Manifest:
         """The manifest that a trusted key has signed. Raises a VerificationError; see ``verify``."""
@@ -104,6 +108,11 @@ class Verifier:
             valid = f"from {moment(statement.issued)} until {moment(statement.expires)}"
             raise SignatureExpired(f"The signature is valid {valid}; this device has {moment(now)}.")
         return signed
+
+
+def _is_numbered(selection: Selection) -> bool:
+    """Whether a version was asked for by its number: who does that wants that one, however old."""
+    return str(selection.version).isdecimal()
 
 
 def _check_asked(manifest: Manifest, selection: Selection) -> None:

@@ -17,14 +17,18 @@ class SeenVersions:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def accept(self, model: str, version: int) -> None:
-        """Take a version and remember it; RollbackRefused when it is lower than the highest before."""
+    def check(self, model: str, version: int) -> None:
+        """Raises RollbackRefused for a version that is lower than the highest before."""
+        with disk_errors(self._folder / model):
+            highest = _highest(self._folder / model)
+        if version < highest:
+            raise RollbackRefused(f"This is version {version} of {model}; version {highest} was seen before, so this one is refused.")
+
+    def remember(self, model: str, version: int) -> None:
+        """From now on lower versions are refused."""
         folder = self._folder / model
         with disk_errors(folder):
-            highest = _highest(folder)
-            if version < highest:
-                raise RollbackRefused(f"The service offers version {version} of {model}; version {highest} was seen before, so this one is refused.")
-            if version > highest:
+            if version > _highest(folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / str(version)).touch()
                 sync_folder(folder)

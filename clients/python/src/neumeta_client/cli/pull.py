@@ -58,17 +58,18 @@ def pull(
     neumeta-client pull lenet-mnist --rung small --model-version 1
     neumeta-client pull lenet-mnist --compression 0.6 --trust-root root.pub
     """
-    with reported(), Client(url, trust_root=trust_root, offline=offline) as client, download_bar() as progress:
-        artifact = client.pull(
-            name,
-            compression=compression,
-            widths=counts("--width", width),
-            budget=limits("--budget", budget),
-            rung=rung,
-            precision=precision,
-            version=model_version,
-            progress=progress,
-        )
+    with reported(), Client(url, trust_root=trust_root, offline=offline) as client:
+        with download_bar() as progress:
+            artifact = client.pull(
+                name,
+                compression=compression,
+                widths=counts("--width", width),
+                budget=limits("--budget", budget),
+                rung=rung,
+                precision=precision,
+                version=model_version,
+                progress=progress,
+            )
         path = artifact.path if output is None else artifact.save(output)
         if as_json:
             print_json({"path": str(path), "from_cache": artifact.from_cache, "stale": artifact.stale, "manifest": asdict(artifact.manifest)})
