@@ -67,6 +67,17 @@ def test_it_asks_for_a_key_says_a_wrong_one_and_works_with_a_good_one(locked: Ex
     assert keys.good not in locked.page.content()
 
 
+def test_a_key_that_was_pasted_badly_is_said_and_asked_for_again(locked: Explorer, keys: Keys) -> None:
+    form = locked.page.locator("#access")
+    expect(form).to_be_visible()
+    enter(locked, f"{keys.good}\u2019")
+    expect(locked.page.locator("#notice")).to_contain_text("this is no bearer token")
+    locked.page.reload()
+    expect(form).to_be_visible()
+    enter(locked, keys.good)
+    assert len(locked.results()) == 2
+
+
 def test_a_key_for_reading_shows_costs_and_says_what_trying_needs(locked: Explorer, keys: Keys) -> None:
     expect(locked.page.locator("#access")).to_be_visible()
     enter(locked, keys.reading)

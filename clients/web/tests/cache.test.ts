@@ -5,12 +5,19 @@ import { MOST_ARTIFACTS, StorageCache } from "../src/client/cache.js";
 /** One cache of the specification of service workers: a list of requests with their responses, where a put replaces and appends. */
 class ListedCache {
   readonly #responses = new Map<string, Response>();
+  /** How many artifacts the browser lets the site keep. */
+  room = Infinity;
+  /** What a put fails with, where it is not for room. */
+  fault: Error | undefined;
 
   async match(request: RequestInfo): Promise<Response | undefined> {
     return this.#responses.get(urlOf(request))?.clone();
   }
 
   async put(request: RequestInfo, response: Response): Promise<void> {
+    if (this.fault !== undefined) throw this.fault;
+    const others = [...this.#responses.keys()].filter((url) => url !== urlOf(request));
+    if (others.length >= this.room) throw new DOMException("The quota has been exceeded.", "QuotaExceededError");
     await this.delete(request);
     this.#responses.set(urlOf(request), response);
   }
@@ -31,8 +38,10 @@ function urlOf(request: RequestInfo): string {
 const digest = (number: number) => `sha256:${number.toString(16).padStart(64, "0")}`;
 const bytes = (number: number) => new Uint8Array([number]).buffer;
 
+let cache: ListedCache;
+
 beforeEach(() => {
-  const cache = new ListedCache();
+  cache = new ListedCache();
   vi.stubGlobal("caches", { open: async () => cache });
 });
 afterEach(() => vi.unstubAllGlobals());
@@ -55,4 +64,24 @@ test("what is put there again is young", async () => {
   await new StorageCache().put(digest(0), bytes(0));
   await new StorageCache().put(digest(MOST_ARTIFACTS), bytes(MOST_ARTIFACTS));
   expect(await kept(3)).toEqual([0, 2]);
+});
+
+test("in a full storage the oldest give way to what is new", async () => {
+  for (let number = 0; number < 4; number++) await new StorageCache().put(digest(number), bytes(number));
+  cache.room = 2;
+  await new StorageCache().put(digest(4), bytes(4));
+  expect(await kept(5)).toEqual([3, 4]);
+});
+
+test("what fits nowhere is quietly not kept", async () => {
+  cache.room = 0;
+  await new StorageCache().put(digest(0), bytes(0));
+  expect(await kept(1)).toEqual([]);
+});
+
+test("a put that fails for another reason costs nothing that is there", async () => {
+  for (let number = 0; number < 2; number++) await new StorageCache().put(digest(number), bytes(number));
+  cache.fault = new DOMException("The operation is not allowed.", "SecurityError");
+  await new StorageCache().put(digest(2), bytes(2));
+  expect(await kept(3)).toEqual([0, 1]);
 });

@@ -79,3 +79,16 @@ test.each(["[]", "3", "null", "{ not json"])("a problem document that is %s", as
   const client = await serve((_, response) => void response.writeHead(500, { "content-type": "application/problem+json" }).end(body));
   await expect(client.models()).rejects.toMatchObject({ name: "ServiceError", message: "The service answered with status 500." });
 });
+
+test.each(["constructor", "toString", "__proto__"])("a code that is %s, as every object in JavaScript has one", async (code) => {
+  const client = await serve((_, response) => {
+    response.writeHead(503, { "content-type": "application/problem+json" }).end(JSON.stringify({ code, detail: "It is so." }));
+  });
+  await expect(client.models()).rejects.toMatchObject({ name: "ServiceUnavailable", code, message: "It is so." });
+});
+
+test("a detail that is no text", async () => {
+  const body = JSON.stringify({ code: "internal_error", detail: { toString: null } });
+  const client = await serve((_, response) => void response.writeHead(500, { "content-type": "application/problem+json" }).end(body));
+  await expect(client.models()).rejects.toMatchObject({ name: "ServiceError", message: "The service answered with status 500." });
+});

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { expect, test, vi } from "vitest";
-import { ConnectionFailed, IntegrityError, rest, ServiceUnavailable, type Sleep, UnexpectedAnswer } from "../src/client/index.js";
+import { ConnectionFailed, IntegrityError, rest, ServiceUnavailable, type Sleep, UnexpectedAnswer, Unsupported } from "../src/client/index.js";
 import { MemoryCache } from "./memory_cache.js";
 import { serve } from "./server.js";
 
@@ -165,6 +165,54 @@ test("the version is asked for, and another one is not taken", async () => {
 test("a manifest of another model, and an answer that is no JSON", async () => {
   await expect((await serve(withBodies())).pull("other", { compression: 0 })).rejects.toBeInstanceOf(UnexpectedAnswer);
   await expect((await serve((_, response) => response.end("<html>"))).models()).rejects.toBeInstanceOf(UnexpectedAnswer);
+});
+
+test.each(["null", "3", '"text"', "[]"])("an answer that is %s where an object belongs", async (body) => {
+  const client = await serve((_, response) => void response.end(body));
+  await expect(client.models()).rejects.toBeInstanceOf(UnexpectedAnswer);
+  await expect(client.plan("m", { compression: 0 })).rejects.toBeInstanceOf(UnexpectedAnswer);
+  await expect(client.pull("m", { compression: 0 })).rejects.toBeInstanceOf(UnexpectedAnswer);
+});
+
+test.each([{}, { models: null }])("a list of models that is %o", async (answer) => {
+  await expect((await serve((_, response) => void response.end(JSON.stringify(answer)))).models()).rejects.toBeInstanceOf(UnexpectedAnswer);
+});
+
+/** Answers a POST with a manifest that differs in some of its fields, and GETs with the bytes. */
+const withManifest = (differs: object, data = DATA): RequestListener => (request, response) =>
+  void response.end(request.method === "POST" ? JSON.stringify({ ...MANIFEST, ...differs }) : data);
+
+test.each([-1, 0.5, 2 ** 31, 2 ** 45, "24", null])("a manifest with size %o", async (size) => {
+  const pulled = (await serve(withManifest({ size }))).pull("m", { compression: 0 });
+  await expect(pulled).rejects.toMatchObject({ name: "UnexpectedAnswer", message: expect.stringContaining("number of bytes") });
+});
+
+test.each(["digest", "version", "filename"])("a manifest with an object as %s", async (field) => {
+  // Of one that says itself how it becomes text, none can be made without a TypeError.
+  const client = await serve(withManifest({ [field]: { toString: null } }, Buffer.from("THE bytes of an artifact")));
+  await expect(client.pull("m", { compression: 0, version: 2 })).rejects.toBeInstanceOf(UnexpectedAnswer);
+});
+
+test("an artifact of no bytes is one", async () => {
+  const digest = `sha256:${createHash("sha256").digest("hex")}`;
+  const { data } = await (await serve(withManifest({ size: 0, digest }, Buffer.alloc(0)))).pull("m", { compression: 0 });
+  expect(data.byteLength).toBe(0);
+});
+
+test("a size for which the browser has no memory", async () => {
+  const size = 2 ** 31 - 1;
+  const Bytes = globalThis.Uint8Array;
+  const scarce = (Class: typeof Bytes, [length, ...rest]: [number, ...never[]], target: typeof Bytes) => {
+    if (length === size) throw new RangeError("Array buffer allocation failed");
+    return Reflect.construct(Class, [length, ...rest], target);
+  };
+  const client = await serve(withManifest({ size }));
+  vi.stubGlobal("Uint8Array", new Proxy(Bytes, { construct: scarce as never }));
+  try {
+    await expect(client.pull("m", { compression: 0 })).rejects.toBeInstanceOf(Unsupported);
+  } finally {
+    vi.unstubAllGlobals();
+  }
 });
 
 test("a connection that is cut within an answer in JSON", async () => {

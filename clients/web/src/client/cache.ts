@@ -12,8 +12,8 @@ const NAME = "neumeta-artifacts-v1";
 export const MOST_ARTIFACTS = 64;
 
 /**
- * The browser's Cache Storage; looks empty where there is none (outside of HTTPS and localhost) or where it is full.
- * The `MOST_ARTIFACTS` that were put there last stay.
+ * The browser's Cache Storage; looks empty where there is none (outside of HTTPS and localhost).
+ * The `MOST_ARTIFACTS` that were put there last stay, fewer where the browser has no room for so many.
  */
 export class StorageCache implements ArtifactCache {
   async get(digest: string): Promise<ArrayBuffer | undefined> {
@@ -22,8 +22,7 @@ export class StorageCache implements ArtifactCache {
 
   async put(digest: string, data: ArrayBuffer): Promise<void> {
     await this.#attempt(async (cache) => {
-      await cache.put(keyOf(digest), new Response(data));
-      // In the order in which they were put there, as the specification of service workers has it.
+      await putMakingRoom(cache, keyOf(digest), data);
       const oldest = (await cache.keys()).slice(0, -MOST_ARTIFACTS);
       await Promise.all(oldest.map((request) => cache.delete(request)));
     });
@@ -37,8 +36,26 @@ export class StorageCache implements ArtifactCache {
     try {
       return typeof caches === "undefined" ? undefined : await operation(await caches.open(NAME));
     } catch {
-      // A full or forbidden storage makes the next visit slower, not this one fail.
+      // A storage that is too small or forbidden makes the next visit slower, not this one fail.
       return undefined;
+    }
+  }
+}
+
+/** Puts, and while the storage is full removes the oldest, one after the other. Rejects when there is no room even so. */
+async function putMakingRoom(cache: Cache, key: string, data: ArrayBuffer): Promise<void> {
+  let oldest: Request[] | undefined;
+  for (;;) {
+    try {
+      return await cache.put(key, new Response(data));
+    } catch (error) {
+      // Other failures would not go away with what was kept.
+      if (!(error instanceof DOMException && error.name === "QuotaExceededError")) throw error;
+      // In the order in which they were put there, as the specification of service workers has it.
+      oldest ??= [...(await cache.keys())];
+      const request = oldest.shift();
+      if (request === undefined) throw error;
+      await cache.delete(request);
     }
   }
 }

@@ -1,15 +1,14 @@
+import { checkManifest, objectOf } from "./answer.js";
 import { type ArtifactCache, StorageCache } from "./cache.js";
-import { reached } from "./connection.js";
+import { addressOf, authorizationOf, reached } from "./connection.js";
 import { digestOf } from "./digest.js";
 import { download, type PullOptions } from "./download.js";
 import { ArtifactGone, errorOf, IntegrityError, UnexpectedAnswer } from "./errors.js";
 import { rest, retried, type Sleep } from "./retry.js";
 import type { Curve, Manifest, Model, ModelSummary, Plan, Samples, Selection, Version } from "./types.js";
 
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
-
 export interface ClientOptions {
-  /** API key, sent as a bearer token. */
+  /** API key, sent as a bearer token; an empty one is none. */
   readonly token?: string;
   /** Where artifacts are kept; null keeps none. The browser's Cache Storage when not given. */
   readonly cache?: ArtifactCache | null;
@@ -42,21 +41,23 @@ export interface Artifact {
 /** Speaks to one service. Every method throws a `NeuMetaClientError`, or the reason of an aborted signal. */
 export class Client {
   readonly #base: string;
-  readonly #token: string | undefined;
+  readonly #authorization: Readonly<Record<string, string>>;
   readonly #cache: ArtifactCache | null;
   readonly #sleep: Sleep;
 
-  /** `url` is where the service is, for example `location.origin`. */
+  /** `url` is where the service is, for example `location.origin`. Throws `InvalidRequest` when it, or the token, cannot be one. */
   constructor(url: string, options: ClientOptions = {}) {
-    this.#base = url.replace(/\/+$/, "");
-    this.#token = options.token;
+    this.#base = addressOf(url);
+    this.#authorization = authorizationOf(options.token);
     this.#cache = options.cache === undefined ? new StorageCache() : options.cache;
     this.#sleep = options.sleep ?? rest;
   }
 
   /** Every version of every model of the service, ready or refused. */
   async models(options: ReadOptions = {}): Promise<readonly ModelSummary[]> {
-    return (await this.#json<{ models: readonly ModelSummary[] }>("/v1/models", options)).models;
+    const { models } = await this.#json<{ models: readonly ModelSummary[] }>("/v1/models", options);
+    if (!Array.isArray(models)) throw new UnexpectedAnswer("/v1/models did not answer with a list of models.");
+    return models;
   }
 
   /** One model: channel groups, limits, costs, input. */
@@ -82,9 +83,7 @@ export class Client {
   /** What a pull would get, without the download. */
   async manifest(name: string, selection: Selection, options: ReadOptions = {}): Promise<Manifest> {
     const manifest = await this.#json<Manifest>(`${pathOf(name)}/materialize`, { ...options, body: JSON.stringify(selection) });
-    if (manifest.model !== name || !DIGEST.test(manifest.digest) || !Number.isSafeInteger(manifest.size)) {
-      throw new UnexpectedAnswer(`The service's manifest of ${name} is not one.`);
-    }
+    checkManifest(manifest, name);
     const { version } = selection;
     if (/^\d+$/.test(String(version)) && String(manifest.version) !== String(version)) {
       throw new UnexpectedAnswer(`The service answered with version ${manifest.version} of ${name}; version ${version} was asked for.`);
@@ -117,12 +116,7 @@ export class Client {
 
   async #json<T>(path: string, options: ReadOptions & { readonly body?: string }): Promise<T> {
     const response = await this.#fetch(path, { ...options, accept: "application/json" });
-    const text = await reached(response.text(), options.signal);
-    try {
-      return JSON.parse(text) as T;
-    } catch (error) {
-      throw new UnexpectedAnswer(`${path} did not answer with JSON.`, { cause: error });
-    }
+    return objectOf<T>(await reached(response.text(), options.signal), path);
   }
 
   #fetch(path: string, request: Request): Promise<Response> {
@@ -130,8 +124,7 @@ export class Client {
   }
 
   async #ask(path: string, { accept, body, headers: further, signal }: Request): Promise<Response> {
-    const headers: Record<string, string> = { accept, ...further };
-    if (this.#token !== undefined) headers["authorization"] = `Bearer ${this.#token}`;
+    const headers: Record<string, string> = { accept, ...further, ...this.#authorization };
     if (body !== undefined) headers["content-type"] = "application/json";
     const init: RequestInit = { headers, signal: signal ?? null, ...(body === undefined ? {} : { method: "POST", body }) };
     const response = await reached(fetch(this.#base + path, init), signal);

@@ -1,7 +1,7 @@
 /** The bytes of an artifact, of which a part may have come before the connection was cut. */
 import { reached } from "./connection.js";
 import { digestOf } from "./digest.js";
-import { ConnectionFailed, IntegrityError } from "./errors.js";
+import { ConnectionFailed, IntegrityError, Unsupported } from "./errors.js";
 import type { Manifest } from "./types.js";
 
 const PARTIAL_CONTENT = 206;
@@ -40,7 +40,7 @@ class Part {
     private readonly manifest: Manifest,
     private readonly options: PullOptions,
   ) {
-    this.#data = new Uint8Array(manifest.size);
+    this.#data = roomFor(manifest.size);
   }
 
   /** All bytes of a body that ends where the artifact does; stops reading as soon as there are more. */
@@ -76,5 +76,14 @@ class Part {
       throw new IntegrityError(`The bytes of ${this.manifest.filename} are not those that the manifest names; nothing was kept.`);
     }
     return this.#data.buffer;
+  }
+}
+
+/** Throws `Unsupported` where there is not so much memory. */
+function roomFor(size: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(size);
+  } catch (error) {
+    throw new Unsupported(`There is no memory here for the ${size} bytes of this size; choose a smaller one.`, { cause: error });
   }
 }

@@ -40,7 +40,7 @@ export class NeuMetaClientError extends Error {
 
 /** What was asked for cannot be had; ask for something else. */
 export class RequestError extends NeuMetaClientError {}
-/** An argument is missing, unknown or out of range: `problem.errors` names each. */
+/** An argument is missing, unknown or out of range: `problem.errors` names each that the service refused. */
 export class InvalidRequest extends RequestError {}
 /** No member of the family is small enough: `problem.smallest` is what the smallest costs. */
 export class BudgetImpossible extends RequestError {}
@@ -76,10 +76,11 @@ export class UnexpectedAnswer extends ServiceError {}
 export class ConnectionFailed extends NeuMetaClientError {}
 /** The bytes are not those that the manifest names; nothing was kept. */
 export class IntegrityError extends NeuMetaClientError {}
-/** The page cannot do this here: no WebCrypto outside of HTTPS and localhost, or onnxruntime-web is not installed. */
+/** The page cannot do this here: no WebCrypto outside of HTTPS and localhost, no onnxruntime-web installed, or too little memory. */
 export class Unsupported extends NeuMetaClientError {}
 
-const CLASS_OF_CODE: Readonly<Record<string, typeof NeuMetaClientError>> = {
+/** No object: every one of those has a `constructor`, and codes are whatever an answer says. */
+const CLASS_OF_CODE: ReadonlyMap<unknown, typeof NeuMetaClientError> = new Map(Object.entries({
   artifact_gone: ArtifactGone,
   body_too_large: InvalidRequest,
   budget_impossible: BudgetImpossible,
@@ -91,7 +92,7 @@ const CLASS_OF_CODE: Readonly<Record<string, typeof NeuMetaClientError>> = {
   rung_not_found: RungNotFound,
   unauthenticated: AccessRefused,
   version_not_found: VersionNotFound,
-};
+}));
 /** Of answers without a code, or with one that only says why the service is not available. */
 const CLASS_OF_STATUS: Readonly<Record<number, typeof NeuMetaClientError>> = {
   429: ServiceUnavailable,
@@ -103,8 +104,9 @@ const CLASS_OF_STATUS: Readonly<Record<number, typeof NeuMetaClientError>> = {
 /** The error that an answer with a status of 400 or more means. */
 export async function errorOf(response: Response): Promise<NeuMetaClientError> {
   const problem = await problemOf(response);
-  const Class = CLASS_OF_CODE[problem.code ?? ""] ?? CLASS_OF_STATUS[response.status] ?? ServiceError;
-  return new Class(problem.detail ?? `The service answered with status ${response.status}.`, { problem, retryAfter: retryAfterOf(response) });
+  const Class = CLASS_OF_CODE.get(problem.code) ?? CLASS_OF_STATUS[response.status] ?? ServiceError;
+  const detail = typeof problem.detail === "string" ? problem.detail : `The service answered with status ${response.status}.`;
+  return new Class(detail, { problem, retryAfter: retryAfterOf(response) });
 }
 
 /** Whole seconds (RFC 9110 section 10.2.3); a date, which only a clock that is right could read, counts as none. */

@@ -1,4 +1,5 @@
 /** The API key of this visit, and the form that asks for one. */
+import { Client, type Sleep } from "../client/index.js";
 import { byId } from "./page.js";
 
 const KEY = "neumeta-token";
@@ -22,6 +23,18 @@ export class Access {
 
   get key(): string | undefined {
     return sessionStorage.getItem(KEY) ?? undefined;
+  }
+
+  /** A client that uses the key. Asks for another one, and throws `InvalidRequest`, when it cannot be a key, as after a careless paste. */
+  connect(sleep: Sleep): Client {
+    const { key } = this;
+    try {
+      return new Client(location.origin, { sleep, ...(key === undefined ? {} : { token: key }) });
+    } catch (error) {
+      // It is not the address: this page came from there.
+      this.ask();
+      throw error;
+    }
   }
 
   /** Whether members may be made, as far as is known: a key may be for reading alone. */

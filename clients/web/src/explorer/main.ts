@@ -1,5 +1,5 @@
 /** The explorer: wires the parts of the page together. */
-import { AccessRefused, Client, type ModelSummary, type Plan, rest, type Selection } from "../client/index.js";
+import { AccessRefused, type Client, type ModelSummary, type Plan, rest, type Selection } from "../client/index.js";
 import { Access } from "./access.js";
 import { Bench } from "./bench.js";
 import { Chart } from "./chart.js";
@@ -20,11 +20,8 @@ let opening = new AbortController();
 let asked = new AbortController();
 let pending: ReturnType<typeof setTimeout> | undefined;
 
-const access = new Access(() => {
-  client = connect();
-  start().catch(report);
-});
-let client = connect();
+const access = new Access(() => void start().catch(report));
+let client: Client;
 const picker = new Picker(() => void open().catch(report));
 const controls = new Controls(choose);
 const chart = new Chart((compression) => {
@@ -33,11 +30,6 @@ const chart = new Chart((compression) => {
 });
 const bench = new Bench(() => client, reportMaking);
 const pad = new Pad(() => void bench.run(pad.pixels));
-
-function connect(): Client {
-  const { key } = access;
-  return new Client(location.origin, { sleep, ...(key === undefined ? {} : { token: key }) });
-}
 
 /** A service that is busy is asked again; whoever waits is told. */
 async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
@@ -64,6 +56,7 @@ function settle(): void {
 }
 
 async function start(): Promise<void> {
+  client = access.connect(sleep);
   try {
     picker.offer(await client.models());
   } finally {

@@ -2,13 +2,16 @@
 import { BudgetImpossible, NeuMetaClientError } from "../client/index.js";
 import * as format from "./format.js";
 
-const SAID: Readonly<Record<string, (detail: string) => string>> = {
+type Said = (detail: string) => string;
+
+/** No object: every one of those has a `constructor`, and codes are whatever an answer says. */
+const SAID: ReadonlyMap<unknown, Said> = new Map(Object.entries<Said>({
   deadline_exceeded: (detail) => `The service took too long to make this size; choose it again in a moment. ${detail}`,
   overloaded: (detail) => `The service is busy and could not make this size; choose it again in a moment. ${detail}`,
   rate_limited: (detail) => `The service was asked too often. ${detail}`,
   self_check_failed: (detail) => `This size does not work, so the service does not deliver it; choose another size or number format. ${detail}`,
   version_not_found: (detail) => `This version is not served any more; reload the page to see those that are. ${detail}`,
-};
+}));
 
 /** One or two sentences; `hasKey` tells a key that is wrong from one that is missing. */
 export function inWords(error: unknown, hasKey: boolean): string {
@@ -16,7 +19,7 @@ export function inWords(error: unknown, hasKey: boolean): string {
   if (error instanceof BudgetImpossible) return budgetInWords(error);
   const code = error instanceof NeuMetaClientError ? error.code : undefined;
   if (code === "unauthenticated") return hasKey ? `This key is not accepted. ${error.message}` : "This service asks for an API key.";
-  return SAID[code ?? ""]?.(error.message) ?? error.message;
+  return SAID.get(code)?.(error.message) ?? error.message;
 }
 
 function budgetInWords({ message, problem: { smallest } }: BudgetImpossible): string {
