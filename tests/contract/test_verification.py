@@ -228,7 +228,7 @@ def test_what_was_verified_is_good_offline_after_its_signature_has_expired(signe
     assert kept(signed, tmp_path, url) == digest
 
 
-def test_what_was_kept_is_verified(signed, pull, tmp_path):
+def test_what_was_kept_is_verified(signed, tmp_path):
     root = TrustRoot(frozenset([public_of(ROOT)]), clock=signed.clock)
     with live(signed.app()) as url, Client(url, cache=tmp_path / "cache", trust_root=root) as client:
         client.pull("tiny", compression=0.5)

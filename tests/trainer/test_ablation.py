@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from neumeta_core.inr import Sampling
 from neumeta_core.manifold import Manifold
 from neumeta_trainer.ablation import AS_IT_IS, ablate, variations
 from neumeta_trainer.config import Optimization, Recipe
@@ -32,6 +33,15 @@ def few_steps() -> Recipe:
     )
 
 
+def untrained() -> Recipe:
+    """A base of one step, and an INR as it starts."""
+    recipe = digits_paper()
+    assert recipe.base is not None
+    one, none = Optimization(steps=1, rate=0.05), Optimization(steps=0, rate=0.05)
+    base, fit = dataclasses.replace(recipe.base, optimization=one), dataclasses.replace(recipe.fit, optimization=none, calibration=64)
+    return dataclasses.replace(recipe, base=base, fit=fit, tune=None, order="none", sampling=Sampling(), curve=(0.0,))
+
+
 def test_a_variation_trains_what_it_changes_and_shares_the_rest(tmp_path):
     vary = ["sampling.count=1+sampling.integrated=true,4", "tune.reconstruction=100"]
     names = [AS_IT_IS, *variations(vary)]
@@ -57,6 +67,25 @@ def test_a_variation_that_collapses_is_told_and_the_others_go_on(tmp_path, caplo
     records = list(ablate(few_steps(), vary, load_digits(), tmp_path, LogProgress(), commands=dict.fromkeys(names, "")))
     assert [record.method for record in records] == ["mlp", "mlp sampling.count=1"]
     assert "fit.optimization.steps=1 collapsed: " in caplog.text
+
+
+def test_a_recipe_that_cannot_be_is_refused_before_another_one_is_trained(tmp_path):
+    vary = ["sampling.count=1", "fit.target_calibration=256"]
+    with pytest.raises(RecipeRefused, match=r"fit\.target_calibration: only row scales take it"):
+        list(ablate(few_steps(), vary, load_digits(), tmp_path, LogProgress(), commands={}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_images_and_other_seeds_share_nothing_and_a_seed_is_no_other_method(tmp_path):
+    recipe = untrained()
+    family = 'family={"optimization":{"steps":1,"rate":0.05}}'
+    vary = ["validation=0.2", "seed=1", family]
+    records = list(ablate(recipe, vary, load_digits(), tmp_path, LogProgress(), commands=dict.fromkeys([AS_IT_IS, *vary], "")))
+    assert [record.method for record in records] == ["mlp", "mlp validation=0.2", "mlp", f"mlp {family}"]
+    assert [record.seed for record in records] == [0, 0, 1, 0]
+    assert [record.samples for record in records] == [120, 287, 120, 120]
+    trained = {name: {path.name for path in (tmp_path / name / "checkpoints").iterdir()} for name in (AS_IT_IS, *vary)}
+    assert trained == {AS_IT_IS: {"base.pt"}, "validation=0.2": {"base.pt"}, "seed=1": {"base.pt"}, family: {"base.pt", "family.pt"}}
 
 
 @pytest.mark.parametrize("vary", ["order", "=3", "order=smooth,,none", "oder=none", "tune.reconstruction=much"])

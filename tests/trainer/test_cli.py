@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,12 @@ from pathlib import Path
 
 import pytest
 from neumeta_core.manifold import Manifold
+from neumeta_trainer.cli import app
+from neumeta_trainer.errors import RecordRefused
+from neumeta_trainer.results.card import publish
 from neumeta_trainer.results.record import RunRecord, read_records
+from neumeta_trainer.training.checkpoint import save_checkpoint
+from typer.testing import CliRunner
 
 from tests.tiny import save_tiny
 
@@ -113,12 +119,17 @@ def test_publish_puts_a_finished_run_where_the_service_finds_it(whole, tmp_path)
     alone.mkdir()
     record = {"recipe": "digits", "tier": "", "method": "alone", "seed": 0, "split": "validation", "samples": 2, "machine": "", "command": ""}
     point = {"compression": 0.5, "params": 1, "macs": 1, "quality": 0.5}
-    for changes in ({"split": "test"}, {}):
+    for changes, said in (
+        ({"split": "test"}, "its split is 'test', that of the manifold 'validation'"),
+        ({"training": {"0.5": 7}}, "its network at 0.5 took 7 steps, the manifold's stages"),
+        ({"method": "alone distilled"}, "its method is 'alone distilled'"),
+        ({}, ""),
+    ):
         (alone / "alone.json").write_text(json.dumps(record | {"measurements": [point]} | changes))
         if changes:
-            done = neumeta("publish", whole, "--to", tmp_path / "models", "--alone", alone)
-            assert (done.returncode, (tmp_path / "models").exists()) == (1, False)
-            assert "its split is 'test', that of the manifold 'validation'" in " ".join(done.stderr.split())
+            with pytest.raises(RecordRefused, match=re.escape(said)):
+                publish(whole, alone, tmp_path / "models")
+            assert not (tmp_path / "models").exists()
     for _ in range(2):  # the second time over the first
         done = neumeta("publish", whole, "--to", tmp_path / "models", "--alone", alone)
         assert done.returncode == 0, done.stderr
@@ -206,6 +217,20 @@ def test_networks_of_a_folder_that_has_none_are_refused_and_nothing_is_made(tmp_
     assert done.returncode == 1
     assert "family.pt is not there" in " ".join(done.stderr.split())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("steps", "said"), [(299, "family.pt has 299 of 300 steps"), (300, "--networks needs a run that differs")])
+def test_networks_of_a_run_that_is_not_finished_are_refused_instead_of_trained_there(tmp_path, steps, said):
+    path = tmp_path / "other" / "checkpoints" / "family.pt"
+    save_checkpoint(path, {"fingerprint": "of another run", "step": steps})
+    before = path.read_bytes()
+    done = CliRunner().invoke(app, ["train", "digits", "--device", "cpu", "--out", str(tmp_path / "run"), "--networks", str(tmp_path / "other")])
+    assert done.exit_code == 1
+    told = " ".join(done.stderr.split())
+    assert said in told
+    assert "delete" not in told
+    assert path.read_bytes() == before
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_the_packages_of_the_trainer_the_command_says_what_to_install():

@@ -12,11 +12,15 @@ from neumeta_core.assembly import assemble
 from neumeta_core.errors import ManifoldRefused, NetworkUnsupported
 from neumeta_core.inr import AnchoredSettings, MlpSettings
 from neumeta_core.manifold import Manifold
+from neumeta_trainer.checks import refuse_impossible
+from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import ImageSet, Splits, load_digits
 from neumeta_trainer.errors import CheckpointRefused, RecipeRefused
 from neumeta_trainer.networks.small import SmallNet
-from neumeta_trainer.pipeline import calibration_batches, run
+from neumeta_trainer.pipeline import calibration_batches, planned, run
+from neumeta_trainer.processes import Processes
+from neumeta_trainer.recipes import RECIPES
 from neumeta_trainer.recipes.digits import digits, digits_paper
 from neumeta_trainer.results.recording import records_of
 from neumeta_trainer.results.report import Result, write_report
@@ -132,6 +136,8 @@ def test_members_of_unequal_widths_are_measured_beside_the_family_s_slices(train
 
     manifold, slices = records_of(recipe, again, "neumeta train digits")
     assert (manifold.method, slices.method) == ("anchored", "slices")
+    beside = dataclasses.replace(recipe, name="digits-other", study="digits")
+    assert [record.method for record in records_of(beside, again, "")] == ["anchored", "slices of other"]
     assert len(manifold.measurements) == 4 + 5 + 1
     assert len(slices.measurements) == 4 + 5
     assert [point.quality for point in slices.measurements[4:]] == list(again.unequal_slices)
@@ -220,6 +226,10 @@ class Deciding(SmallNet):
         ({"max_compression": 0.4}, r"curve: compression: 0\.\d+ is not allowed"),
         ({"inr": AnchoredSettings(levels=(0.8,)), "held_out": ((0.79, 0.82),)}, r"held_out: \w+ is trained at \d+ of \d+"),
         ({"name": "My Net"}, r"name: String should match pattern"),
+        ({"curve": ()}, r"curve=\(\): Tuple should have at least 1 item"),
+        ({"curve": (0.0, 0.5, 0.5)}, r"curve=.*: 0\.5 is there more than once"),
+        ({"validation": 1e-4}, r"validation: 0\.0001 of 1437 images is 0; expected a share that leaves some on both sides"),
+        ({"fit": dataclasses.replace(digits_paper().fit, calibration=0)}, r"fit\.calibration=0: Input should be greater than or equal to 1"),
         (
             {"inr": AnchoredSettings(exact=True, levels=(0.5,)), "tune": dataclasses.replace(digits_paper().tune, sandwich=True, members=0)},
             r"tune\.members: no member is left to train",
@@ -230,6 +240,18 @@ def test_what_is_refused_is_refused_before_the_base_is_trained(splits, tmp_path,
     with pytest.raises(RecipeRefused, match=said):
         run(dataclasses.replace(digits_paper(), **wrong), splits, tmp_path, LogProgress())
     assert not list(tmp_path.rglob("base.pt"))
+
+
+@pytest.mark.parametrize("stage", ["family", "tune"])
+def test_a_batch_that_the_processes_cannot_share_is_refused_before_anything_is_trained(splits, stage):
+    recipe = dataclasses.replace(digits(), **{stage: dataclasses.replace(getattr(digits(), stage), batch=63)})
+    with pytest.raises(RecipeRefused, match=rf"{stage}\.batch: 63 images cannot be divided among 2 processes"):
+        planned(recipe, splits, compute=Compute(processes=Processes(0, 2)))
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_no_recipe_of_ours_has_an_impossible_value(recipe):
+    refuse_impossible(recipe())
 
 
 def test_a_network_that_cannot_be_exported_is_refused_before_the_base_is_trained(splits, tmp_path):

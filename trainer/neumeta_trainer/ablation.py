@@ -12,8 +12,8 @@ from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import Splits
 from neumeta_trainer.errors import RecipeRefused, TrainingCollapsed
-from neumeta_trainer.overrides import overridden
-from neumeta_trainer.pipeline import BASE_FIELDS, INR_FIELDS, NETWORK_FIELDS, run
+from neumeta_trainer.overrides import overridden, variant_of
+from neumeta_trainer.pipeline import BASE_FIELDS, INR_FIELDS, NETWORK_FIELDS, carried_out, planned
 from neumeta_trainer.results.record import RunRecord
 from neumeta_trainer.results.recording import records_of
 from neumeta_trainer.training.progress import Progress
@@ -62,14 +62,15 @@ def ablate(
 ) -> Iterator[RunRecord]:
     """Run the recipe as it is and then once for every variation; yields the records of the manifolds as they come.
 
-    Each run has a folder of its own below ``out``. Stages that a variation does not change are not trained again: base and
-    family come from the first run, and so does the INR where only its measurement differs. A run whose training collapses is
-    told in the log and left out. ``commands`` names the command that makes each run again, by variation (and ``AS_IT_IS``);
+    Each run has a folder of its own below ``out``. A variation that leaves base and family alone takes both from the first run, and
+    trains the whole INR again, unless only its measurement differs; one of the family trains the base again too. A run whose training
+    collapses is told in the log and left out. ``commands`` names the command that makes each run again, by variation (and ``AS_IT_IS``);
     ``variant`` says in which settings ``recipe`` itself departs from the recipe of its name.
-    Raises RecipeRefused before anything is trained.
+    Before anything is trained it raises RecipeRefused for a variation of another form, and for all recipes what ``planned`` does.
     """
     recipes = {AS_IT_IS: recipe} | {assignment: overridden(recipe, assignment.split("+")) for assignment in variations(vary)}
     first, compute = out / AS_IT_IS, compute or Compute()
+    plans = {name: planned(varied, splits, final=final, compute=compute) for name, varied in recipes.items()}
     for name, varied in recipes.items():
         folder = out / name
         # Processes that train together must not read what another one is still copying.
@@ -78,16 +79,17 @@ def ablate(
             for path in (first / "checkpoints").glob("*.pt"):
                 shutil.copyfile(path, folder / "checkpoints" / path.name)
         compute.processes.wait()
-        shared = _same(recipe, varied, NETWORK_FIELDS if recipe.family else BASE_FIELDS)
+        shared = _same(recipe, varied, NETWORK_FIELDS if recipe.family or varied.family else BASE_FIELDS)
         try:
-            result = run(varied, splits, folder, progress, final=final, compute=compute, networks=first if shared else None)
+            result = carried_out(plans.pop(name), splits, folder, progress, networks=first if shared else None)
         except TrainingCollapsed as error:
             logger.warning("%s collapsed: %s", name, error)
             continue
-        changes = [variant, *([] if name == AS_IT_IS else name.split("+"))]
+        changes = [variant, "" if name == AS_IT_IS else variant_of(name.split("+"))]
         yield records_of(varied, result, commands[name], ", ".join(filter(None, changes)))[0]
 
 
 def _same(one: Recipe, other: Recipe, fields: Sequence[str]) -> bool:
-    settings = [{name: value for name, value in dataclasses.asdict(recipe).items() if name in fields} for recipe in (one, other)]
+    # Every stage also depends on the images, which ``validation`` divides.
+    settings = [{name: value for name, value in dataclasses.asdict(recipe).items() if name in (*fields, "validation")} for recipe in (one, other)]
     return settings[0] == settings[1]

@@ -34,6 +34,8 @@ class Compute:
         found = resolve_device(device)
         if found.type == "cuda" and "LOCAL_RANK" in os.environ:
             found = resolve_device(f"cuda:{os.environ['LOCAL_RANK']}")
+        if found.type == "cuda" and found.index is not None:
+            # A graph is captured on the current device: of work on another one it would hold nothing, and PyTorch would only warn.
             torch.cuda.set_device(found)
         with joined(found) as processes:
             yield cls(found, mixed=multiplies_bf16(found), processes=processes)

@@ -4,30 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from neumeta_core.inr import InrSettings, Sampling
 from neumeta_core.levels import Levels
+from pydantic import AfterValidator, Field
 from torch import nn
 
 Order = Literal["smooth", "importance", "none"]
+
+
+def _each_once(compressions: tuple[float, ...]) -> tuple[float, ...]:
+    for compression in compressions:
+        if compressions.count(compression) > 1:
+            raise ValueError(f"{compression:g} is there more than once; expected every compression once")
+    return compressions
+
+
+# Nothing checks them when a dataclass is made: ``overrides`` does for what is typed, ``checks`` for a whole recipe.
+Count = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Between = Annotated[float, Field(gt=0, lt=1)]
+"""A share that is neither nothing nor all."""
+Compressions = Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1), AfterValidator(_each_once)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Optimization:
     """Gradient steps with linear warm-up and cosine decay to zero."""
 
-    steps: int
-    rate: float
+    steps: Count
+    rate: Positive
     """Largest learning rate."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
     """``sgd`` has Nesterov momentum 0.9."""
-    weight_decay: float = 0.0
-    warmup: float = 0.1
+    weight_decay: Weight = 0.0
+    warmup: Share = 0.1
     """Share of the steps over which the rate rises."""
-    clip: float | None = None
+    clip: Positive | None = None
     """Largest norm of the gradient."""
-    ema: float | None = None
+    ema: Share | None = None
     """Decay of the average that is kept instead of the last values."""
 
 
@@ -36,18 +55,18 @@ class NetworkStage:
     """Training of a network with its normalization: alone, or as a family of slices."""
 
     optimization: Optimization
-    batch: int = 128
-    shift: int = 0
+    batch: Size = 128
+    shift: Count = 0
     """Augmentation: images move by up to so many pixels."""
     flip: bool = False
     """Augmentation: half of the images are mirrored left to right."""
-    members: int = 0
+    members: Count = 0
     """Random members per step of a family, beside the full and the smallest one and those of the levels. A base is one network."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Of the distillation from the full network to the members."""
     levels: Levels = ()
     """Width ratios at which members of a family have weights of their own beside the shared ones."""
-    upward: float = 1.0
+    upward: Share = 1.0
     """Share of a member's gradient that reaches the weights of the levels above its own."""
 
 
@@ -56,13 +75,13 @@ class FitStage:
     """Warm start: the INR learns given weights of members, without data; or the scales of their rows alone, where it has a network for these."""
 
     optimization: Optimization
-    members: int = 4
+    members: Size = 4
     """Members per step; row scales learn all in every step."""
-    targets: int = 64
+    targets: Count = 64
     """Random members that are calibrated as targets, beside those that every step trains; 0 leaves the full one alone. Row scales need some."""
-    calibration: int = 1024
+    calibration: Size = 1024
     """Training images for the normalization statistics of members."""
-    target_calibration: int | None = None
+    target_calibration: Size | None = None
     """Of these, as many as each target of row scales takes, in whole batches: what few images do not know of one target, the others do. None: all."""
 
 
@@ -71,23 +90,23 @@ class TuneStage:
     """End-to-end training of the INR through the networks that it makes (paper eq. 10 and 11)."""
 
     optimization: Optimization
-    batch: int = 128
-    shift: int = 0
+    batch: Size = 128
+    shift: Count = 0
     flip: bool = False
-    members: int = 2
+    members: Count = 2
     """Random members per step."""
     sandwich: bool = True
     """Also the full and the smallest member, and those of the family's levels, in every step."""
     even: bool = False
     """Members with a width of its own for every group are as often narrow or wide on the whole as in the middle, where most would be."""
-    task: float = 1.0
-    distillation: float = 0.0
+    task: Weight = 1.0
+    distillation: Weight = 0.0
     """Weight of the divergence from the trained full network."""
-    temperature: float = 1.0
-    reconstruction: float = 0.0
+    temperature: Positive = 1.0
+    reconstruction: Weight = 0.0
     """Weight of the error to the trained weights, whenever the full member is drawn."""
-    regularization: float = 0.0
-    noise: float = 0.0
+    regularization: Weight = 0.0
+    noise: Weight = 0.0
     """Half-width of the uniform noise on channel positions, in channels."""
 
 
@@ -109,8 +128,8 @@ class Recipe:
     """Channel order that the base network is put into before anything else is trained."""
     morph: tuple[str, ...] = ()
     """Channel groups that resize, by name; empty: all that can. Weights outside of them stay as trained (the paper's block protocol)."""
-    max_compression: float = 0.75
-    granularity: int = 1
+    max_compression: Between = 0.75
+    granularity: Size = 1
     held_out: tuple[tuple[float, float], ...] = ()
     """Closed intervals of width ratios that no training step ever sees."""
     base: NetworkStage | None = None
@@ -119,16 +138,21 @@ class Recipe:
     """Trains slices with normalization; None takes slices of the base network as they are."""
     fit: FitStage
     tune: TuneStage | None = None
-    curve: tuple[float, ...] = tuple(round(0.05 * k, 2) for k in range(16))
+    curve: Compressions = tuple(round(0.05 * k, 2) for k in range(16))
     """Compressions at which quality is measured."""
-    beyond: tuple[float, ...] = ()
+    beyond: tuple[Positive, ...] = ()
     """Width ratios outside the trained range, above 1 or below the smallest, measured for the report and marked as extrapolated."""
-    unequal: int = 0
+    unequal: Count = 0
     """Random configurations with a width of its own for every group, measured beside the curve."""
-    validation: float = 1 / 12
+    validation: Between = 1 / 12
     """Share of the training images that is set aside in runs that are not final."""
     tier: str = ""
     """How much training: a name for reports, which never mix tiers."""
-    canaries: int = 16
+    canaries: Size = 16
     """Real inputs stored for self-checks."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+    @property
+    def beside(self) -> str:
+        """What names it among the recipes of its study: ``mlp``, ``paper``; empty for the one that the study is named after."""
+        return self.name.removeprefix(self.study).strip("-") if self.study else ""

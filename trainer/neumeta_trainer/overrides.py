@@ -11,6 +11,7 @@ from neumeta_core.architecture import Record
 from neumeta_core.inr import InrSettings
 from pydantic import TypeAdapter, ValidationError
 
+from neumeta_trainer.checks import complaint
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.errors import RecipeRefused
 
@@ -30,11 +31,15 @@ def overridden(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
         try:
             recipe = _replaced(recipe, path.split("."), _value(text))
         except ValidationError as error:
-            told = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ").removesuffix(".")
-            raise RecipeRefused(f"--set {assignment}: {told}.") from None
+            raise RecipeRefused(f"--set {assignment}: {complaint(error)}") from None
         except ValueError as error:
             raise RecipeRefused(f"--set {assignment}: {error}") from None
     return recipe
+
+
+def variant_of(assignments: Sequence[str]) -> str:
+    """What the assignments change, for the method of a record. A seed is no other method: its runs are the spread of one."""
+    return ", ".join(assignment for assignment in assignments if not assignment.startswith("seed="))
 
 
 def _value(text: str) -> Any:

@@ -6,10 +6,12 @@ import copy
 import dataclasses
 import hashlib
 import logging
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
+from neumeta_core.architecture import Architecture
 from neumeta_core.configuration import uniform
 from neumeta_core.errors import InvalidField
 from neumeta_core.inr import INR, AnchoredINR, AnchoredSettings, build_inr
@@ -17,6 +19,7 @@ from neumeta_core.inr.anchored import exact_members
 from neumeta_core.levels import level_configurations
 from torch import Tensor, nn
 
+from neumeta_trainer.checks import refuse_impossible
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import NetworkStage, Recipe, TuneStage
 from neumeta_trainer.data import Batches, ImageSet, Splits
@@ -31,7 +34,7 @@ from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.ordering import channel_order, permute
 from neumeta_trainer.training.calibration import Family
 from neumeta_trainer.training.family import train_family, train_network
-from neumeta_trainer.training.loop import Workspace
+from neumeta_trainer.training.loop import OWN_FOLDER, Workspace
 from neumeta_trainer.training.manifold_training import drawn_members, fit, tune
 from neumeta_trainer.training.progress import Progress
 from neumeta_trainer.training.row_scales import fit_scales
@@ -47,6 +50,20 @@ NETWORK_FIELDS = ("data", "order", "morph", "max_compression", "granularity", "h
 """What the family depends on: recipes that differ in other fields can share its checkpoint."""
 INR_FIELDS = (*NETWORK_FIELDS, "inr", "fit", "tune")
 """What the stages of the INR depend on."""
+_BORROWED = "--networks needs a run that differs from this one in settings of inr, fit, tune and measurement alone."
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that nothing speaks against, before anything of it is trained."""
+
+    recipe: Recipe
+    network: nn.Module
+    """Untrained; a run trains it in place."""
+    found: Analysis
+    sampler: Sampler
+    final: bool
+    compute: Compute
 
 
 def run(
@@ -63,27 +80,47 @@ def run(
 
     Without ``final`` some training images are set aside and the curve is measured on them: for choices. With it all
     training images are used and the curve is measured on the test split: once, at the end. Checkpoints live in
-    ``out/checkpoints``; a run that was interrupted goes on where it was and ends with the same bits. ``compute`` is the CPU
+    ``out/checkpoints``; a run that was interrupted goes on where it was and ends with the same bits (on CUDA nearly). ``compute`` is the CPU
     in fp32 when it is not given. ``networks`` is the folder of another run whose base and family are the same: they are taken
-    from there, so that manifolds that differ in their INR alone share them.
+    from there, so that manifolds that differ in their INR alone share them. Raises what ``planned`` does before anything is
+    trained, then CheckpointRefused and TrainingCollapsed.
     """
+    return carried_out(planned(recipe, splits, final=final, compute=compute), splits, out, progress, networks=networks)
+
+
+def planned(recipe: Recipe, splits: Splits, *, final: bool = False, compute: Compute | None = None) -> Plan:
+    """A run as ``run`` takes it, with all that can be refused before hours of training refused.
+
+    Raises RecipeRefused, NetworkUnsupported, and ManifoldRefused for what no file can hold.
+    """
+    refuse_impossible(recipe)
+    refuse_warm_start(recipe)
     compute = compute or Compute()
     splits = splits.to(compute)
     network = compute.place(_build(recipe))
-    train, measured, split = divided(recipe, splits, final=final)
-    base = Workspace((networks or out) / "checkpoints", fingerprint(recipe, network, train, splits, BASE_FIELDS), progress, compute)
-    workspace = dataclasses.replace(base, fingerprint=fingerprint(recipe, network, train, splits, NETWORK_FIELDS))
+    train, measured, _ = divided(recipe, splits, final=final)
+    refuse_batches(recipe, train, splits, compute)
     example = splits.prepare(train.images[:2])
-
-    # First, for what is refused has to be known before hours of training.
-    refuse_warm_start(recipe)
     found = analyse(recipe, network, example)
-    for note in found.notes:
-        logger.warning("stays as it is: %s", note)
     sampler = Sampler.of(recipe, found.architecture)
     refuse_what_comes_later(recipe, sampler)
     untrained = fuse_batch_norm(_on_cpu(network), example.cpu())
     rehearse(recipe, splits, untrained, analyse(recipe, untrained, example).architecture, example.cpu(), measured)
+    return Plan(recipe, network, found, sampler, final, compute)
+
+
+def carried_out(plan: Plan, splits: Splits, out: Path, progress: Progress, *, networks: Path | None = None) -> Result:
+    """What ``run`` says, once: the plan's network is then trained. Raises CheckpointRefused and TrainingCollapsed."""
+    recipe, network, found, sampler, compute = plan.recipe, plan.network, plan.found, plan.sampler, plan.compute
+    for note in found.notes:
+        logger.warning("stays as it is: %s", note)
+    splits = splits.to(compute)
+    train, measured, split = divided(recipe, splits, final=plan.final)
+    base = Workspace((networks or out) / "checkpoints", fingerprint(recipe, network, train, splits, BASE_FIELDS), progress, compute)
+    if networks is not None:
+        base = dataclasses.replace(base, advice=_BORROWED)
+    workspace = dataclasses.replace(base, fingerprint=fingerprint(recipe, network, train, splits, NETWORK_FIELDS))
+    example = splits.prepare(train.images[:2])
     if recipe.base is not None:
         train_network("base", network, batches_for(recipe.base, train, splits, recipe.seed, compute), recipe.base, base)
     network = permute(network, found.architecture, channel_order(network, found.architecture, recipe.order))
@@ -99,7 +136,7 @@ def run(
     sampler = dataclasses.replace(sampler, architecture=architecture)
     batches = batches_for(recipe.tune, train, splits, recipe.seed + 1, compute) if recipe.tune else None
     digest = fingerprint(recipe, network, train, splits, INR_FIELDS)
-    workspace = dataclasses.replace(workspace, folder=out / "checkpoints", fingerprint=digest)
+    workspace = dataclasses.replace(workspace, folder=out / "checkpoints", fingerprint=digest, advice=OWN_FOLDER)
     inr = _train_inr(recipe, family, fused, sampler, batches, workspace)
 
     curve = measure_curve(inr, fused, sampler, recipe.curve, measured, splits, split, recipe.sampling)
@@ -168,23 +205,42 @@ def refuse_warm_start(recipe: Recipe) -> None:
         raise RecipeRefused("fit.target_calibration: only row scales take it; expected inr.scales above 0, or no target_calibration.")
 
 
+def refuse_batches(recipe: Recipe, train: ImageSet, splits: Splits, compute: Compute) -> None:
+    """RecipeRefused for a batch, of whichever stage, that the processes that train together cannot share."""
+    for name, stage in (("base", recipe.base), ("family", recipe.family), ("tune", recipe.tune)):
+        if stage is not None:
+            try:
+                batches_for(stage, train, splits, recipe.seed, compute)
+            except RecipeRefused as error:
+                raise RecipeRefused(f"{name}.{error}") from None
+
+
 def refuse_what_comes_later(recipe: Recipe, sampler: Sampler) -> None:
     """RecipeRefused for sizes that the INR's training or the curve would ask for in vain, hours later."""
     sampler.refuse_held_out(level_configurations(sampler.architecture, recipe.inr.levels) if isinstance(recipe.inr, AnchoredSettings) else ())
     if recipe.tune is not None:
         drawn_members(sampler, recipe.tune, 0, exact_members(sampler.architecture, recipe.inr))
+    refuse_curve(recipe, sampler.architecture)
+
+
+def refuse_curve(recipe: Recipe, architecture: Architecture) -> None:
+    """RecipeRefused for a compression at which no member can be measured."""
     for compression in recipe.curve:
         try:
-            uniform(sampler.architecture, compression)
+            uniform(architecture, compression)
         except InvalidField as error:
             raise RecipeRefused(f"curve: {error}") from None
 
 
 def divided(recipe: Recipe, splits: Splits, *, final: bool) -> tuple[ImageSet, ImageSet, str]:
-    """``(images to train on, images to measure on, name of the latter's split)``."""
+    """``(images to train on, images to measure on, name of the latter's split)``; RecipeRefused when one of these has no image."""
     if final:
         return splits.train, splits.test, "test"
-    return *splits.validation(round(recipe.validation * len(splits.train))), "validation"
+    images = len(splits.train)
+    count = round(recipe.validation * images)
+    if not 0 < count < images:
+        raise RecipeRefused(f"validation: {recipe.validation:g} of {images} images is {count}; expected a share that leaves some on both sides.")
+    return *splits.validation(count), "validation"
 
 
 def batches_for(stage: NetworkStage | TuneStage, train: ImageSet, splits: Splits, seed: int, compute: Compute) -> Batches:

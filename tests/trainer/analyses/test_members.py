@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from neumeta_core.assembly import assemble
+from neumeta_core.inr import AnchoredSettings
 from neumeta_core.manifold import Manifold
 from neumeta_trainer.analyses.members import check_made_by, member_network
 from neumeta_trainer.analyses.similarity import outputs_and_activations
@@ -16,11 +17,14 @@ from neumeta_trainer.cli import app
 from neumeta_trainer.data import load_digits
 from neumeta_trainer.errors import AnalysisRefused
 from neumeta_trainer.networks.small import SmallNet
+from neumeta_trainer.overrides import overridden
 from neumeta_trainer.recipes.digits import digits
 from neumeta_trainer.results.record import MatrixRecord, read_matrices, read_records
 from typer.testing import CliRunner
 
-FEW = [f"--set={name}" for name in ("family.optimization.steps=30", "fit.optimization.steps=20", "tune.optimization.steps=5", "curve=[0,0.5]")]
+SETTINGS = ("family.optimization.steps=30", "fit.optimization.steps=20", "tune.optimization.steps=5", "curve=[0,0.5]")
+FEW = [f"--set={assignment}" for assignment in SETTINGS]
+RECIPE = overridden(digits(), SETTINGS)
 
 
 def neumeta(*arguments: object) -> None:
@@ -57,18 +61,22 @@ def test_a_member_computes_what_its_artifact_computes(manifold: Manifold, compre
 
 
 def test_another_recipe_or_split_is_refused(manifold: Manifold) -> None:
-    check_made_by(manifold, digits(), "validation")
+    check_made_by(manifold, RECIPE, "validation")
     with pytest.raises(AnalysisRefused, match="the manifold is digits, not other"):
-        check_made_by(manifold, dataclasses.replace(digits(), name="other"), "validation")
+        check_made_by(manifold, dataclasses.replace(RECIPE, name="other"), "validation")
+    for change, said in (({"seed": 5}, "made with seed=0, and the recipe has 5"), ({"inr": AnchoredSettings(rank=3)}, r"made with inr\.")):
+        with pytest.raises(AnalysisRefused, match=said):
+            check_made_by(manifold, dataclasses.replace(RECIPE, **change), "validation")
     with pytest.raises(AnalysisRefused, match="run without --final"):
-        check_made_by(manifold, digits(), "test")
+        check_made_by(manifold, RECIPE, "test")
     with pytest.raises(AnalysisRefused, match="another network than the recipe's"):
         member_network(manifold, dataclasses.replace(digits(), network=lambda: SmallNet(width=8)), manifold.configure(compression=0.0))
 
 
 def test_similarities_of_three_sets_are_recorded(folder: Path) -> None:
     found = {(record.analysis, record.subject): record for record in read_matrices(folder / "records") if record.analysis != "variation"}
-    assert found.keys() == {(analysis, subject) for analysis in ("cka", "kl") for subject in ("manifold", "alone", "alone distilled")}
+    subjects = [f"{name} {', '.join(SETTINGS)}" for name in ("manifold", "alone", "alone distilled")]
+    assert found.keys() == {(analysis, subject) for analysis in ("cka", "kl") for subject in subjects}
     for (analysis, _), record in found.items():
         assert (record.recipe, record.split, record.samples, record.rows) == ("digits", "validation", 60, ("0", "0.5"))
         same, other = values_of(record)
@@ -86,7 +94,7 @@ def values_of(record: MatrixRecord) -> tuple[list[float], list[float]]:
 
 def test_variations_are_recorded(folder: Path) -> None:
     (record,) = (record for record in read_matrices(folder / "records") if record.analysis == "variation")
-    assert record.rows == ("conv1", "conv2", "all groups")
+    assert (record.subject, record.rows) == (", ".join(SETTINGS), ("conv1", "conv2", "all groups"))
     identity, ours = (record.columns.index(order) for order in ("identity", "ours"))
     assert all(row[ours] <= row[identity] for row in record.values)
     assert str(folder) not in record.command

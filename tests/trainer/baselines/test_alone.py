@@ -5,18 +5,19 @@ import dataclasses
 import pytest
 import torch
 from neumeta_core.configuration import uniform
+from neumeta_core.errors import InvalidField
 from neumeta_core.inr import AnchoredSettings
 from neumeta_trainer.baselines.alone import reset, train_alone, trained_alone
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import Splits, load_digits
-from neumeta_trainer.errors import CheckpointRefused
+from neumeta_trainer.errors import CheckpointRefused, RecipeRefused
 from neumeta_trainer.networks.resnet_cifar import resnet20
 from neumeta_trainer.pipeline import analyse
 from neumeta_trainer.recipes.digits import digits
 from neumeta_trainer.structure.channel_groups import find_architecture
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.resize import resized
-from neumeta_trainer.training.effort import networks_macs
+from neumeta_trainer.training.effort import matching_macs
 from neumeta_trainer.training.progress import LogProgress
 from neumeta_trainer.training.sampler import Sampler
 from torch import nn
@@ -26,7 +27,8 @@ def short() -> Recipe:
     recipe = digits()
     assert recipe.family is not None
     family = dataclasses.replace(recipe.family, optimization=dataclasses.replace(recipe.family.optimization, steps=40))
-    return dataclasses.replace(recipe, family=family, tune=None)
+    # Few steps do not pay for many targets: an equal number of multiply-adds would be thousands of steps of a small network.
+    return dataclasses.replace(recipe, family=family, fit=dataclasses.replace(recipe.fit, targets=0), tune=None)
 
 
 @pytest.fixture(scope="module")
@@ -34,24 +36,32 @@ def splits() -> Splits:
     return load_digits()
 
 
+def test_a_size_that_no_member_has_is_refused_before_any_network_is_trained(splits, tmp_path):
+    with pytest.raises(InvalidField, match=r"compression: 0\.9 is not allowed; expected a number from 0 to 0\.75"):
+        train_alone(short(), [0.0, 0.9], splits, tmp_path, LogProgress(), command="", distilled=True)
+    with pytest.raises(RecipeRefused, match="granularity=0"):
+        train_alone(dataclasses.replace(short(), granularity=0), [0.0], splits, tmp_path, LogProgress(), command="")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_equal_macs_are_spent_to_the_next_whole_step(splits, tmp_path):
-    recipe = short()
-    record = train_alone(recipe, [0.75], splits, tmp_path, LogProgress(), command="", equal_macs=True)
+    recipe = dataclasses.replace(short(), name="digits-mlp", study="digits")
+    record = train_alone(recipe, [0.4], splits, tmp_path, LogProgress(), command="", equal_macs=True)
     network, example = recipe.network(), splits.prepare(splits.train.images[:2])
     fused = analyse(recipe, fuse_batch_norm(network.eval(), example), example).architecture
-    left = record.trained_macs - networks_macs(recipe, Sampler.of(recipe, fused))
+    left = record.trained_macs - matching_macs(recipe, Sampler.of(recipe, fused))
     assert 0 <= left < 64 * record.measurements[0].macs
-    assert record.method == "alone equal MACs"
+    assert (record.recipe, record.method) == ("digits", "alone equal MACs of mlp")
 
 
 def test_equal_macs_of_another_inr_are_another_training(splits, tmp_path):
     tune = dataclasses.replace(digits().tune, optimization=dataclasses.replace(digits().tune.optimization, steps=2))
     recipe = dataclasses.replace(short(), tune=tune, inr=AnchoredSettings(exact=True))
-    trained_alone(recipe, 0.75, splits, tmp_path, LogProgress(), equal_macs=True)
-    trained_alone(recipe, 0.75, splits, tmp_path, LogProgress(), equal_macs=True)
+    trained_alone(recipe, 0.4, splits, tmp_path, LogProgress(), equal_macs=True)
+    trained_alone(recipe, 0.4, splits, tmp_path, LogProgress(), equal_macs=True)
     inexact = dataclasses.replace(recipe, inr=AnchoredSettings())
     with pytest.raises(CheckpointRefused):
-        trained_alone(inexact, 0.75, splits, tmp_path, LogProgress(), equal_macs=True)
+        trained_alone(inexact, 0.4, splits, tmp_path, LogProgress(), equal_macs=True)
 
 
 def test_a_distilled_network_learns_from_its_teacher_alone(splits, tmp_path):

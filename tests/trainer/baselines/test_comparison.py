@@ -151,6 +151,9 @@ def test_a_method_that_the_recipe_does_not_have_is_refused_before_anything_is_tr
     plain = dataclasses.replace(recipe, network=lambda: nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 10)))
     with pytest.raises(RecipeRefused, match="no normalization"):
         baseline_records(plain, splits, tmp_path, LogProgress(), ["linear calibrated"])
+    for wrong, said in (((0.0, 0.9), "curve: compression: 0.9 is not allowed"), ((), r"curve=\(\)")):
+        with pytest.raises(RecipeRefused, match=said):
+            baseline_records(dataclasses.replace(recipe, curve=wrong), splits, tmp_path, LogProgress(), ["prefix none"])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,9 +7,9 @@ import dataclasses
 from neumeta_core.configuration import Configuration
 from neumeta_core.cost import cost_of
 from neumeta_core.inr import AnchoredSettings
-from neumeta_trainer.config import NetworkStage, Optimization, TuneStage
+from neumeta_trainer.config import FitStage, NetworkStage, Optimization, TuneStage
 from neumeta_trainer.recipes.digits import digits
-from neumeta_trainer.training.effort import manifold_macs, networks_macs
+from neumeta_trainer.training.effort import manifold_macs, matching_macs, networks_macs
 from neumeta_trainer.training.sampler import Sampler
 
 from tests.tiny import tiny_architecture
@@ -39,3 +39,15 @@ def test_members_that_are_exact_cost_nothing_end_to_end() -> None:
     drawn = sum(forward(sampler.draw(step, 2)) for step in range(3))
     assert macs(exact=True) == drawn
     assert macs(exact=False) == drawn + 3 * forward(sampler.always)
+
+
+def test_what_a_network_alone_may_spend_counts_passes_without_a_way_back_as_a_third() -> None:
+    sampler = Sampler(tiny_architecture(), levels=LEVELS)
+    plain = dataclasses.replace(digits(), tune=STAGE, fit=FitStage(optimization=STAGE.optimization, targets=0))
+    assert matching_macs(plain, sampler) == manifold_macs(plain, sampler)
+    full = cost_of(sampler.architecture, sampler.full, 0).macs
+    taught = dataclasses.replace(plain, tune=dataclasses.replace(STAGE, distillation=0.5))
+    assert matching_macs(taught, sampler) == manifold_macs(taught, sampler) + 3 * 10 * full // 3
+    calibrated = dataclasses.replace(plain, fit=dataclasses.replace(plain.fit, targets=2, calibration=30))
+    targets = sum(cost_of(sampler.architecture, member, 0).macs for member in sampler.sandwich(0, 2))
+    assert matching_macs(calibrated, sampler) == manifold_macs(calibrated, sampler) + 30 * targets // 3

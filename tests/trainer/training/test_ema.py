@@ -22,18 +22,6 @@ def test_follows_the_closed_form():
     assert all(torch.allclose(value, torch.tensor(expected)) for value in ema.average.values())
 
 
-def test_applied_gives_the_module_its_own_values_back_bit_for_bit():
-    module = nn.Linear(3, 2)
-    ema = EMA(module, decay=0.5)
-    set_all(module, 0.3)
-    ema.update()
-    own = {name: value.clone() for name, value in module.named_parameters()}
-    with ema.applied():
-        assert not torch.equal(module.weight, own["weight"])
-        assert torch.equal(module.weight, ema.average["weight"])
-    assert all(torch.equal(value, own[name]) for name, value in module.named_parameters())
-
-
 def test_the_average_is_no_alias_of_the_module():
     module = nn.Linear(2, 1)
     ema = EMA(module, decay=0.9)

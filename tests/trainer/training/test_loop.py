@@ -73,7 +73,7 @@ def test_a_finished_stage_is_not_trained_again(tmp_path):
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     module = network()
     optimize("stage", module, loss_of(module), OPTIMIZATIONS[0], workspace(tmp_path, "one"))
-    with pytest.raises(CheckpointRefused, match="other settings or data"):
+    with pytest.raises(CheckpointRefused, match=r"other settings or data than the one that wrote .*stage\.pt\. Choose another folder"):
         optimize("stage", module, loss_of(module), OPTIMIZATIONS[0], workspace(tmp_path, "two"))
 
 

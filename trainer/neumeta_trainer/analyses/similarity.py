@@ -32,7 +32,7 @@ def outputs_and_activations(network: nn.Module, inputs: Tensor, layer: str | Non
             lambda _, given, named: kept.append((given[0] if given else named["input"]).flatten(1).cpu()), with_kwargs=True
         )
     else:
-        handle = _submodule(network, layer).register_forward_hook(lambda _, __, output: kept.append(output.flatten(1).cpu()))
+        handle = submodule(network, layer).register_forward_hook(lambda _, __, output: kept.append(output.flatten(1).cpu()))
     try:
         logits = torch.cat([network(batch).cpu() for batch in torch.split(inputs, _BATCH)])
     finally:
@@ -40,7 +40,8 @@ def outputs_and_activations(network: nn.Module, inputs: Tensor, layer: str | Non
     return logits, torch.cat(kept)
 
 
-def _submodule(network: nn.Module, path: str) -> nn.Module:
+def submodule(network: nn.Module, path: str) -> nn.Module:
+    """A part of a network; AnalysisRefused when it has none at this path."""
     try:
         return network.get_submodule(path)
     except AttributeError:

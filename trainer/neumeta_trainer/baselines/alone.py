@@ -11,8 +11,10 @@ from pathlib import Path
 import torch
 from neumeta_core.configuration import uniform
 from neumeta_core.cost import Cost, cost_of
+from neumeta_core.errors import InvalidField
 from torch import nn
 
+from neumeta_trainer.checks import refuse_impossible
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import NetworkStage, Recipe
 from neumeta_trainer.data import Splits
@@ -22,7 +24,7 @@ from neumeta_trainer.results.evaluate import accuracy
 from neumeta_trainer.results.record import Measurement, RunRecord, machine
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.resize import resized
-from neumeta_trainer.training.effort import manifold_macs
+from neumeta_trainer.training.effort import matching_macs
 from neumeta_trainer.training.family import train_network
 from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.progress import Progress
@@ -62,8 +64,9 @@ def train_alone(
     trains for as many multiply-adds as the whole manifold. With ``distilled`` they learn the soft output of the full network
     that was trained alone, as the members of a family learn that of their full network. ``final`` means the same as in
     ``pipeline.run``; ``command`` is what the record says about its origin, ``variant`` in which settings the recipe departs from that
-    of its name.
+    of its name. Raises RecipeRefused, and InvalidField for a compression that no member has, before any of them is trained.
     """
+    _refuse_sizes(recipe, compressions)
     compute = compute or Compute()
     teacher = trained_alone(recipe, 0.0, splits, out, progress, final=final, compute=compute).network if distilled else None
     networks = [
@@ -75,7 +78,7 @@ def train_alone(
     return RunRecord(
         recipe=recipe.study or recipe.name,
         tier=recipe.tier,
-        method=" ".join(filter(None, ["alone", "distilled" * distilled, "equal MACs" * equal_macs, variant])),
+        method=" ".join(filter(None, ["alone", "distilled" * distilled, _equal_macs_of(recipe) * equal_macs, variant])),
         seed=recipe.seed,
         split=split,
         samples=len(data),
@@ -89,6 +92,18 @@ def train_alone(
         machine=machine(compute.device),
         command=command,
     )
+
+
+def _equal_macs_of(recipe: Recipe) -> str:
+    """Recipes of one study take different amounts, so each has a record of its own."""
+    return f"equal MACs of {recipe.beside}" if recipe.beside else "equal MACs"
+
+
+def _refuse_sizes(recipe: Recipe, compressions: Sequence[float]) -> None:
+    refuse_impossible(recipe)
+    for compression in compressions:
+        if not 0 <= compression <= recipe.max_compression:
+            raise InvalidField("compression", compression, f"a number from 0 to {recipe.max_compression:g}")
 
 
 def trained_alone(
@@ -119,10 +134,10 @@ def trained_alone(
     fused = analyse(recipe, fuse_batch_norm(full, example), example).architecture
     cost, stage = cost_of(fused, configuration, 0), whole_stage(recipe)
     if equal_macs:
-        stage = _spending(stage, cost.macs, manifold_macs(recipe, Sampler.of(recipe, fused)))
+        stage = _spending(stage, cost.macs, matching_macs(recipe, Sampler.of(recipe, fused)))
     name = f"alone-{compression:g}" + ("-distilled" if teacher is not None else "") + ("-equal-macs" if equal_macs else "")
-    # As many multiply-adds as the manifold depend on the members that its INR leaves out.
-    fields = (*NETWORK_FIELDS, "tune", *(["inr"] if equal_macs else []))
+    # As many multiply-adds as the manifold depend on the members that its INR leaves out, and on the targets.
+    fields = (*NETWORK_FIELDS, "tune", *(["inr", "fit"] if equal_macs else []))
     workspace = Workspace(out / "checkpoints", fingerprint(recipe, network, train, splits, fields), progress, compute)
     train_network(name, network, batches_for(stage, train, splits, recipe.seed, compute), stage, workspace, teacher)
     return Alone(network, cost, stage, workspace.seconds[name])

@@ -15,10 +15,12 @@ from neumeta_trainer.baselines.pruning import Importance, pruning_order
 from neumeta_trainer.baselines.resampling import Rule, resampled
 from neumeta_trainer.baselines.slimmable import switches, universal_sampler
 from neumeta_trainer.baselines.zero_block import zero_block, zero_block_cost
+from neumeta_trainer.checks import refuse_impossible
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Order, Recipe
 from neumeta_trainer.data import Splits
 from neumeta_trainer.errors import RecipeRefused
+from neumeta_trainer.pipeline import refuse_curve
 from neumeta_trainer.results.evaluate import accuracy
 from neumeta_trainer.results.record import Measurement, RunRecord, machine
 from neumeta_trainer.structure.fusion import fuse_batch_norm
@@ -91,8 +93,10 @@ def baseline_records(
 
     Checkpoints live in ``out/checkpoints``: that of the full network is the one of ``train_alone``. ``command`` is what a record
     says about how it was made, up to the method, ``variant`` in which settings the recipe departs from that of its name. Raises
-    ValueError for a method that does not exist and RecipeRefused, before anything is trained, for one that the recipe does not have.
+    ValueError for a method that does not exist and RecipeRefused, before anything is trained, for one that the recipe does not have
+    and for a value or a size that the recipe cannot have.
     """
+    refuse_impossible(recipe)
     compute = compute or Compute()
     bench = Bench(recipe, splits.to(compute), out, progress, final, compute)
     if unknown := set(methods or ()) - set(METHODS):
@@ -101,6 +105,7 @@ def baseline_records(
     for method in methods or ():
         if method in refusals:
             raise RecipeRefused(f"{method}: {refusals[method]}.")
+    refuse_curve(recipe, bench.architecture)
     chosen = methods or [method for method in METHODS if method not in refusals]
     return (_record(method, bench, command or f"neumeta baselines {recipe.name}", variant) for method in chosen)
 

@@ -20,7 +20,7 @@ from torch_pruning.pruner import importance as scorers
 
 from neumeta_trainer.structure.dependency import marked_graph
 from neumeta_trainer.structure.layers import channel_layer
-from neumeta_trainer.structure.ordering import Order
+from neumeta_trainer.structure.ordering import Permutations
 from neumeta_trainer.structure.smoothing import group_axes
 
 Importance = Literal["l1", "l2", "taylor", "hessian", "random"]
@@ -28,7 +28,7 @@ LabelledBatches = Sequence[tuple[Tensor, Tensor]]
 """Prepared inputs with their labels."""
 
 
-def pruning_order(network: nn.Module, architecture: Architecture, importance: Importance, batches: LabelledBatches, *, seed: int = 0) -> Order:
+def pruning_order(network: nn.Module, architecture: Architecture, importance: Importance, batches: LabelledBatches, *, seed: int = 0) -> Permutations:
     """The channels of every group by descending importance, equal ones as they were: a prefix is what pruning leaves.
 
     ``l1`` and ``l2`` look at weights alone, ``taylor`` (first order, of the mean loss) and ``hessian`` (the Fisher diagonal, from the

@@ -25,9 +25,9 @@ from neumeta_trainer.cli.options import (
     progress_of,
     record_into,
     typed_command,
-    variant_of,
 )
 from neumeta_trainer.compute import Compute
+from neumeta_trainer.overrides import variant_of
 
 
 def ablate(
@@ -41,7 +41,7 @@ def ablate(
     records: Records = None,
     final: Final = False,
 ) -> None:
-    """Train a recipe as it is and with one change at a time. What a change leaves alone is trained once.
+    """Train a recipe as it is and with one change at a time. Base and family that a change leaves alone are trained once.
 
     Example: neumeta ablate digits-paper --vary order=none --vary sampling.count=1,8 --out runs/ablation
     """
@@ -51,7 +51,7 @@ def ablate(
         sets = {name: "".join(f" --set {shlex.quote(change)}" for change in name.split("+")) for name in variations(vary)}
         commands = {name: typed + words for name, words in {AS_IT_IS: "", **sets}.items()}
         splits = load_splits(chosen, data)
-        progress, variant = progress_of(compute), variant_of(assignments)
+        progress, variant = progress_of(compute), variant_of(assignments or ())
         for record in run_ablation(chosen, vary, splits, out, progress, commands=commands, variant=variant, final=final, compute=compute):
             if compute.processes.is_first:
                 record_into(records, record)

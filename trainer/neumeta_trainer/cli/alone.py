@@ -23,10 +23,10 @@ from neumeta_trainer.cli.options import (
     progress_of,
     record_into,
     typed_command,
-    variant_of,
 )
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.files import write_whole
+from neumeta_trainer.overrides import variant_of
 from neumeta_trainer.results.record import ALONE
 
 
@@ -53,7 +53,7 @@ def alone(
             out,
             progress_of(compute),
             command=typed_command(),
-            variant=variant_of(assignments),
+            variant=variant_of(assignments or ()),
             distilled=distilled,
             equal_macs=equal_macs,
             final=final,

@@ -13,7 +13,7 @@ from neumeta_core.manifold import Manifold
 from torch import nn
 
 from neumeta_trainer.analyses.members import check_made_by, member_network
-from neumeta_trainer.analyses.similarity import CKA_NOTE, KL_NOTE, Labelled, Table, compare
+from neumeta_trainer.analyses.similarity import CKA_NOTE, KL_NOTE, Labelled, Table, compare, submodule
 from neumeta_trainer.analyses.variation import NOTE, ORDERS, variations
 from neumeta_trainer.baselines.alone import trained_alone
 from neumeta_trainer.cli.options import (
@@ -34,6 +34,7 @@ from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import Splits
 from neumeta_trainer.export.manifold import FILE_NAME
+from neumeta_trainer.overrides import variant_of
 from neumeta_trainer.pipeline import analyse, divided
 from neumeta_trainer.results.record import MatrixRecord, machine, write_record
 from neumeta_trainer.structure.fusion import fuse_batch_norm
@@ -67,9 +68,9 @@ def variation(
         found = variations(fused, analyse(chosen, fused, example).architecture)
         values = tuple(tuple(found[group][order] for order in ORDERS) for group in found)
         if compute.processes.is_first:
-            _write(
-                records, _common(chosen, compute) | {"analysis": "variation", "rows": tuple(found), "columns": ORDERS, "values": values, "note": NOTE}
-            )
+            subject = ", ".join(filter(None, [variant_of(assignments or ()), "of all images" * final]))
+            table = {"analysis": "variation", "subject": subject, "rows": tuple(found), "columns": ORDERS, "values": values, "note": NOTE}
+            _write(records, _common(chosen, compute) | table)
 
 
 @app.command()
@@ -98,10 +99,12 @@ def similarity(
         _, measured, split = divided(chosen, networks.splits, final=final)
         check_made_by(manifold, chosen, split)
         inputs = networks.splits.prepare(measured.images[:images])
-        for subject, found in networks.sets(manifold, sizes).items():
+        variant = [variant_of(assignments or ()), layer and f"at {layer}"]
+        for subject, found in networks.sets(manifold, sizes, layer).items():
             tables = compare(found, inputs, layer)
             if compute.processes.is_first:
-                common = _common(chosen, compute) | {"subject": subject, "split": split, "samples": len(inputs)}
+                named = " ".join(filter(None, [subject, *variant]))
+                common = _common(chosen, compute) | {"subject": named, "split": split, "samples": len(inputs)}
                 _write_similarities(records, common, [label for label, _ in found], tables, layer)
 
 
@@ -127,10 +130,12 @@ class Networks:
             self.recipe, compression, self.loaded, self.folder, progress, teacher=teacher, final=self.final, compute=self.compute
         ).network.eval()
 
-    def sets(self, manifold: Manifold, compressions: Sequence[float]) -> dict[str, Labelled]:
-        """What is compared, by name; each a network for every compression."""
-        teacher = self.alone(0.0)
+    def sets(self, manifold: Manifold, compressions: Sequence[float], layer: str | None) -> dict[str, Labelled]:
+        """What is compared, by name; each a network for every compression. What cannot be compared is refused before a network is trained."""
         members = [member_network(manifold, self.recipe, manifold.configure(compression=size)) for size in compressions]
+        if layer is not None:
+            submodule(members[0], layer)
+        teacher = self.alone(0.0)
         sets = {
             "manifold": [self.compute.place(member) for member in members],
             "alone": [self.alone(size) for size in compressions],

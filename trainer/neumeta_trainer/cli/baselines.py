@@ -23,9 +23,9 @@ from neumeta_trainer.cli.options import (
     progress_of,
     record_into,
     typed_command,
-    variant_of,
 )
 from neumeta_trainer.compute import Compute
+from neumeta_trainer.overrides import variant_of
 from neumeta_trainer.results.record import RunRecord
 
 
@@ -49,7 +49,7 @@ def baselines(
     with expected_errors(out), Compute.resolve(device) as compute:
         chosen, command = chosen_recipe(recipe, tier, assignments), typed_command("--method")
         splits = load_splits(chosen, data)
-        progress, variant = progress_of(compute), variant_of(assignments)
+        progress, variant = progress_of(compute), variant_of(assignments or ())
         for record in baseline_records(chosen, splits, out, progress, methods, final=final, compute=compute, command=command, variant=variant):
             if compute.processes.is_first:
                 record_into(records, record)

@@ -7,7 +7,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -59,11 +59,6 @@ def typed_command(*without: str) -> str:
     words = sys.argv[1:]
     kept = [word for before, word in zip(["", *words], words, strict=False) if word.partition("=")[0] not in left_out and before not in left_out]
     return shlex.join(["neumeta", *kept])
-
-
-def variant_of(assignments: Sequence[str] | None) -> str:
-    """What ``--set`` changed, for the method of a record. A seed is no other method: its runs are the spread of one."""
-    return ", ".join(assignment for assignment in assignments or () if not assignment.startswith("seed="))
 
 
 def record_into(folder: Path | None, record: RunRecord) -> None:

@@ -24,15 +24,16 @@ from neumeta_trainer.cli.options import (
     progress_of,
     record_into,
     typed_command,
-    variant_of,
 )
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.errors import RunNotFinished
 from neumeta_trainer.export.manifold import FILE_NAME
+from neumeta_trainer.overrides import variant_of
 from neumeta_trainer.pipeline import run
 from neumeta_trainer.results.recording import records_of
 from neumeta_trainer.results.report import write_report
+from neumeta_trainer.training.checkpoint import steps_done
 
 
 def train(
@@ -60,15 +61,22 @@ def train(
         if not compute.processes.is_first:
             return
         write_report(result, out)
-        for record in records_of(chosen, result, typed_command(), variant_of(assignments)):
+        for record in records_of(chosen, result, typed_command(), variant_of(assignments or ())):
             record_into(records, record)
         show(result.manifold)
         out_console.print(f"Wrote {out / FILE_NAME}, report.json and curve.png.", soft_wrap=True)
 
 
 def _refuse_untrained(networks: Path, recipe: Recipe) -> None:
-    """Without this a mistyped folder would be made, and hours of training be kept in it."""
-    for name in (name for name, stage in (("base", recipe.base), ("family", recipe.family)) if stage is not None):
-        path = networks / "checkpoints" / f"{name}.pt"
-        if not path.is_file():
-            raise RunNotFinished(f"--networks: {path} is not there; expected the --out folder of a run of this recipe that has trained its {name}.")
+    """Without this a mistyped folder would be made, or another run go on in its own folder, and hours of training be kept there."""
+    for name, stage in (("base", recipe.base), ("family", recipe.family)):
+        if stage is not None and (missing := _missing(networks / "checkpoints" / f"{name}.pt", stage.optimization.steps)):
+            raise RunNotFinished(f"--networks: {missing}; expected the --out folder of a run of this recipe that has trained its {name}.")
+
+
+def _missing(path: Path, steps: int) -> str:
+    """What a checkpoint lacks, or nothing."""
+    if not path.is_file():
+        return f"{path} is not there"
+    done = steps_done(path)
+    return f"{path} has {done} of {steps} steps" if done < steps else ""

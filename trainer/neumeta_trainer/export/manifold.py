@@ -80,13 +80,20 @@ def write_manifold(manifold: Manifold, out: Path) -> Manifold:
     return Manifold.load(path)
 
 
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as JSON values, without its network, and without what the header of a file has anyway: INR and sampling."""
+    settings = dataclasses.asdict(recipe)
+    left_out = ("network", "inr", "sampling")
+    kept: dict[str, Any] = json.loads(json.dumps({name: value for name, value in settings.items() if value is not None and name not in left_out}))
+    return kept
+
+
 def provenance(recipe: Recipe, network: str, splits: Splits, images: int) -> dict[str, Any]:
     """How a manifold was made, as JSON values."""
-    settings = dataclasses.asdict(recipe) | {"network": network, "inr": None, "sampling": None}
     return {
         "data": splits.name,
         "images": images,
-        "recipe": json.loads(json.dumps({name: value for name, value in settings.items() if value is not None})),
+        "recipe": settings_of(recipe) | {"network": network},
         "held_out_ratios": [list(interval) for interval in recipe.held_out],
         "seed": recipe.seed,
         "versions": {"neumeta-server": version("neumeta-server"), "torch": torch.__version__},

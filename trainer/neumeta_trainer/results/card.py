@@ -27,7 +27,7 @@ def publish(run: Path, alone: Path | None, models: Path) -> Path:
     """Copy a finished run to ``models/NAME/VERSION/`` with its report, picture and card; returns that folder.
 
     ``alone`` holds the results of ``neumeta alone`` for the same recipe. Raises RunNotFinished when the run has no report,
-    RecordRefused when ``alone`` holds no such results, or those of another recipe, tier, split or seed.
+    RecordRefused when ``alone`` holds no such results, or those of another recipe, tier, split, seed or amount of training.
     """
     if not (run / "report.json").is_file():
         raise RunNotFinished(f"{run} holds no report.json: it is no finished run of `neumeta train`.")
@@ -68,7 +68,24 @@ def _alone(folder: Path | None, manifold: Manifold) -> dict[float, float]:
     for name, value in wanted.items():
         if (found := getattr(record, name)) != value:
             raise RecordRefused(f"{folder / ALONE}: its {name} is {found!r}, that of the manifold {value!r}; they cannot be compared.")
+    if record.method.startswith(("alone distilled", "alone equal MACs")):
+        raise RecordRefused(f"{folder / ALONE}: its method is {record.method!r}; expected networks that learned from labels, in as many steps.")
+    steps = sum(_steps(recipe, name) for name in ("base", "family", "tune"))
+    for compression, found in record.training.items():
+        if found != steps:
+            raise RecordRefused(
+                f"{folder / ALONE}: its network at {compression} took {found:,} steps, the manifold's stages {steps:,}; they cannot be compared."
+            )
     return {point.compression: point.quality for point in record.measurements if point.compression is not None}
+
+
+def _steps(recipe: Mapping[str, JsonValue], stage: str) -> int:
+    """Gradient steps of a stage, of which a recipe may have none."""
+    found = recipe.get(stage)
+    optimization = found["optimization"] if isinstance(found, dict) else None
+    steps = optimization["steps"] if isinstance(optimization, dict) else 0
+    assert isinstance(steps, int)
+    return steps
 
 
 def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, float], unequal: Mapping[str, float] | None = None) -> str:
@@ -149,13 +166,10 @@ def _stages(recipe: JsonValue, kind: str) -> str:
     assert isinstance(recipe, dict)
     steps, taught = [], 0
     for name in ("base", "family", "fit", "tune"):
-        stage = recipe.get(name)
-        if isinstance(stage, dict) and isinstance(optimization := stage["optimization"], dict):
-            images = f" of {stage['batch']} images" if "batch" in stage else ""
-            count = optimization["steps"]
-            assert isinstance(count, int)
-            if count:
-                steps.append(f"{name} {count:,} steps{images}")
+        if count := _steps(recipe, name):
+            stage = recipe[name]
+            assert isinstance(stage, dict)
+            steps.append(f"{name} {count:,} steps" + (f" of {stage['batch']} images" if "batch" in stage else ""))
             taught += count if name in ("fit", "tune") else 0
     zero = ": what they add to the plain weights is zero" if kind == "anchored" else ""
     untaught = "" if taught else f"\nNo stage trained the coordinate networks{zero}."

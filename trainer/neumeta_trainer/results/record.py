@@ -126,7 +126,7 @@ class MatrixRecord(Record):
     def path(self) -> Path:
         """Below the folder of records."""
         name = "-".join(filter(None, (self.analysis, self.subject))).replace(" ", "-")
-        return Path(self.recipe, self.tier or "-", "analyses", f"{name}.{self.split or '-'}.{self.seed}.json")
+        return Path(self.recipe, self.tier or "-", "analyses", f"{_short(name)}.{self.split or '-'}.{self.seed}.json")
 
 
 AnyRecord = TypeVar("AnyRecord", RunRecord, MatrixRecord)

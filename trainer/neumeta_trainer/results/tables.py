@@ -81,8 +81,9 @@ def _code(text: str) -> str:
 
 
 _COST_CAPTION = (
-    "MACs trained: forward passes of all training steps (a backward pass costs twice as much again). The file's bytes are put beside those "
-    "of the full network in fp32; the share of INR is that of coordinate networks among the stored values. The command is that of the first seed."
+    "MACs trained: forward passes of all training steps, without those of a teacher (a backward pass costs twice as much again). "
+    "The file's bytes are put beside those of the full network in fp32; the share of INR is that of coordinate networks among the stored values. "
+    "The command is that of the first seed."
 )
 
 

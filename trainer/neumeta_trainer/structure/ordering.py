@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
 from neumeta_core.architecture import Architecture, ChannelGroup, Segment, Widths
 from torch import Tensor, nn
 
+from neumeta_trainer.config import Order
 from neumeta_trainer.structure.shortest_path import shortest_path
 from neumeta_trainer.structure.smoothing import channel_distances, group_axes, segment_features
 
-OrderKind = Literal["smooth", "importance", "none"]
-Order = dict[str, list[int]]
+Permutations = dict[str, list[int]]
 """Channel group -> permutation: entry ``k`` is the number of the old channel that comes to place ``k``."""
 
 
-def channel_order(network: nn.Module, architecture: Architecture, kind: OrderKind) -> Order:
+def channel_order(network: nn.Module, architecture: Architecture, kind: Order) -> Permutations:
     """One permutation for each group.
 
     ``smooth``: the shortest Hamiltonian path through the channels (eq. 8 of the paper); ``importance``: by descending
@@ -28,7 +27,7 @@ def channel_order(network: nn.Module, architecture: Architecture, kind: OrderKin
     return {group.name: _permutation(architecture, tensors, group, kind) for group in architecture.groups}
 
 
-def _permutation(architecture: Architecture, tensors: Mapping[str, Tensor], group: ChannelGroup, kind: OrderKind) -> list[int]:
+def _permutation(architecture: Architecture, tensors: Mapping[str, Tensor], group: ChannelGroup, kind: Order) -> list[int]:
     if kind == "none":
         return list(range(group.full))
     if kind == "smooth":
@@ -74,8 +73,3 @@ def permute(network: nn.Module, architecture: Architecture, order: Mapping[str, 
     result = copy.deepcopy(network)
     result.load_state_dict(permuted(architecture, network.state_dict(), order))
     return result
-
-
-def inverse(order: Mapping[str, Sequence[int]]) -> Order:
-    """The order that undoes ``order``."""
-    return {group: torch.argsort(torch.tensor(permutation)).tolist() for group, permutation in order.items()}

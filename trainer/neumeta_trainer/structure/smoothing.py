@@ -1,4 +1,4 @@
-"""How rough the weights are along their channels, and the distances that a smooth order makes small.
+"""The distances between neighbouring channels that a smooth order makes small.
 
 An INR is a smooth function of channel coordinates, so it fits weights better whose neighbouring channels are alike.
 """
@@ -12,39 +12,19 @@ from neumeta_core.architecture import Architecture, GeneratedParameter, Segment
 from torch import Tensor
 
 
-def total_variation(tensor: Tensor, dim: int) -> float:
-    """Sum of absolute differences between neighbours along a dimension (section 3.2 of the paper).
-
-    A permutation along one dimension leaves the variation along every other dimension as it is (proposition 1).
-    """
-    return float(tensor.double().diff(dim=dim).abs().sum())
-
-
-def group_variation(architecture: Architecture, tensors: Mapping[str, Tensor], group: str) -> float:
-    """Total variation along the channels of a group, over all axes that it is on.
-
-    The entries of a channel that is repeated (a Linear after a flatten) are compared one by one with its neighbour's.
-    """
-    return sum(total_variation(features, 0) for features in _features(architecture, tensors, group))
-
-
 def channel_distances(architecture: Architecture, tensors: Mapping[str, Tensor], group: str) -> Tensor:
     """``[channels, channels]`` L1 distances between the channels of a group, summed over all axes that it is on.
 
-    The length of a path through all channels is then the group's variation in that order.
+    The length of a path through all channels is then the group's total variation in that order (section 3.2 of the paper). The entries of
+    a channel that is repeated (a Linear after a flatten) are compared one by one with its neighbour's.
     """
     full = architecture.full_widths[group]
     distances = torch.zeros(full, full, dtype=torch.float64)
-    for features in _features(architecture, tensors, group):
-        distances += torch.cdist(features, features, p=1)
-    return distances
-
-
-def _features(architecture: Architecture, tensors: Mapping[str, Tensor], group: str) -> Iterator[Tensor]:
-    full = architecture.full_widths[group]
     for parameter, dim, offset, segment in group_axes(architecture, group):
         if parameter.name in tensors:
-            yield segment_features(tensors[parameter.name], dim, offset, segment, full)
+            features = segment_features(tensors[parameter.name], dim, offset, segment, full)
+            distances += torch.cdist(features, features, p=1)
+    return distances
 
 
 def group_axes(architecture: Architecture, group: str) -> Iterator[tuple[GeneratedParameter, int, int, Segment]]:

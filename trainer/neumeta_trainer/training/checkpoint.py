@@ -23,17 +23,25 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
+def load_checkpoint(path: Path, fingerprint: str, advice: str) -> dict[str, Any] | None:
     """The state, or None when there is none.
 
-    Raises CheckpointRefused when the file is damaged, or was written by a run with other settings or data.
+    Raises CheckpointRefused when the file is damaged, or was written by a run with other settings or data: then with ``advice``.
     """
-    if not path.exists():
-        return None
+    state = _read(path) if path.exists() else None
+    if state is not None and state.get("fingerprint") != fingerprint:
+        raise CheckpointRefused(f"This run has other settings or data than the one that wrote {path}. {advice}")
+    return state
+
+
+def steps_done(path: Path) -> int:
+    """How many steps the stage with this checkpoint has trained. Raises CheckpointRefused when the file is damaged."""
+    return int(_read(path)["step"])
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise CheckpointRefused(f"{path} is damaged ({error}). Delete it to train this stage again.") from None
-    if state.get("fingerprint") != fingerprint:
-        raise CheckpointRefused(f"{path} belongs to a run with other settings or data. Choose another --out, or delete that folder to start anew.")
     return state

@@ -23,6 +23,20 @@ def manifold_macs(recipe: Recipe, sampler: Sampler) -> int:
     return total
 
 
+def matching_macs(recipe: Recipe, sampler: Sampler) -> int:
+    """What a network that learns from labels alone may spend, forward, to have cost as much as the manifold.
+
+    That is ``manifold_macs`` and a third of the passes without a way back (which costs two more): those of the teacher of end-to-end training, and
+    those that calibrate random members of the family as targets.
+    """
+    architecture, fit, tune = sampler.architecture, recipe.fit, recipe.tune
+    full = cost_of(architecture, sampler.full, 0).macs
+    taught = tune.optimization.steps * tune.batch * full if tune is not None and tune.distillation else 0
+    members = sampler.sandwich(0, fit.targets) if fit.targets else []
+    calibrated = (fit.target_calibration or fit.calibration) * sum(cost_of(architecture, member, 0).macs for member in members)
+    return manifold_macs(recipe, sampler) + (taught + calibrated) // 3
+
+
 def networks_macs(recipe: Recipe, sampler: Sampler) -> int:
     """Forward multiply-adds of the stages before the INR: of the base, which is one network, and of all members that the family's steps draw."""
     base, family, architecture = recipe.base, recipe.family, sampler.architecture

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
@@ -25,21 +22,8 @@ class EMA:
         """Take the module's present values into the average."""
         self._average([self.average[name] for name in self._values], list(self._values.values()), 0)
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """The module holds the averages inside, and its own values again after."""
-        own = {name: value.detach().clone() for name, value in self._values.items()}
-        self.copy_to_module()
-        try:
-            yield
-        finally:
-            self._write(own)
-
+    @torch.no_grad()
     def copy_to_module(self) -> None:
         """The module takes the averages for good."""
-        self._write(self.average)
-
-    @torch.no_grad()
-    def _write(self, values: dict[str, Tensor]) -> None:
         for name, parameter in self._values.items():
-            parameter.copy_(values[name])
+            parameter.copy_(self.average[name])

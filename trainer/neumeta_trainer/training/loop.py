@@ -24,6 +24,7 @@ from neumeta_trainer.training.progress import Progress
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 STEPS_BETWEEN_LOOKS = 50
+OWN_FOLDER = "Choose another folder (--out, --alone) for this one, or repeat the settings and data of that one."
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,22 @@ class Workspace:
     compute: Compute = field(default_factory=Compute)
     seconds: dict[str, float] = field(default_factory=dict)
     """The time that each stage took, over all the runs that it was resumed in."""
+    advice: str = OWN_FOLDER
+    """What to do about checkpoints of another run in the folder. Never to delete them: they may be hours of that run's work."""
 
 
 def optimize(name: str, module: nn.Module, loss: Callable[[int], Tensor], optimization: Optimization, workspace: Workspace) -> None:
     """Train ``module`` in place by gradient steps on ``loss(step)``; the EMA stays in it when there is one.
 
     ``loss`` must be a function of the module and the step number alone. Then a run that was interrupted at any time and is
-    started again ends with the same bits as one that was not. Processes that train together stop together. Where steps can be
-    captured and ``loss`` is an ``Objective``, it is a CUDA graph, and the loss is looked at now and then only.
+    started again ends with the same bits as one that was not, on a CPU; CUDA picks its kernels anew. Processes that train
+    together stop together. Where steps can be captured and ``loss`` is an ``Objective``, it is a CUDA graph, and the loss is
+    looked at now and then only.
     """
     processes = workspace.compute.processes
     path = workspace.folder / f"{name}.pt"
     optimizer, ema = _optimizer(module, optimization), EMA(module, optimization.ema) if optimization.ema else None
-    start, before = _restore(path, workspace.fingerprint, module, optimizer, ema)
+    start, before = _restore(path, workspace, module, optimizer, ema)
     captured = isinstance(loss, Objective) and workspace.compute.captures and start < optimization.steps
     began = saved = time.monotonic()
     workspace.seconds[name] = before
@@ -123,8 +127,8 @@ def _save(path: Path, workspace: Workspace, name: str, step: int, module: nn.Mod
     save_checkpoint(path, state | tensors)
 
 
-def _restore(path: Path, fingerprint: str, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> tuple[int, float]:
-    state = load_checkpoint(path, fingerprint)
+def _restore(path: Path, workspace: Workspace, module: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None) -> tuple[int, float]:
+    state = load_checkpoint(path, workspace.fingerprint, workspace.advice)
     if state is None:
         return 0, 0.0
     module.load_state_dict(state["module"])

@@ -59,7 +59,7 @@ def measured(inr: AnchoredINR, members: Sequence[Configuration], target: TargetO
     What was measured is kept in the run's folder, like the state of a stage that trains.
     """
     path = workspace.folder / "targets.pt"
-    state = load_checkpoint(path, workspace.fingerprint)
+    state = load_checkpoint(path, workspace.fingerprint, workspace.advice)
     found: list[Tensor] = list(state["factors"]) if state else []
     before: float = state["seconds"] if state else 0.0
     start, began = len(found), time.monotonic()
