@@ -53,6 +53,7 @@ def test_another_kind_starts_from_its_defaults():
         (["curve=[]"], r"--set curve=\[\]: Tuple should have at least 1 item"),
         (["curve=[0,0.5,0]"], "0 is there more than once; expected every compression once"),
         (["curve=[1]"], "less than 1"),
+        (["held_out=[[0.4,0.3]]"], r"0\.4 to 0\.3 is no interval of width ratios; expected the lower one first"),
         (["validation=0"], "greater than 0"),
         (["validation=1"], "less than 1"),
         (["max_compression=1"], "less than 1"),

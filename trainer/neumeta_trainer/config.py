@@ -21,6 +21,13 @@ def _each_once(compressions: tuple[float, ...]) -> tuple[float, ...]:
     return compressions
 
 
+def _from_low_to_high(interval: tuple[float, float]) -> tuple[float, float]:
+    low, high = interval
+    if not 0 < low <= high:
+        raise ValueError(f"{low:g} to {high:g} is no interval of width ratios; expected the lower one first, and both above 0")
+    return interval
+
+
 # Nothing checks them when a dataclass is made: ``overrides`` does for what is typed, ``checks`` for a whole recipe.
 Count = Annotated[int, Field(ge=0)]
 Size = Annotated[int, Field(ge=1)]
@@ -29,6 +36,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Between = Annotated[float, Field(gt=0, lt=1)]
 """A share that is neither nothing nor all."""
+Interval = Annotated[tuple[float, float], AfterValidator(_from_low_to_high)]
 Compressions = Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1), AfterValidator(_each_once)]
 
 
@@ -130,7 +138,7 @@ class Recipe:
     """Channel groups that resize, by name; empty: all that can. Weights outside of them stay as trained (the paper's block protocol)."""
     max_compression: Between = 0.75
     granularity: Size = 1
-    held_out: tuple[tuple[float, float], ...] = ()
+    held_out: tuple[Interval, ...] = ()
     """Closed intervals of width ratios that no training step ever sees."""
     base: NetworkStage | None = None
     """Trains the network alone first; None starts the family from initialization."""

@@ -117,6 +117,10 @@ def test_an_analysis_over_seeds_with_a_number_that_is_not_defined() -> None:
 def test_every_subject_of_an_analysis_has_a_table() -> None:
     text = matrix_tables([matrix(), matrix(subject="alone")], "kl", SCOPE)
     assert text.index("`alone`") < text.index("`manifold`")
+    named = matrix_tables([matrix(), matrix(subject="alone"), matrix(subject="other")], "kl", SCOPE, {"other": "mine", "alone": "alone"})
+    assert [line for line in named.splitlines() if line.startswith("`")] == ["`mine`", "`alone`"]
+    with pytest.raises(ReportRefused, match="there is no kl of 'nothing' for toy trial validation; expected one of: alone"):
+        matrix_tables([matrix(subject="alone")], "kl", SCOPE, {"nothing": "nothing"})
     with pytest.raises(ReportRefused, match="no records of cka for toy trial validation; expected one of: kl toy trial validation"):
         matrix_tables([matrix()], "cka", SCOPE)
     with pytest.raises(ReportRefused, match="different rows or columns"):

@@ -1,8 +1,8 @@
 """Regions of a Markdown document that records fill.
 
 A region starts with ``<!-- report: KIND RECIPE TIER SPLIT -->``, or with ``…: METHOD; METHOD -->`` for some of the methods in
-this order (``METHOD as NAME`` for one with a long list of settings), and ends with ``<!-- end -->``. A dash stands for an empty
-tier or split. Kinds: ``curve``, ``cost``, ``plot``, ``gap`` (the first method against the others), ``neighbours`` (of held-out
+this order (``METHOD as NAME`` for one with a long list of settings; of an analysis: subjects), and ends with ``<!-- end -->``.
+A dash stands for an empty tier or split. Kinds: ``curve``, ``cost``, ``plot``, ``gap`` (the first method against the others), ``neighbours`` (of held-out
 sizes), ``unequal`` (two methods), and the analyses ``cka``, ``kl`` and ``variation``.
 """
 
@@ -171,7 +171,7 @@ def _plot(region: Region, records: _Records, pictures: Path) -> str:
 
 
 def _analysis(region: Region, records: _Records, _: Path) -> str:
-    return matrix_tables(records.matrices, region.kind, region.scope)
+    return matrix_tables(records.matrices, region.kind, region.scope, region.methods)
 
 
 _MAKERS: dict[str, Callable[[Region, _Records, Path], str]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from neumeta_trainer.errors import ReportRefused
 from neumeta_trainer.results.record import MatrixRecord
@@ -11,10 +11,11 @@ from neumeta_trainer.results.selection import Scope
 from neumeta_trainer.results.spread import Spread, markdown_table, seed_list
 
 
-def matrix_tables(records: Iterable[MatrixRecord], analysis: str, scope: Scope) -> str:
+def matrix_tables(records: Iterable[MatrixRecord], analysis: str, scope: Scope, names: Mapping[str, str] | None = None) -> str:
     """The tables of an analysis, one for each subject; several seeds give mean ± sample standard deviation.
 
-    Raises ReportRefused when there are none, or when the seeds of one subject have other rows or columns.
+    With ``names`` those of these subjects, in this order and under these names. Raises ReportRefused when there are none, when a subject
+    is not known, or when the seeds of one subject have other rows or columns.
     """
     everything = list(records)
     subjects: dict[str, list[MatrixRecord]] = {}
@@ -25,10 +26,13 @@ def matrix_tables(records: Iterable[MatrixRecord], analysis: str, scope: Scope) 
         known = sorted({f"{record.analysis} {Scope(record.recipe, record.tier, record.split)}" for record in everything})
         expected = "; ".join(known) or "none, for the folder holds no analyses"
         raise ReportRefused(f"there are no records of {analysis} for {scope}; expected one of: {expected}.")
-    return "\n\n".join(_table(found, scope) for found in subjects.values())
+    chosen = names or {subject: subject for subject in subjects}
+    if unknown := [subject for subject in chosen if subject not in subjects]:
+        raise ReportRefused(f"there is no {analysis} of {unknown[0]!r} for {scope}; expected one of: {'; '.join(subjects)}.")
+    return "\n\n".join(_table(name, subjects[subject], scope) for subject, name in chosen.items())
 
 
-def _table(records: Sequence[MatrixRecord], scope: Scope) -> str:
+def _table(name: str, records: Sequence[MatrixRecord], scope: Scope) -> str:
     first, seeds = records[0], [record.seed for record in records]
     if len({(record.rows, record.columns) for record in records}) > 1 or len(set(seeds)) < len(seeds):
         raise ReportRefused(f"{first.analysis} {first.subject} of {scope}: its records are twice of one seed, or have different rows or columns.")
@@ -36,7 +40,7 @@ def _table(records: Sequence[MatrixRecord], scope: Scope) -> str:
         [label, *(_cell([record.values[row][column] for record in records]) for column in range(len(first.columns)))]
         for row, label in enumerate(first.rows)
     ]
-    heading = f"`{first.subject}`\n\n" if first.subject else ""
+    heading = f"`{name}`\n\n" if name else ""
     return f"{heading}{markdown_table(['', *first.columns], rows)}\n\n{_caption(records)}"
 
 
