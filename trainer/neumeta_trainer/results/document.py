@@ -2,8 +2,8 @@
 
 A region starts with ``<!-- report: KIND RECIPE TIER SPLIT -->``, or with ``…: METHOD; METHOD -->`` for some of the methods in
 this order (``METHOD as NAME`` for one with a long list of settings; of an analysis: subjects), and ends with ``<!-- end -->``.
-A dash stands for an empty tier or split. Kinds: ``curve``, ``cost``, ``plot``, ``gap`` (the first method against the others), ``neighbours`` (of held-out
-sizes), ``unequal`` (two methods), and the analyses ``cka``, ``kl`` and ``variation``.
+A dash stands for an empty tier or split. Kinds: ``curve``, ``cost``, ``plot``, ``gap`` (the first method against the others),
+``neighbours`` (of held-out sizes), ``unequal`` (two methods), and the analyses ``cka``, ``kl`` and ``variation``.
 """
 
 from __future__ import annotations
