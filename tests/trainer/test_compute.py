@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from neumeta_core.errors import DeviceUnavailable
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.data import load_digits
+from neumeta_trainer.overrides import overridden
 from neumeta_trainer.pipeline import run
 from neumeta_trainer.recipes.digits import digits
 from neumeta_trainer.training.progress import LogProgress
@@ -34,13 +33,8 @@ def test_without_bf16_nothing_is_cast_and_the_layout_is_plain():
 
 
 def test_a_manifold_trained_in_bf16_is_measured_and_stored_in_fp32(tmp_path):
-    recipe = digits()
-    assert recipe.family is not None
-    recipe = dataclasses.replace(
-        recipe,
-        family=dataclasses.replace(recipe.family, optimization=dataclasses.replace(recipe.family.optimization, steps=150)),
-        curve=(0.0, 0.5, 0.75),
-    )
+    settings = ["family.optimization.steps=120", "fit.optimization.steps=50", "fit.targets=4", "tune.optimization.steps=20", "curve=[0,0.5,0.75]"]
+    recipe = overridden(digits(), settings)
     result = run(recipe, load_digits(), tmp_path, LogProgress(), compute=Compute(mixed=True))
     assert all(point.quality > 0.9 for point in result.manifold.header.curve.points)
     member = result.manifold.configure(compression=0.5)
