@@ -240,18 +240,22 @@ def test_what_was_kept_is_verified(signed, tmp_path):
         kept(signed, tmp_path, url)
 
 
-def test_what_nobody_verified_when_it_came_is_judged_as_of_now(signed, tmp_path):
+def test_what_nobody_verified_when_it_came_is_asked_for_anew(signed, tmp_path):
     """Else whoever had stolen an old key could sign for a client without a trust root, and one with it would take that as kept."""
-    with live(signed.app()) as url, Client(url, cache=tmp_path / "cache") as client:
-        artifact = client.pull("tiny", compression=0.5)
-    with pytest.raises(Offline):
-        kept(signed, tmp_path, url)
     root = TrustRoot(frozenset([public_of(ROOT)]), clock=signed.clock)
-    with Client(url, cache=tmp_path / "cache", trust_root=root, offline=True) as client:
-        assert client.verify(artifact.path).digest == artifact.digest
-        signed.clock.now += 400 * DAY
-        with pytest.raises(CertificateExpired):
+    with live(signed.app()) as url:
+        with Client(url, cache=tmp_path / "cache") as client:
+            artifact = client.pull("tiny", compression=0.5)
+        with Client(url, cache=tmp_path / "cache", trust_root=root, offline=True) as client, pytest.raises(Offline):
             client.verify(artifact.path)
+        with pytest.raises(Offline):
+            kept(signed, tmp_path, url)
+        signed.clock.now += DAY  # The signature that was kept has expired, and the service signs anew.
+        with Client(url, cache=tmp_path / "cache", trust_root=root) as client:
+            assert client.verify(artifact.path).digest == artifact.digest
+            signed.clock.now += 400 * DAY
+            with pytest.raises(CertificateExpired):
+                client.verify(artifact.path)
 
 
 class Through(httpx.HTTPTransport):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import typer
 
 # A shell that starts the tests in the background lets its children ignore interrupts.
 MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from neumeta_client.__main__ import main; main()"
@@ -33,7 +34,7 @@ def test_nothing_of_a_bar_is_left_beside_the_result(run, monkeypatch):
     @contextmanager
     def bar():
         yield None
-        print("the bar is gone")  # noqa: T201
+        typer.echo("the bar is gone")
 
     monkeypatch.setattr(sys.modules["neumeta_client.cli.pull"], "download_bar", bar)
     assert run("pull", "lenet-mnist", "--compression", "0.5")[1].splitlines()[0] == "the bar is gone"

@@ -120,8 +120,8 @@ class Flows:
         if self.verifier is None:
             if not kept:
                 raise IntegrityError(f"{path} ({digest}) is in no manifest of the cache, and without a trust root nobody else is asked.")
-            return decode(Manifest, kept[0][0], "manifest")
-        signatures = [(signature, verified) for manifest, verified in kept if (signature := manifest.get("signature")) is not None]
+            return decode(Manifest, kept[0], "manifest")
+        signatures = [signature for manifest in kept if (signature := manifest.get("signature")) is not None]
         if not signatures:
             try:
                 signature = yield from self.ask(read(f"/v1/artifacts/{digest}/signature"))
@@ -129,9 +129,9 @@ class Flows:
                 raise IntegrityError(f"Nothing names these bytes: neither the cache nor the service has a signature of {path} ({digest}).") from error
             return _signed(self.verifier, signature, path, digest)
         errors = []
-        for signature, verified in signatures:
+        for signature in signatures:
             try:
-                return _signed(self.verifier, signature, path, digest, kept=verified)
+                return _signed(self.verifier, signature, path, digest, kept=True)
             except VerificationError as error:
                 errors.append(error)
         raise errors[0]
@@ -156,7 +156,7 @@ class Flows:
         """From the service; starts again once when the artifact was evicted between the two requests, and once when its bytes were wrong."""
         key = selection.key(self.service)
         before = self.cache.recall(name, key)
-        retries = Retries(attempts=1) if self._is_kept(name, selection) else self.retries
+        retries = Retries(attempts=1) if before and self._is_kept(name, selection) else self.retries
         seen: dict[type[NeuMetaClientError], Manifest] = {}
         while True:
             answer = yield from self.ask(request, retries)

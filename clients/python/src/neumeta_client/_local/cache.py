@@ -38,7 +38,7 @@ class Cache:
 
     def __init__(self, folder: Path, *, verifies: bool = False) -> None:
         self.folder = folder
-        self._suffix = f"{VERIFIED if verifies else ''}.json"
+        self._verifies = verifies
         self._intact: dict[Path, tuple[int, int, int]] = {}
 
     def find(self, manifest: Manifest) -> Optional[Path]:
@@ -106,10 +106,10 @@ class Cache:
         with disk_errors(path), path.open("rb") as file:
             return _digest(file)
 
-    def manifests_of(self, digest: str) -> tuple[tuple[dict[str, object], bool], ...]:
-        """The manifests that were kept and name these bytes, each with whether it was verified, in no order that means anything."""
-        found = references(self.folder)
-        return tuple((answer, path.stem.endswith(VERIFIED)) for path, answer in found if answer.get("digest") == digest)
+    def manifests_of(self, digest: str) -> tuple[dict[str, object], ...]:
+        """The manifests that were kept and name these bytes, in no order that means anything; for a client that verifies, the verified ones."""
+        kept = [(path, answer) for path, answer in references(self.folder) if answer.get("digest") == digest]
+        return tuple(answer for path, answer in kept if path.stem.endswith(VERIFIED) or not self._verifies)
 
     def entries(self) -> tuple[CacheEntry, ...]:
         """What the cache holds, the least recently used first."""
@@ -123,7 +123,7 @@ class Cache:
         return self.folder / "blobs" / "sha256" / f"{manifest.digest.split(':')[1]}.onnx"
 
     def _ref(self, model: str, key: str) -> Path:
-        return self.folder / "refs" / model / f"{key}{self._suffix}"
+        return self.folder / "refs" / model / f"{key}{VERIFIED if self._verifies else ''}.json"
 
 
 def _touch(path: Path, found: os.stat_result) -> None:
