@@ -64,7 +64,12 @@ def test_another_recipe_or_split_is_refused(manifold: Manifold) -> None:
     check_made_by(manifold, RECIPE, "validation")
     with pytest.raises(AnalysisRefused, match="the manifold is digits, not other"):
         check_made_by(manifold, dataclasses.replace(RECIPE, name="other"), "validation")
-    for change, said in (({"seed": 5}, "made with seed=0, and the recipe has 5"), ({"inr": AnchoredSettings(rank=3)}, r"made with inr\.")):
+    for change, said in (
+        ({"seed": 5}, "made with seed=0, and the recipe has 5"),
+        ({"inr": AnchoredSettings(rank=3)}, r"made with inr\."),
+        ({"tune": None}, "made with tune=.*, and the recipe has None"),
+        ({"base": RECIPE.family}, "made with base=None, and the recipe has"),
+    ):
         with pytest.raises(AnalysisRefused, match=said):
             check_made_by(manifold, dataclasses.replace(RECIPE, **change), "validation")
     with pytest.raises(AnalysisRefused, match="run without --final"):

@@ -15,14 +15,19 @@ from neumeta_trainer.export.manifold import settings_of
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.resize import resized
 
+_SWITCHED_OFF: dict[str, object] = dict.fromkeys(("base", "family", "tune"))
+"""A stage that a recipe does not have is not among its settings, of whatever version."""
+
 
 def check_made_by(manifold: Manifold, recipe: Recipe, split: str) -> None:
     """Raise AnalysisRefused unless the manifold has the recipe's name and settings and was measured on this split."""
     header = manifold.header
     if header.name != recipe.name:
         raise AnalysisRefused(f"the manifold is {header.name}, not {recipe.name}.")
-    made = {"recipe": header.training["recipe"], "inr": header.inr.model_dump(), "sampling": header.sampling.model_dump()}
-    wanted = {"recipe": settings_of(recipe), "inr": recipe.inr.model_dump(), "sampling": recipe.sampling.model_dump()}
+    recorded = header.training["recipe"]
+    assert isinstance(recorded, dict)
+    made = {"recipe": _SWITCHED_OFF | recorded, "inr": header.inr.model_dump(), "sampling": header.sampling.model_dump()}
+    wanted = {"recipe": _SWITCHED_OFF | settings_of(recipe), "inr": recipe.inr.model_dump(), "sampling": recipe.sampling.model_dump()}
     if difference := _difference(made, wanted):
         raise AnalysisRefused(f"the manifold was made with {difference.removeprefix('recipe.')}; give the --tier and every --set of its run.")
     if header.curve is not None and header.curve.split != split:

@@ -13,6 +13,7 @@ CAN_LOCK = sys.platform != "win32"
 """Whether this system has locks that let others open, rename and remove the file."""
 
 
+# What file systems say that have none, as network mounts may.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 
 
