@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from neumeta_service.errors import HeadersTooLarge
 from neumeta_service.http.problems import problem_of
 from neumeta_service.http.security_headers import security_headers_of
+from neumeta_service.http.transport import JoinedWrites
 from neumeta_service.telemetry.log import request_id
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
         self._received = 0
         self._slack = 0
         self._refused = False
