@@ -45,10 +45,10 @@ class MyNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(1, 24, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(24)
-        self.blocks = nn.Sequential(Block(24, 32), Block(24, 32))
-        self.head = nn.Linear(24, 10)
+        self.stem = nn.Conv2d(1, 16, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(16)
+        self.blocks = nn.Sequential(Block(16, 24), Block(16, 24))
+        self.head = nn.Linear(16, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(functional.relu(self.norm(self.stem(x))))

@@ -33,8 +33,9 @@ def test_without_bf16_nothing_is_cast_and_the_layout_is_plain():
 
 
 def test_a_manifold_trained_in_bf16_is_measured_and_stored_in_fp32(tmp_path):
-    settings = ["family.optimization.steps=120", "fit.optimization.steps=50", "fit.targets=4", "tune.optimization.steps=20", "curve=[0,0.5,0.75]"]
-    recipe = overridden(digits(), settings)
+    family = ["family.optimization.steps=120", "family.batch=32"]
+    inr = ["fit.optimization.steps=50", "fit.targets=4", "tune.optimization.steps=20"]
+    recipe = overridden(digits(), [*family, *inr, "curve=[0,0.5,0.75]"])
     result = run(recipe, load_digits(), tmp_path, LogProgress(), compute=Compute(mixed=True))
     assert all(point.quality > 0.9 for point in result.manifold.header.curve.points)
     member = result.manifold.configure(compression=0.5)
