@@ -20,6 +20,8 @@ MAX_VALUES = 2**29
 MAX_WIDTHS = 2**20
 """Most widths that all groups of a network may have together: whoever asks for a budget has each of them looked at."""
 Count = Annotated[int, Field(ge=1, le=MAX_VALUES)]
+Version = Annotated[int, Field(ge=1, le=999_999_999)]
+"""Of a model: the name of its folder, at most nine digits."""
 Total = Annotated[int, Field(ge=0, lt=2**63)]
 
 Widths = Mapping[str, int]

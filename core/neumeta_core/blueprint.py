@@ -8,10 +8,12 @@ import onnx
 
 from neumeta_core.architecture import Architecture
 from neumeta_core.cost import cost_of
-from neumeta_core.curve import Estimate
+from neumeta_core.curve import REFERENCE, Estimate
+from neumeta_core.errors import AssemblyError, PrecisionRefused
 from neumeta_core.header import Header
 from neumeta_core.precision import PRECISIONS, check_precision
 from neumeta_core.precision.encoding import Encoding
+from neumeta_core.template_check import check_smallest
 
 
 class Blueprint:
@@ -21,7 +23,7 @@ class Blueprint:
         self.header = header
         self.template = template
         self.digest = digest
-        self._encodings: dict[str, Encoding] = {}
+        self._encodings: dict[str, Encoding | PrecisionRefused] = {}
 
     @property
     def architecture(self) -> Architecture:
@@ -31,12 +33,27 @@ class Blueprint:
     def encoding_in(self, precision: str) -> Encoding:
         """Template and stored tensors in a precision; never change them.
 
-        InvalidField for a precision that is not known, WeightTooLarge for one that cannot hold what the template holds.
+        InvalidField for a precision that is not known, PrecisionRefused for one that this network cannot be computed in or that cannot hold
+        what the template holds.
         """
         check_precision(precision)
         if precision not in self._encodings:
-            self._encodings[precision] = PRECISIONS[precision](onnx.load_from_string(self.template), self.architecture)
-        return self._encodings[precision]
+            self._encodings[precision] = self._converted(precision)
+        found = self._encodings[precision]
+        if isinstance(found, PrecisionRefused):
+            raise found.with_traceback(None)
+        return found
+
+    def _converted(self, precision: str) -> Encoding | PrecisionRefused:
+        try:
+            encoding = PRECISIONS[precision](onnx.load_from_string(self.template), self.architecture)
+            if precision != REFERENCE:  # The file's own graph was checked when it was read.
+                check_smallest(encoding.template, encoding.architecture)
+        except PrecisionRefused as refusal:
+            return refusal
+        except AssemblyError as error:
+            return PrecisionRefused(precision, f"this network cannot be computed in {precision} ({error})")
+        return encoding
 
     def quality(self, member: Mapping[str, int], precision: str = "fp32") -> Estimate:
         """What the curve promises for a member in a precision."""

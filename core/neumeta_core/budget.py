@@ -49,8 +49,9 @@ def _ratios(architecture: Architecture) -> list[float]:
 def solve(architecture: Architecture, budget: Budget, cost: Callable[[Configuration], Cost]) -> Configuration:
     """The largest uniform member whose cost stays within the budget.
 
-    Cost never falls when widths grow, so the members are searched by bisection. Raises BudgetImpossible, with the cost of the
-    smallest member, when not even that one fits.
+    Cost never falls when widths grow, so the members are searched by bisection. (Bytes can, by what the text of a promise in the artifact
+    is shorter: some 20, which matter where a step of the widths adds fewer; then it is the largest but for such a step.) Raises
+    BudgetImpossible, with the cost of the smallest member, when not even that one fits.
     """
     limits = budget.limits()
     # Not the members: of many groups with many widths there would be too many to hold.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from neumeta_core.architecture import Architecture, ChannelGroup
 from neumeta_core.errors import InvalidField
@@ -17,16 +18,17 @@ class Configuration(Mapping[str, int]):
     items_: tuple[tuple[str, int], ...]
 
     def __getitem__(self, group: str) -> int:
-        for name, width in self.items_:
-            if name == group:
-                return width
-        raise KeyError(group)
+        return self._by_name[group]
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, _ in self.items_)
 
     def __len__(self) -> int:
         return len(self.items_)
+
+    @cached_property
+    def _by_name(self) -> dict[str, int]:
+        return dict(self.items_)
 
     def __repr__(self) -> str:
         return f"Configuration({', '.join(f'{name}={width}' for name, width in self.items_)})"
@@ -63,10 +65,10 @@ def from_widths(architecture: Architecture, widths: Mapping[str, int], *, extrap
     ``extrapolate`` allows any positive multiple of the granularity, below the trained minimum and above the full width.
     Raises InvalidField that names the group, its value and what is allowed.
     """
-    names = [group.name for group in architecture.groups]
+    known = architecture.full_widths
     for name in widths:
-        if name not in names:
-            raise InvalidField(f"widths.{name}", widths[name], f"one of the channel groups {', '.join(names)}")
+        if name not in known:
+            raise InvalidField(f"widths.{name}", widths[name], f"one of the channel groups {', '.join(known)}")
     return Configuration(tuple((group.name, _checked(group, widths, extrapolate)) for group in architecture.groups))
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import cast
 
-import onnx
 import torch
 from torch import Tensor
 
-from neumeta_core.architecture import Architecture
+from neumeta_core.architecture import MAX_VALUES, Architecture
 from neumeta_core.blocks import count_blocks
-from neumeta_core.errors import AssemblyError, ManifoldRefused
-from neumeta_core.inr import INR, InrSettings, MlpSettings
-from neumeta_core.template import IR_VERSION, OPSET, hollow
+from neumeta_core.configuration import from_widths
+from neumeta_core.cost import cost_of
+from neumeta_core.curve import Curve
+from neumeta_core.errors import InvalidField, ManifoldRefused
+from neumeta_core.inr import INR, InrSettings, MlpINR, MlpSettings
+from neumeta_core.inr.channel import ChannelINR
+from neumeta_core.inr.mlp import CoordinateMLP
 
 _LEAST_TENSORS = 7
 """Of one block: a vector of kind ``factorised`` has no more, and an MLP of one layer has as many."""
@@ -28,6 +30,24 @@ def check_count(architecture: Architecture, settings: InrSettings, count: int) -
     least = count_blocks(architecture) * (_LEAST_TENSORS + more)
     if count < least:
         raise ManifoldRefused(f"the header does not fit the tensors: its INR has at least {least}, the file has {count}.")
+
+
+def check_channels(inr: INR) -> None:
+    """What its networks compute for single channels is no larger than a network may be: channels take nothing in the file, and a parameter
+    of few values can have many."""
+    values = _channel_values(inr)
+    if values > MAX_VALUES:
+        raise ManifoldRefused(f"the INR computes {values} values for single channels of the full network; at most {MAX_VALUES} are allowed.")
+
+
+def _channel_values(inr: INR) -> int:
+    """Encoded positions, hidden units and outputs of every channel, all blocks together."""
+    if isinstance(inr, MlpINR):
+        networks = zip(inr.full_shapes, cast("Iterable[CoordinateMLP]", inr.networks), strict=True)
+        sides = [side for (out, in_, _), network in networks for side in ((out, network.from_out), (in_, network.from_in))]
+        return sum(channels * (layer.in_features + layer.out_features) for channels, layer in sides)
+    of_channels = [module for module in inr.modules() if isinstance(module, ChannelINR)]
+    return sum(network.channels * (1 + 2 * network.bands + network.hidden.out_features + network.out.out_features) for network in of_channels)
 
 
 def check_inr(inr: INR, tensors: Mapping[str, Tensor]) -> None:
@@ -60,78 +80,13 @@ def check_canary(inputs: Tensor | None, labels: Tensor | None, shape: tuple[int,
         raise ManifoldRefused("canary.inputs holds values that are not finite.")
 
 
-def check_template(template: bytes, architecture: Architecture, ends: tuple[str, str]) -> None:
-    """The template is an ONNX model with the input and output ``ends``, of which every member can be made."""
-    try:
-        model = onnx.load_from_string(template)
-    except Exception:
-        raise ManifoldRefused("the template is no ONNX model.") from None
-    opsets = {opset.domain: opset.version for opset in model.opset_import}
-    if model.ir_version != IR_VERSION or opsets.get("") != OPSET:
-        found = f"IR version {model.ir_version} and opset {opsets.get('')}"
-        raise ManifoldRefused(f"the template has {found}; expected IR version {IR_VERSION} and opset {OPSET}.")
-    _check_whole(model)
-    _check_initializers(model.graph, architecture)
-    if ([value.name for value in model.graph.input], [value.name for value in model.graph.output]) != ([ends[0]], [ends[1]]):
-        raise ManifoldRefused(f"the template's only input and output must be {ends[0]} and {ends[1]}, as the header says.")
-    _check_patches(model, architecture)
-    _check_smallest(model, architecture)
-
-
-def _check_whole(model: onnx.ModelProto) -> None:
-    """No tensor has its values in another file: reading them would read a file of this host into what is served."""
-    for tensor in _tensors(model):
-        if tensor.external_data or tensor.data_location:
-            raise ManifoldRefused(f"the template keeps values of {tensor.name or 'a tensor'} in another file.")
-
-
-def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
-    """Every tensor in a protobuf message, however deep: by way of all fields that it has, so that no place is forgotten."""
-    if isinstance(message, onnx.TensorProto):
-        yield message
-        return
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for inner in [value] if hasattr(value, "ListFields") else value:  # One message, or those of a repeated field.
-                yield from _tensors(inner)
-
-
-def _check_initializers(graph: onnx.GraphProto, architecture: Architecture) -> None:
-    initializers = {initializer.name: initializer for initializer in graph.initializer}
-    for parameter in architecture.parameters:
-        expected, found = parameter.shape(architecture.full_widths), initializers.get(parameter.name)
-        if found is None or tuple(found.dims) != expected:
-            shape = None if found is None else tuple(found.dims)
-            raise ManifoldRefused(f"the template holds {parameter.name} as {shape}; the header asks for {expected}.")
-        if found.data_type != onnx.TensorProto.FLOAT or found.raw_data or found.float_data:
-            raise ManifoldRefused(f"the template must hold {parameter.name} as fp32 without values.")
-
-
-def _check_patches(model: onnx.ModelProto, architecture: Architecture) -> None:
-    nodes = Counter(node.name for node in model.graph.node)
-    for patch in architecture.patches:
-        if nodes[patch.node] != 1:
-            raise ManifoldRefused(f"a patch names the node {patch.node}, which the template has {nodes[patch.node]} times.")
-    patched = onnx.ModelProto()
-    patched.CopyFrom(model)
-    try:
-        hollow(patched, architecture, architecture.full_widths)
-    except AssemblyError as error:
-        raise ManifoldRefused(f"a patch does not fit the template: {error}") from None
-
-
-def _check_smallest(model: onnx.ModelProto, architecture: Architecture) -> None:
-    """Check the smallest member, which shows a width that was left unpatched.
-
-    Its weights come as inputs: with values, even zeros, a small file could ask for as much memory as it likes.
-    """
-    try:
-        member = hollow(model, architecture, {group.name: group.minimum for group in architecture.groups})
-        generated = [initializer for initializer in member.graph.initializer if initializer.name in architecture.by_name]
-        for weight in generated:
-            member.graph.initializer.remove(weight)
-            member.graph.input.append(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
-        onnx.checker.check_model(member, full_check=True)
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ManifoldRefused(f"the template makes no valid model at the smallest widths: {reason}") from None
+def check_curve(curve: Curve | None, architecture: Architecture) -> None:
+    """Every point is a member of this family, with its parameters and multiply-adds."""
+    for index, point in enumerate(() if curve is None else curve.points):
+        try:
+            cost = cost_of(architecture, from_widths(architecture, point.widths, extrapolate=True), 0)
+        except InvalidField as error:
+            raise ManifoldRefused(f"point {index} of the curve is no member of this family: {error}") from None
+        if (cost.params, cost.macs) != (point.params, point.macs):
+            found = f"{point.params} parameters and {point.macs} multiply-adds"
+            raise ManifoldRefused(f"point {index} of the curve has {found}; its widths come to {cost.params} and {cost.macs}.")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from neumeta_core.architecture import Record, Total, Widths
 
 Kind = Literal["measured", "interpolated", "extrapolated"]
+Quality = Annotated[float, Field(ge=-1e30, le=1e30)]
+"""Of whatever metric; two of them have a finite difference."""
 REFERENCE = "fp32"
 """The precision in which every point was measured."""
 
@@ -21,9 +23,9 @@ class CurvePoint(Record):
     widths: dict[str, int]
     params: Total
     macs: Total
-    quality: float
+    quality: Quality
     """Of the fp32 network."""
-    quality_in: dict[str, float] = Field(default_factory=dict)
+    quality_in: dict[str, Quality] = Field(default_factory=dict)
     """Of the artifacts in other precisions that were measured, by precision."""
     held_out: bool = False
     """True when no training step saw any of this point's widths."""

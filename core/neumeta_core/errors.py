@@ -3,7 +3,8 @@
 NeuMetaError
 ├── RequestError            what was asked for cannot be had (the caller's fault)
 │   ├── InvalidField        one field has a value that is not allowed
-│   │   └── WeightTooLarge  the precision cannot hold a weight; an AssemblyError too
+│   │   └── PrecisionRefused    the network cannot be had in this precision; an AssemblyError too
+│   │       └── WeightTooLarge  the precision cannot hold a weight
 │   └── BudgetImpossible    no member of the family is small enough
 ├── ManifoldRefused         a manifold file is truncated, foreign, of another version or inconsistent
 ├── NetworkUnsupported      the trainer cannot make a manifold of this network
@@ -25,6 +26,7 @@ from typing import ClassVar
 # Values come from outside and can be of any size; messages go into logs and answers.
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 100
+_MAX_REASON = 400
 
 
 class NeuMetaError(Exception):
@@ -63,9 +65,12 @@ class BudgetImpossible(RequestError):
 
 
 class ManifoldRefused(NeuMetaError):
-    """A manifold file cannot be used."""
+    """A manifold file cannot be used. The reason is cut: it may hold names from the file, and goes into logs and answers."""
 
     code = "model_refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason if len(reason) <= _MAX_REASON else f"{reason[: _MAX_REASON - 1]}…")
 
 
 class NetworkUnsupported(NeuMetaError):
@@ -98,11 +103,18 @@ class SignatureRefused(NeuMetaError):
     code = "signature_refused"
 
 
-class WeightTooLarge(InvalidField, AssemblyError):
-    """A precision cannot hold a weight; whoever asked for it can ask for another one."""
+class PrecisionRefused(InvalidField, AssemblyError):
+    """A network cannot be had in a precision; whoever asked for it can ask for another one."""
+
+    def __init__(self, precision: str, reason: str) -> None:
+        super().__init__("precision", precision, f"another one: {reason}")
+
+
+class WeightTooLarge(PrecisionRefused):
+    """A precision cannot hold a weight."""
 
     def __init__(self, precision: str, weight: str, largest: float) -> None:
-        super().__init__("precision", precision, f"another one: {_SHORT.repr(weight)} holds values beyond {largest:g}, the largest of {precision}")
+        super().__init__(precision, f"{_SHORT.repr(weight)} holds values beyond {largest:g}, the largest of {precision}")
 
 
 class DeviceUnavailable(NeuMetaError):

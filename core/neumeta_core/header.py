@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, JsonValue, PositiveFloat
+from pydantic import Field, JsonValue, PositiveFloat, model_validator
 
-from neumeta_core.architecture import Architecture, Count, Record
+from neumeta_core.architecture import Architecture, Count, Record, Version
 from neumeta_core.curve import Curve
 from neumeta_core.inr import InrSettings, Sampling
 
@@ -24,6 +24,15 @@ class InputSpec(Record):
     mean: tuple[float, ...] = (0.0,)
     std: tuple[PositiveFloat, ...] = (1.0,)
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.layout) != 1 + len(self.shape):
+            raise ValueError(f"layout {self.layout!r} names {len(self.layout)} axes, and shape with the batch has {1 + len(self.shape)}")
+        channels = dict(zip(self.layout[1:], self.shape, strict=True)).get("C", 1)
+        if not {len(self.mean), len(self.std)} <= {1, channels}:
+            raise ValueError(f"mean and std have {len(self.mean)} and {len(self.std)} values; expected one, or one for each of {channels} channels")
+        return self
+
 
 class OutputSpec(Record):
     """The network's output."""
@@ -36,7 +45,7 @@ class Header(Record):
 
     format_version: Literal[1] = 1
     name: str = Field(pattern=NAME_PATTERN)
-    version: Count
+    version: Version
     task: str
     labels: tuple[str, ...] = ()
     input: InputSpec

@@ -27,15 +27,18 @@ from neumeta_core.assembly import artifact_size
 from neumeta_core.blueprint import Blueprint
 from neumeta_core.budget import Budget, solve
 from neumeta_core.configuration import Configuration
-from neumeta_core.consistency import check_canary, check_count, check_inr, check_template
+from neumeta_core.consistency import check_canary, check_channels, check_count, check_curve, check_inr
 from neumeta_core.cost import Cost, cost_of
 from neumeta_core.device import DTYPE_NAMES, kernels, resolve_device, resolve_dtype
 from neumeta_core.errors import InvalidField, ManifoldRefused, NetworkUnsupported
 from neumeta_core.header import FORMAT_VERSION, Header
 from neumeta_core.inr import INR, MlpINR, build_inr
 from neumeta_core.materialize import Materializer, alone, is_made_alone, prepare
+from neumeta_core.template_check import check_template
 
 METADATA_KEY = "neumeta"
+MAX_ARTIFACT_BYTES = 2**31 - 1
+"""No reader of protobuf opens a longer file."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ class Manifold(Blueprint):
         self.inr.to(resolve_device(device))
         # Only coordinate MLPs have matrix products that are large enough to gain, and averages over samples go the plain way.
         gains = isinstance(self.inr, MlpINR) and not self.header.sampling.is_averaged
-        self._dtype = resolve_dtype(dtype, self.device) if gains else torch.float32
+        resolved = resolve_dtype(dtype, self.device)
+        self._dtype = resolved if gains else torch.float32
         self._settle_threads()
         self._materializer = None
         return self
@@ -169,9 +173,14 @@ class Manifold(Blueprint):
         check_canary(inputs, labels, header.input.shape)
         inr = _inr(header, {name.removeprefix("inr."): tensors.pop(name) for name in list(tensors)})
         graph = template.numpy().tobytes()
-        check_template(graph, header.architecture, (header.input.name, header.output.name))
+        check_template(graph, header)
+        check_curve(header.curve, header.architecture)
         canary = None if inputs is None or labels is None else Canary(inputs, labels)
-        return cls(header, inr, graph, canary, digest=f"sha256:{hashlib.sha256(data).hexdigest()}", size=len(data))
+        manifold = cls(header, inr, graph, canary, digest=f"sha256:{hashlib.sha256(data).hexdigest()}", size=len(data))
+        largest = artifact_size(manifold, configuration.uniform(header.architecture, 0))
+        if largest > MAX_ARTIFACT_BYTES:
+            raise ManifoldRefused(f"the artifact of the full network would have {largest} bytes; an ONNX file has at most {MAX_ARTIFACT_BYTES}.")
+        return manifold
 
 
 def _header(data: bytes) -> Header:
@@ -203,9 +212,10 @@ def _inr(header: Header, tensors: dict[str, Tensor]) -> INR:
     try:
         with torch.device("meta"):
             inr = build_inr(header.architecture, header.inr)
-    except (RuntimeError, NetworkUnsupported) as error:
+    except (RuntimeError, TypeError, NetworkUnsupported) as error:  # TypeError: of a size beyond 64 bits.
         raise ManifoldRefused(f"the header describes an INR that cannot be built: {error}") from None
     check_inr(inr, tensors)
+    check_channels(inr)
     # One after the other: in both types at once they would take three times the file.
     inr.load_state_dict({name: tensors.pop(name).float() for name in list(tensors)}, assign=True)
     return inr

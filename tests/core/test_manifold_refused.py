@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +13,14 @@ import safetensors.torch
 import torch
 from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter
 from neumeta_core.consistency import check_count
+from neumeta_core.header import Header, InputSpec
 from neumeta_core.inr import AnchoredSettings, FactorisedSettings, InrSettings, MlpSettings, build_inr
+from neumeta_core.manifold import Manifold
+from onnx import TensorProto, helper
 from torch import Tensor
 
 from tests.surgery import header_of, refusal, with_header_text, with_tensors, with_value
-from tests.tiny import group
+from tests.tiny import fixed, group
 
 # Files that are cut or foreign
 
@@ -96,11 +101,15 @@ def test_a_header_without_a_version_is_refused(tiny_bytes: bytes, text: str) -> 
         (("version",), 0, "version"),
         (("version",), "3", "version"),
         (("version",), True, "version"),
+        (("version",), 10**9, "version"),
         (("version",), 10**30, "version"),
         (("labels",), "zero", "labels"),
         (("input", "shape"), [1, -8, 8], "input.shape.1"),
         (("input", "std"), [0.0], "input.std.0"),
         (("input", "mean"), ["0.5"], "input.mean.0"),
+        (("input", "mean"), [0.5, 0.5, 0.5], "input"),
+        (("input", "std"), [0.5, 0.5], "input"),
+        (("input", "layout"), "NC", "input"),
         (("inr", "kind"), "unknown", "inr"),
         (("inr", "hidden"), 10**9, "inr.anchored.hidden"),
         (("inr", "levels"), [0.5, 0.75], "inr.anchored.levels"),
@@ -119,16 +128,43 @@ def test_a_header_without_a_version_is_refused(tiny_bytes: bytes, text: str) -> 
         (("architecture", "parameters", 0, "in_dim"), 0, "architecture.parameters.0"),
         (("curve", "points"), [], "curve.points"),
         (("curve", "points", 0, "macs"), 10**40, "curve.points.0.macs"),
+        (("curve", "points", 0, "quality"), 1.7e308, "curve.points.0.quality"),
+        (("curve", "points", 0, "quality_in"), {"fp16": -1.7e308}, "curve.points.0.quality_in.fp16"),
     ],
 )
 def test_a_field_that_is_not_valid_is_named(tiny_bytes: bytes, path: tuple[str | int, ...], value: Any, where: str) -> None:
     assert refusal(with_value(tiny_bytes, path, value)).startswith(f"the header is not valid at {where}: ")
 
 
+def test_the_highest_version_is_read(tiny_bytes: bytes) -> None:
+    assert Manifold.from_bytes(with_value(tiny_bytes, ("version",), 999_999_999)).header.version == 999_999_999
+
+
+@pytest.mark.parametrize("length", [10**6, 401])
+def test_a_long_name_makes_no_long_reason(tiny_bytes: bytes, length: int) -> None:
+    name = "x" * length
+    assert refusal(with_value(tiny_bytes, ("format_version",), name)).startswith("the file has format version 'xxx")
+    assert refusal(with_value(tiny_bytes, ("architecture", "parameters", 0, "name"), name)).endswith("…")
+
+
 def test_a_missing_field_is_named(tiny_bytes: bytes) -> None:
     header = header_of(tiny_bytes)
     del header["architecture"]["groups"]
     assert refusal(with_header_text(tiny_bytes, json.dumps(header))) == "the header is not valid at architecture.groups: Field required."
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("widths", {"conv1": 4}, "point 0 of the curve is no member of this family: widths.conv2: None is not allowed"),
+        ("widths", {"conv1": 8, "conv2": 12, "more": 1}, "point 0 of the curve is no member of this family: widths.more: 1 is not allowed"),
+        ("widths", {"conv1": 8, "conv2": -12}, "point 0 of the curve is no member of this family: widths.conv2: -12 is not allowed"),
+        ("macs", 1, "point 0 of the curve has 1535 parameters and 1 multiply-adds; its widths come to 1535 and"),
+        ("params", 1, "point 0 of the curve has 1 parameters and"),
+    ],
+)
+def test_a_point_of_the_curve_that_is_no_member_is_refused(tiny_bytes: bytes, field: str, value: Any, sentence: str) -> None:
+    assert refusal(with_value(tiny_bytes, ("curve", "points", 0, field), value)).startswith(sentence)
 
 
 # The header against the tensors
@@ -202,3 +238,47 @@ def test_an_inr_that_cannot_be_built_is_refused(tiny_bytes: bytes) -> None:
     header["inr"] = {"kind": "mlp", "layers": 1}
     header["architecture"]["parameters"][0]["axes"].append([{"count": 1}])
     assert "cannot be built: conv1.weight has a kernel of 3 dimensions" in refusal(with_header_text(tiny_bytes, json.dumps(header)))
+
+
+def test_an_inr_of_a_size_that_no_tensor_has_is_refused(tiny_bytes: bytes) -> None:
+    header = header_of(tiny_bytes)
+    header["inr"] = {"kind": "mlp", "layers": 1, "hidden": 1}
+    header["architecture"]["parameters"][2]["axes"] = [[{"count": 1}], [{"count": 1}], [{"count": 2**28}]]
+    header["architecture"]["parameters"][4]["axes"] = [[{"count": 1, "repeat": 2**15}], [{"count": 1, "repeat": 2**12}]]
+    assert "cannot be built" in refusal(with_header_text(tiny_bytes, json.dumps(header)))
+
+
+def of_one_parameter(settings: InrSettings, path: Path, *shape: int) -> bytes:
+    """The file of a network that adds up one generated parameter, whose axes are all fixed, and one that resizes."""
+    axes, in_dim = tuple(fixed(size) for size in shape), 1 if len(shape) > 1 else None
+    parameters = (
+        GeneratedParameter(name="w", axes=(group("a"),), macs_per_element=0),
+        GeneratedParameter(name="parameter", axes=axes, in_dim=in_dim, macs_per_element=0),
+    )
+    architecture = Architecture(groups=(ChannelGroup(name="a", full=4, minimum=1),), parameters=parameters, max_compression=0.5)
+    inr = build_inr(architecture, settings)
+    nodes = [helper.make_node("ReduceSum", [each.name], [f"sum of {each.name}"], keepdims=0) for each in parameters]
+    nodes.append(helper.make_node("Sum", ["input", *(f"sum of {each.name}" for each in parameters)], ["logits"]))
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 1]) for name in ("input", "logits")]
+    empty = [TensorProto(name=each.name, data_type=TensorProto.FLOAT, dims=each.shape({"a": 4})) for each in parameters]
+    graph = helper.make_graph(nodes, "sums", ends[:1], ends[1:], empty)
+    template = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    header = Header(name="sums", version=1, task="none", input=InputSpec(shape=(1,), layout="NC"), architecture=architecture, inr=settings)
+    Manifold(header, inr, template.SerializeToString()).save(path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("settings", [FactorisedSettings(hidden=16, rank=1), MlpSettings(layers=1, hidden=16)], ids=str)
+def test_channels_of_which_a_small_file_has_more_than_memory_holds_are_refused(settings: InrSettings, tmp_path: Path) -> None:
+    assert Manifold.from_bytes(of_one_parameter(settings, tmp_path / "file", 1000))
+    data = of_one_parameter(settings, tmp_path / "file", 500_000_000)
+    assert len(data) < 10_000
+    assert "values for single channels of the full network; at most 536870912 are allowed" in refusal(data)
+
+
+def test_a_network_whose_artifact_no_reader_would_open_is_refused(tmp_path: Path) -> None:
+    settings = MlpSettings(layers=1, hidden=1)
+    assert Manifold.from_bytes(of_one_parameter(settings, tmp_path / "file", 24573, 21000))
+    # As many values as a network may have but for four, and then what surrounds them.
+    data = of_one_parameter(settings, tmp_path / "file", 24573, 21848)
+    assert re.match("the artifact of the full network would have 21474[0-9]+ bytes; an ONNX file has at most 2147483647.", refusal(data))

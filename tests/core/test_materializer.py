@@ -9,7 +9,7 @@ import torch
 from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter, Widths
 from neumeta_core.assembly import assemble
 from neumeta_core.configuration import Configuration, from_widths, uniform
-from neumeta_core.errors import InvalidField
+from neumeta_core.errors import DeviceUnavailable, InvalidField
 from neumeta_core.inr import INR, AnchoredSettings, FactorisedSettings, InrSettings, MlpSettings, Sampling, build_inr
 from neumeta_core.manifold import Manifold
 from neumeta_core.materialize import materialize, prepare
@@ -163,6 +163,8 @@ def test_small_networks_stay_fp32() -> None:
     exact = manifold.materialize(member)
     assert manifold.to("cpu", "bf16").arithmetic == "cpu-fp32-k1"
     assert all(torch.equal(values, exact[name]) for name, values in manifold.materialize(member).items())
+    with pytest.raises(DeviceUnavailable, match="dtype: 'fp8' is not known"):
+        manifold.to("cpu", "fp8")
 
 
 def test_gradients_are_not_recorded() -> None:

@@ -58,9 +58,46 @@ def second_input(model: onnx.ModelProto) -> None:
     model.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1]))
 
 
+def nest_functions(model: onnx.ModelProto) -> None:
+    """Each calls the one before twice: whoever expands the calls makes two to the power of their number."""
+    own = helper.make_opsetid("own", 1)
+    bodies = [[helper.make_node("Relu", ["x"], ["y"])]]
+    for depth in range(40):
+        calls = [helper.make_node(f"f{depth}", [before], [after], domain="own") for before, after in (("x", "z"), ("z", "y"))]
+        bodies.append(calls)
+    model.functions.extend(helper.make_function("own", f"f{depth}", ["x"], ["y"], body, [own]) for depth, body in enumerate(bodies))
+    model.opset_import.append(own)
+    model.graph.node.append(helper.make_node("f40", ["b"], ["unused"], domain="own"))
+
+
+def value_info_in_a_branch(model: onnx.ModelProto) -> None:
+    branch = helper.make_graph([], "branch", [], [])
+    branch.value_info.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, [1]))
+    model.graph.node.append(helper.make_node("If", ["condition"], ["either"], name="if", then_branch=branch, else_branch=branch))
+
+
+def double_input(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
+    model.graph.node.insert(0, helper.make_node("Cast", ["input"], ["single"], to=TensorProto.FLOAT))
+    model.graph.node[1].input[0] = "single"
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
+        (nest_functions, "the template has functions; expected nothing but ir_version, opset_import, graph"),
+        (lambda model: model.metadata_props.add(key="neumeta.precision", value="fp64"), "the template has metadata_props"),
+        (lambda model: model.graph.value_info.append(model.graph.input[0]), "the template has value_info; expected nothing but name, node"),
+        (value_info_in_a_branch, "the template has value_info"),
+        (lambda model: model.graph.initializer[0].double_data.append(1), "the template must hold conv1.weight as fp32 without values"),
+        (lambda model: model.graph.initializer[0].int32_data.append(1), "the template must hold conv1.weight as fp32 without values"),
+        (lambda model: setattr(model.graph.initializer[0], "doc_string", "x"), "the template must hold conv1.weight as fp32 without values"),
+        (double_input, "the template's input and output must be fp32"),
+        (
+            lambda model: setattr(model.graph.input[0].type.tensor_type.shape.dim[2], "dim_value", 9),
+            "the template's input has the axes [None, 1, 9, 8]; the header says [None, 1, 8, 8]",
+        ),
+        (lambda model: model.graph.input[0].type.tensor_type.shape.dim.pop(), "the template's input has the axes [None, 1, 8]"),
         (set_opset, "the template has IR version 8 and opset 18; expected IR version 8 and opset 17"),
         (lambda model: setattr(model, "ir_version", 13), "the template has IR version 13"),
         (rename_initializer, "the template holds conv1.weight as None; the header asks for (8, 1, 3, 3)"),

@@ -12,6 +12,7 @@ from torch import Tensor
 from neumeta_core.architecture import Architecture
 from neumeta_core.errors import WeightTooLarge
 from neumeta_core.precision.encoding import Array, Encoding, finite
+from neumeta_core.precision.names import free, names
 
 FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 # Inputs that stay fp32 in every opset, by operator.
@@ -72,7 +73,7 @@ def _halve(tensor: onnx.TensorProto, name: str) -> None:
         values = onnx.numpy_helper.to_array(tensor)
         with np.errstate(over="ignore"):
             half = values.astype(np.float16)
-        if np.isfinite(values).all() and not np.isfinite(half).all():
+        if (np.isfinite(values) & ~np.isfinite(half)).any():
             raise WeightTooLarge("fp16", name, float(np.finfo(np.float16).max))
         tensor.ClearField("float_data")
         tensor.raw_data = half.tobytes()
@@ -93,8 +94,9 @@ def _halve_attributes(node: onnx.NodeProto) -> None:
 
 
 def _cast_ends(graph: onnx.GraphProto) -> None:
-    inputs = {value.name: f"{value.name}.fp16" for value in graph.input if value.type.tensor_type.elem_type == FLOAT}
-    outputs = {value.name: f"{value.name}.fp16" for value in graph.output if value.type.tensor_type.elem_type == FLOAT}
+    taken = names(graph)
+    inputs = {value.name: free(f"{value.name}.fp16", taken) for value in graph.input if value.type.tensor_type.elem_type == FLOAT}
+    outputs = {value.name: free(f"{value.name}.fp16", taken) for value in graph.output if value.type.tensor_type.elem_type == FLOAT}
     for node in graph.node:
         for index, name in enumerate(node.input):
             node.input[index] = inputs.get(name, outputs.get(name, name))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neumeta_core.architecture import Architecture, GeneratedParameter
 from neumeta_core.precision.encoding import Array, Encoding, finite
+from neumeta_core.precision.names import free, names
 
 LARGEST = 127
 
@@ -53,7 +54,7 @@ class Int8(Encoding):
     """
 
     def __init__(self, template: onnx.ModelProto, architecture: Architecture) -> None:
-        taken = _names(template.graph)
+        taken = names(template.graph)
         kernels = [_named(parameter, taken) for parameter in architecture.parameters if parameter.in_dim is not None]
         self._kernels = {kernel.parameter.name: kernel for kernel in kernels}
         super().__init__(self._quantized(template), self._extended(architecture))
@@ -90,20 +91,5 @@ class Int8(Encoding):
         )
 
 
-def _names(graph: onnx.GraphProto) -> set[str]:
-    nodes = [name for node in graph.node for name in (node.name, *node.input, *node.output)]
-    values = [value.name for value in (*graph.initializer, *graph.input, *graph.output)]
-    inner = [_names(attribute.g) for node in graph.node for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
-    return {*nodes, *values}.union(*inner)
-
-
 def _named(parameter: GeneratedParameter, taken: set[str]) -> _Kernel:
-    return _Kernel(parameter, *(_free(f"{parameter.name}/{part}", taken) for part in ("int8", "scale", "dequantize")))
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """The name, with underscores behind it while the template has one like it; it is taken from then on."""
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
+    return _Kernel(parameter, *(free(f"{parameter.name}/{part}", taken) for part in ("int8", "scale", "dequantize")))

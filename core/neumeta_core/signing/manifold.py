@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from neumeta_core.architecture import Count
+from neumeta_core.architecture import Version
 from neumeta_core.errors import SignatureRefused
 from neumeta_core.header import NAME_PATTERN
 from neumeta_core.signing.bundle import Bundle
@@ -24,7 +24,7 @@ class ManifoldStatement(Payload):
     kind: ClassVar[Kind] = Kind.MANIFOLD
 
     name: str = Field(pattern=NAME_PATTERN)
-    version: Count
+    version: Version
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size: Annotated[int, Field(ge=1, lt=2**53)]
     """Bytes of the file."""

@@ -6,9 +6,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from neumeta_core.assembly import assemble
 from neumeta_core.errors import InvalidField
+from neumeta_core.manifold import Manifold
 from neumeta_core.precision.fp16 import to_half
 from onnx import TensorProto, helper, numpy_helper
+
+from tests.surgery import with_template
 
 Array = np.ndarray[Any, Any]
 
@@ -158,3 +162,41 @@ def test_weights_that_fp16_cannot_hold_are_refused_by_name() -> None:
 def test_infinities_that_are_meant_stay() -> None:
     template = model([helper.make_node("Min", ["x", "mask"], ["y"])], numpy_helper.from_array(np.float32([np.inf]), "mask"))
     check_against_fp32(template)
+
+
+def test_an_infinity_hides_no_weight_that_fp16_cannot_hold() -> None:
+    template = model([helper.make_node("Mul", ["x", "heavy"], ["y"])], numpy_helper.from_array(np.float32([np.inf, 70000]), "heavy"))
+    with pytest.raises(InvalidField, match="'heavy' holds values beyond 65504"):
+        to_half(template)
+
+
+def test_names_that_the_casts_would_have_are_left_to_those_who_have_them() -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["x.fp16"]), helper.make_node("Neg", ["x.fp16"], ["y.fp16"]), helper.make_node("Neg", ["y.fp16"], ["y"])]
+    check_against_fp32(model(nodes))
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [helper.make_node("EyeLike", ["flat"], ["eye"], dtype=TensorProto.FLOAT), helper.make_node("Gemm", ["flat", "eye"], ["unused"])],
+        [helper.make_node("QuantizeLinear", ["flat", "scale"], ["unused"])],
+    ],
+    ids=["EyeLike", "QuantizeLinear"],
+)
+def test_a_network_that_cannot_be_computed_in_fp16_is_refused_in_fp16_alone(tiny_bytes: bytes, nodes: list[onnx.NodeProto]) -> None:
+    def add(changed: onnx.ModelProto) -> None:
+        (flatten,) = [node for node in changed.graph.node if node.name == "flatten"]
+        changed.graph.initializer.append(numpy_helper.from_array(np.float32(0.1), "scale"))
+        for node in nodes:
+            copy = changed.graph.node.add()
+            copy.CopyFrom(node)
+            copy.input[0] = flatten.output[0]
+
+    manifold = Manifold.from_bytes(with_template(tiny_bytes, add))
+    member = manifold.configure(0.5)
+    weights = manifold.materialize(member)
+    for precision in ("fp32", "int8"):
+        assert assemble(manifold, member, weights, precision).digest
+    for _ in range(2):
+        with pytest.raises(InvalidField, match="precision: 'fp16' is not allowed; expected another one: this network cannot be computed in fp16"):
+            manifold.cost(member, "fp16")
