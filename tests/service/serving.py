@@ -19,6 +19,7 @@ from neumeta_service.app import create_app
 from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.http.protocol import BoundedProtocol
 from neumeta_service.settings import Settings
+from starlette.types import ASGIApp
 from torch import Tensor
 
 POST = "/v1/models/tiny/materialize"
@@ -64,7 +65,7 @@ async def in_process(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @contextmanager
-def live(app: FastAPI, **options: Any) -> Iterator[str]:
+def live(app: ASGIApp, **options: Any) -> Iterator[str]:
     """The app behind uvicorn on a free port, with options of uvicorn's; gives its base URL."""
     # With the protocol named, asyncio turns Nagle's algorithm off, as it does for the command.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:

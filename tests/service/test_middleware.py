@@ -130,3 +130,12 @@ def test_the_event_loop_is_free_while_a_build_runs(models: Path, manifold: Count
         assert client.get("/livez").status_code == 200
         manifold.gate.set()
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_that_leaves_within_its_body_is_disconnected_and_no_more(models: Path) -> None:
+    with live(tiny_app(models)) as base, httpx.Client(base_url=base, timeout=60) as client:
+        with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60) as connection:
+            connection.sendall(f"POST {POST} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n{{".encode())
+            wait_for(lambda: "neumeta_inflight 2.0" in client.get("/metrics").text)
+        wait_for(lambda: 'neumeta_requests_total{operation="none",outcome="disconnected"} 1.0' in client.get("/metrics").text)
+        assert "malformed_body" not in client.get("/metrics").text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,9 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 from neumeta_service.http.middleware import MAX_BODY_BYTES
-from neumeta_service.http.protocol import MAX_FIELDS, MAX_HEAD_BYTES, BoundedProtocol
+from neumeta_service.http.protocol import MAX_FIELDS, MAX_HEAD_BYTES, MAX_PIPELINED, BoundedProtocol
+from neumeta_service.telemetry.log import request_id
+from starlette.types import Receive, Scope, Send
 
-from tests.service.serving import POST, CountedManifold, live, tiny_app
+from tests.service.serving import POST, CountedManifold, live, posting, tiny_app
 
 
 class Impatient(BoundedProtocol):
@@ -175,3 +179,144 @@ def test_a_request_that_takes_long_to_answer_is_no_request_that_takes_long_to_ar
         manifold.gate.set()
         connection.settimeout(60)
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+# What may follow a head
+
+
+async def list_headers(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the names of a request's headers and with its body."""
+    body, message = b"", await receive()
+    while message["type"] == "http.request":
+        body += message["body"]
+        if not message["more_body"]:
+            break
+        message = await receive()
+    answer = b" ".join(name for name, _ in scope["headers"]) + b"|" + body
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(answer))]})
+    await send({"type": "http.response.body", "body": answer})
+
+
+@pytest.fixture(scope="module")
+def lister() -> Iterator[httpx.Client]:
+    with live(list_headers, lifespan="off") as base, httpx.Client(base_url=base, timeout=60) as client:
+        yield client
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+LAST = b"GET /last HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+
+def test_trailers_are_no_headers(lister: httpx.Client) -> None:
+    with connect(lister) as connection:
+        connection.sendall(CHUNKED + b"authorization: Bearer secret\r\nx-forwarded-for: 6.6.6.6\r\n\r\n" + LAST)
+        answers = received(connection)
+    assert b"host transfer-encoding|{}" in answers
+    assert b"host connection|" in answers
+
+
+@pytest.mark.parametrize("endless", [b"x: y\r\n" * 100, b"x" * 1000], ids=["fields", "one field"])
+def test_trailers_without_end_are_refused(client: httpx.Client, endless: bytes) -> None:
+    with connect(client) as connection, suppress(ConnectionError):
+        connection.sendall(CHUNKED.replace(b"POST /", f"POST {POST}".encode()) + b"x: ")
+        for _ in range(30_000):
+            connection.sendall(endless)
+        pytest.fail("The service read 18 MB of trailers.")
+
+
+@pytest.mark.parametrize("split", [0, 40, -3], ids=["at once", "in the head", "in the body"])
+@pytest.mark.parametrize(
+    "body", [b"content-length: 4\r\n\r\nbody", b"transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"], ids=["length", "chunks"]
+)
+def test_a_request_that_asks_for_another_protocol_keeps_its_body(lister: httpx.Client, body: bytes, split: int) -> None:
+    upgrade = b"POST / HTTP/1.1\r\nhost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n" + body
+    with connect(lister) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for sent in (upgrade[:split], upgrade[split:]) if split else (upgrade,):
+            connection.sendall(sent)
+            assert lister.get("/").status_code == 200, "the service had time to read it"
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n" + LAST)
+        answers = received(connection)
+    assert answers.count(b"HTTP/1.1 200 ") == 3
+    assert b"|body" in answers
+
+
+def test_a_tunnel_is_not_made(client: httpx.Client) -> None:
+    with connect(client) as connection:
+        connection.sendall(b"CONNECT /livez HTTP/1.1\r\nhost: x\r\n\r\n" + LAST)
+        answers = received(connection)
+    assert (answers.count(b"HTTP/1.1 "), answers[:12]) == (1, b"HTTP/1.1 405")
+
+
+# Requests that wait for the answers to earlier ones
+
+
+def test_requests_that_come_at_once_are_answered_in_order(lister: httpx.Client) -> None:
+    with connect(lister) as connection:
+        connection.sendall(b"".join(b"GET / HTTP/1.1\r\nhost: x\r\nx%d: y\r\n\r\n" % number for number in range(MAX_PIPELINED)) + LAST)
+        answers = received(connection)
+    assert [int(found) for found in re.findall(rb"host x(\d+)\|", answers)] == list(range(MAX_PIPELINED))
+    assert answers.endswith(b"host connection|")
+
+
+def test_more_of_them_than_a_connection_may_have_are_not_read(lister: httpx.Client) -> None:
+    with connect(lister) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 1000)
+        answers = received(connection)
+    assert MAX_PIPELINED < answers.count(b"HTTP/1.1 200 ") < 1000
+
+
+@pytest.mark.parametrize(
+    "bad", [b"\0\0\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"x" * MAX_HEAD_BYTES, b"x"], ids=["garbage", "long", "start"]
+)
+def test_what_cannot_be_read_does_not_come_between_an_answer_and_its_request(models: Path, manifold: CountedManifold, bad: bytes) -> None:
+    manifold.gate.clear()
+    with live(tiny_app(models, manifold)) as base, httpx.Client(base_url=base, timeout=60) as client:
+        with posting(client) as connection:
+            assert manifold.started.wait(60)
+            connection.sendall(bad)
+            assert client.get("/livez").status_code == 200, "the service had time to read it"
+            connection.sendall(b"\0\r\n")
+            assert client.get("/livez").status_code == 200
+            manifold.gate.set()
+            answers = received(connection)
+        assert answers.startswith(b"HTTP/1.1 200 ")
+        assert answers.count(b"HTTP/1.1 ") == 1
+        assert answers.endswith(client.post(POST, json={"compression": 0.5}).content)
+
+
+def test_a_body_that_cannot_be_read_is_answered_once(client: httpx.Client) -> None:
+    with connect(client) as connection:
+        connection.sendall(CHUNKED.replace(b"POST /", f"POST {POST}".encode()).replace(b"\r\n0\r\n", b"\r\nno chunk\r\n"))
+        answers = received(connection)
+    assert (answers.count(b"HTTP/1.1 "), answers[:12]) == (1, b"HTTP/1.1 400")
+
+
+def test_the_id_of_a_refused_request_is_that_of_no_other(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    ids: list[str] = []
+    caplog.handler.addFilter(lambda _: ids.append(request_id.get()) or True)
+    with connect(client) as connection:
+        connection.sendall(head(MAX_HEAD_BYTES + 1))
+        assert b"\r\ndate: " in received(connection)
+    with connect(client) as connection:
+        connection.sendall(b"\0\r\n\r\n")
+        received(connection)
+    assert ids == ["-", "-"]
+
+
+def test_an_answer_reaches_a_client_that_sends_nothing_more(models: Path) -> None:
+    class Half(BoundedProtocol):
+        """Its clients close their side when the answer is made, as uvloop has it: the transport closes itself."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            self.inner = transport
+            super().connection_made(transport)
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self.eof_received()
+            self.inner.close()
+
+    with live(tiny_app(models), http=Half) as base, httpx.Client(base_url=base, timeout=60) as client, connect(client) as connection:
+        connection.sendall(b"HEAD /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert received(connection).startswith(b"HTTP/1.1 405 ")

@@ -120,12 +120,12 @@ def _is_too_long(declared: bytes) -> bool:
 
 
 async def _read(receive: Receive) -> Message | None:
-    """The whole body as one message (or the disconnect that came instead); None when it is too long."""
+    """The whole body as one message; None when it is too long. Raises ClientDisconnect when the client leaves first."""
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return message
+            raise ClientDisconnect
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             return None

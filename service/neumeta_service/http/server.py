@@ -32,6 +32,7 @@ class Server(uvicorn.Server):
                 host=settings.host,
                 port=settings.port,
                 http=BoundedProtocol,
+                ws="none",
                 proxy_headers=settings.trusted_proxies is not None,
                 forwarded_allow_ips=settings.trusted_proxies,
                 timeout_keep_alive=5,

@@ -31,16 +31,17 @@ class JoinedWrites:
             self._transport.writelines((held, data))
         elif isinstance(data, bytes) and len(data) <= MAX_HELD_BYTES:
             self._held = data
-            self._loop.call_soon(self._send_held)
+            self._loop.call_soon(self.flush)
         else:
             self._transport.write(data)
 
     def close(self) -> None:
         """Send what is held, and close."""
-        self._send_held()
+        self.flush()
         self._transport.close()
 
-    def _send_held(self) -> None:
+    def flush(self) -> None:
+        """Send what is held."""
         held, self._held = self._held, None
         if held and not self._transport.is_closing():
             self._transport.write(held)
