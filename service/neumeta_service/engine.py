@@ -116,10 +116,9 @@ class Engine:
             entry = await memory.get(order)
         if entry is not None:
             return Delivery(entry, memory.name, seconds)
-        if order.manifold is None:  # Nothing to build, so nothing that others should wait for, and fail with.
-            return await self._fetch(order)
-        flight = self._flights.run(order.key, lambda: self._fetch(order))
-        return await (flight if wait is None else wait(flight))
+        # Nothing to build is nothing that others should wait for, and fail with.
+        work = self._fetch(order) if order.manifold is None else self._flights.run(order.key, lambda: self._fetch(order))
+        return await (work if wait is None else wait(work))
 
     async def find(self, digest: str, wait: Wait | None = None) -> Delivery:
         """The artifact of this digest, made again if need be.
@@ -193,10 +192,11 @@ class Engine:
         delivery = await self._look_up(order, seconds)
         if delivery is not None:
             return delivery
+        manifold = _maker_of(order)  # Before the lease, which is for those who can build.
         async with self._lease_holder.hold(order.key, seconds) as is_stored:
             delivery = await self._look_up(order, seconds) if is_stored else None
             if delivery is None:
-                entry = await self._build(order, seconds)
+                entry = await self._build(order, manifold, seconds)
                 with self.metrics.stage("cache", seconds):
                     await self._keep(entry, self._caches)
                 self._quarantine.sample(entry)
@@ -218,11 +218,8 @@ class Engine:
         for cache in caches:
             await cache.put(entry)
 
-    async def _build(self, order: Order, seconds: dict[str, float]) -> Entry:
-        spec, manifold = order.spec, order.manifold
-        # With another PyTorch, builder or number of threads the key was another one, and so most likely were the bytes: caches alone have them.
-        if manifold is None or spec.cache_key(manifold.fingerprint) != order.key:
-            raise VersionNotFound(spec.model, spec.version)
+    async def _build(self, order: Order, manifold: Manifold, seconds: dict[str, float]) -> Entry:
+        spec = order.spec
         try:
             entry = await self._worker.build(
                 lambda: self._make(manifold, spec, seconds), seconds, is_wanted=lambda: self._flights.is_wanted(order.key)
@@ -246,3 +243,12 @@ class Engine:
         made = Spec.of(manifold, member, spec.precision)
         filename = filename_of(manifold, made, artifact.digest)
         return Entry(Origin(made.cache_key(manifold.fingerprint), made), artifact.digest, filename, artifact.data)
+
+
+def _maker_of(order: Order) -> Manifold:
+    """The manifold that makes these very bytes. Raises VersionNotFound when there is none here."""
+    spec, manifold = order.spec, order.manifold
+    # With another PyTorch, builder or number of threads the key was another one, and so most likely were the bytes: caches alone have them.
+    if manifold is None or spec.cache_key(manifold.fingerprint) != order.key:
+        raise VersionNotFound(spec.model, spec.version)
+    return manifold

@@ -13,11 +13,11 @@ from neumeta_core.configuration import Configuration
 from neumeta_core.errors import AssemblyError, InvalidField, ManifoldRefused
 from neumeta_core.manifold import Manifold
 from neumeta_core.spec import Spec
-from neumeta_service.cache import Entry, MemoryCache, Origin
+from neumeta_service.cache import DiskCache, Entry, MemoryCache, Origin
 from neumeta_service.catalog.catalog import Catalog, Refusal
 from neumeta_service.engine import Delivery, Engine
 from neumeta_service.errors import ArtifactGone, ModelNotFound, VersionNotFound
-from neumeta_service.orders import Wish
+from neumeta_service.orders import Order, Wish
 from neumeta_service.telemetry.metrics import Metrics
 from torch import Tensor
 
@@ -189,6 +189,22 @@ async def test_what_was_made_in_another_way_is_served_while_a_cache_has_it_and_n
         with pytest.raises(ArtifactGone):
             await engine.find(digest)
     assert manifold.builds == 0
+    await engine.aclose()
+
+
+async def test_what_cannot_be_built_here_takes_no_lease_from_those_who_can_build_it(manifold: CountedManifold, tmp_path: Path) -> None:
+    metrics = Metrics()
+    shared = DiskCache(tmp_path, metrics, max_bytes=1_000_000, ttl_s=1000, timeout_s=60)
+    engine = Engine(Catalog([manifold]), [MemoryCache(0, metrics), shared], metrics)
+    spec = Spec.of(manifold, manifold.configure(0.5), "fp32")
+    withdrawn = Order(spec.cache_key(manifold.fingerprint), spec, None)
+    made_in_another_way = Order(spec.cache_key("cpu-fp32-k1-torch1.0"), spec, manifold)
+    await shared.leases.claim(made_in_another_way.key, "another replica", 0.1)
+    for order in (withdrawn, made_in_another_way):
+        with pytest.raises(VersionNotFound):
+            await engine.deliver(order)
+    results = ("won", "waited", "took_over", "skipped")
+    assert [metrics.registry.get_sample_value("neumeta_leases_total", {"result": result}) for result in results] == [None] * 4
     await engine.aclose()
 
 

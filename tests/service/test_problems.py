@@ -185,6 +185,15 @@ async def test_a_method_that_is_not_allowed_names_those_that_are(client: httpx.A
     problem(await client.delete("/v1/models/tiny"), 405, "method_not_allowed")
 
 
+# The last ones end as a path of the API does, and like the page.
+@pytest.mark.parametrize("path", ["/assets/x.js", "/docs/assets/swagger-ui.css", f"/assets{POST}", "/assets/"])
+async def test_files_of_pages_name_their_methods_too(client: httpx.AsyncClient, path: str) -> None:
+    for method in ("POST", "DELETE"):
+        response = await client.request(method, path)
+        problem(response, 405, "method_not_allowed")
+        assert response.headers["allow"] == "GET, HEAD"
+
+
 class Exploding(CountedManifold):
     @property
     def fingerprint(self) -> str:

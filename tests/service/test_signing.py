@@ -14,8 +14,14 @@ from neumeta_core.signing.keys import public_of, write_key
 from neumeta_core.signing.manifest import ManifestStatement
 from neumeta_core.signing.manifold import signature_path, state_manifold
 from neumeta_core.signing.payload import Kind
+from neumeta_service.catalog.admission import admit
+from neumeta_service.catalog.catalog import Catalog
+from neumeta_service.catalog.repository import Repository
+from neumeta_service.catalog.store import Release, Store
+from neumeta_service.errors import StoreUnavailable
 from neumeta_service.settings import SettingsError
 from neumeta_service.signing.signer import LOOK_S
+from neumeta_service.signing.trust import provenance_of
 
 from tests.core.signing.authority import DAY, NEXT_ROOT, NOW, ONLINE, ROOT, ROOTS, STRANGER, certificate, credentials
 from tests.service.in_place import overwrite
@@ -100,6 +106,28 @@ async def test_a_stripped_changed_or_replayed_manifold_is_refused_and_the_older_
         async with in_process(signed.app()) as client:
             assert (await manifest(client))["version"] == 1
         new.write_bytes(whole)
+
+
+class LosingStore(Store):
+    """Its connection breaks down between a manifold and its signature."""
+
+    is_connected = False
+
+    def read_signature(self, release: Release) -> bytes | None:
+        if not self.is_connected:
+            raise StoreUnavailable("the signature cannot be read: timed out.")
+        return super().read_signature(release)
+
+
+def test_a_signature_that_could_not_be_read_is_looked_for_again(signed: SignedFolder) -> None:
+    store = LosingStore(str(signed.models))
+    repository = Repository(store, admit, provenance_of(signed.settings(), signed.clock))
+    catalog = repository.renew(Catalog())
+    assert [refusal.reason for refusal in catalog.refusals] == ["the signature cannot be read: timed out."]
+    store.is_connected = True
+    assert repository.has_changed(), "or the watcher would leave it refused"
+    catalog = repository.renew(catalog)
+    assert (catalog.releases, catalog.refusals, repository.has_changed()) == ({("tiny", 1)}, (), False)
 
 
 def _forged(text: str) -> str:

@@ -33,13 +33,12 @@ class AccessControl:
             return
         needed = needed_scope(scope["method"], scope["path"])
         try:
-            caller = self._authenticator.authenticate(_authorization(scope))
+            caller = scope.setdefault("state", {})["caller"] = self._authenticator.authenticate(_authorization(scope))
             if needed not in caller.scopes:
                 raise Forbidden(needed)
         except RefusedRequest as error:
             await problem_of(error, scope)(scope, receive, send)
             return
-        scope.setdefault("state", {})["caller"] = caller
 
         async def send_private(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -77,12 +77,13 @@ class Repository:
             self._marks[release] = None
             raise ManifoldRefused(f"its folder holds no {FILE_NAME}.")
         data = self._store.read(name, str(version), FILE_NAME)
-        self._marks[release] = mark
+        signature = None if self._provenance is None else self._store.read_signature(release)
+        self._marks[release] = mark  # It stands for both files, and what has its mark is not read again.
         known = self._digests.get(release)
         if known is not None and known != f"sha256:{hashlib.sha256(data).hexdigest()}":
             raise ManifoldRefused(f"the file is another than {known}, which was served; versions are immutable: publish it as a new version.")
         if self._provenance is not None:
-            self._provenance.check(data, name, version, self._store.read_signature(release))
+            self._provenance.check(data, name, version, signature)
         if loaded is None:
             loaded = self._admit(name, version, data)
             self._digests[release] = loaded.digest

@@ -105,12 +105,15 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.BAD_REQUEST:  # What FastAPI makes of too deep nesting and too long integers.
         return problem_of(MalformedBody("The body is not JSON that can be read."), request.scope)
     code = _CODES_OF_STATUS.get(error.status_code, "internal_error")
-    headers = {"allow": ", ".join(_allowed(request))} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+    headers = error.headers
+    # A router names the methods of one route alone. What is mounted names all of its own, and its paths are not the app's.
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and "app_root_path" not in request.scope:
+        headers = {"allow": ", ".join(_allowed(request))}
     return _problem(request.scope, code, f"{request.method} {request.url.path}: {error.detail}.", headers=headers)
 
 
 def _allowed(request: Request) -> list[str]:
-    """Every method that the path of a request has (RFC 9110 section 10.2.1); the router names those of one route alone."""
+    """Every method that the path of a request has (RFC 9110 section 10.2.1)."""
     routes = request.app.router.routes
     return [method for method in _METHODS if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)]
 

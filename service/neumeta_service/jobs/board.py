@@ -92,7 +92,7 @@ class Jobs:
             for index, member in enumerate(job.members):
                 if job.outcomes[index].state == "waiting":
                     job.outcomes[index] = Outcome("running")
-                    job.outcomes[index] = await self._make(member)
+                    job.end(index, await self._make(member))
             logger.info("job of %s version %d is %s: %d of %d made", job.model, job.version, job.state, job.count("done"), len(job.members))
 
     async def _make(self, member: Member) -> Outcome:

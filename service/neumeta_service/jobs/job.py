@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from neumeta_service.orders import Order
@@ -20,6 +20,10 @@ class Member:
     order: Order
     compression: float
     """The effective one."""
+
+    def without_manifold(self) -> Member:
+        """The same, as documents need it."""
+        return replace(self, order=replace(self.order, manifold=None))
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Job:
         self.id = secrets.token_hex(16)
         self.model = model
         self.version = version
-        self.members = tuple(members)
+        self.members = list(members)
         self.outcomes = [Outcome()] * len(self.members)
 
     @property
@@ -62,6 +66,14 @@ class Job:
         """How many members are in this state."""
         return sum(outcome.state == state for outcome in self.outcomes)
 
+    def end(self, index: int, outcome: Outcome) -> None:
+        """A member has come to its outcome."""
+        self.outcomes[index] = outcome
+        # The job is remembered for long, and would keep a version in memory that is withdrawn meanwhile.
+        self.members[index] = self.members[index].without_manifold()
+
     def cancel(self) -> None:
         """Leave out what has not begun."""
-        self.outcomes = [Outcome("cancelled") if outcome.state == "waiting" else outcome for outcome in self.outcomes]
+        for index, outcome in enumerate(self.outcomes):
+            if outcome.state == "waiting":
+                self.end(index, Outcome("cancelled"))

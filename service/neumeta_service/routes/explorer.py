@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -24,15 +25,20 @@ class _Assets(StaticFiles):
         """A folder that is not there has no files; that is no fault of a request."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        compressed = f"{path}.gz"
-        if _GZIP.search(Headers(scope=scope).get("accept-encoding", "")) and self.lookup_path(compressed)[1]:
-            response = await super().get_response(compressed, scope)
-            response.headers["content-type"] = guess_type(path)[0] or "application/octet-stream"
-            response.headers["content-encoding"] = "gzip"
-        else:
-            response = await super().get_response(path, scope)
+        response = await self._compressed(path, scope) or await super().get_response(path, scope)
         response.headers["vary"] = "accept-encoding"
         response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return response
+
+    async def _compressed(self, path: str, scope: Scope) -> Response | None:
+        if not _GZIP.search(Headers(scope=scope).get("accept-encoding", "")):
+            return None
+        try:  # Not lookup_path: it reads the disk in the event loop, and raises for paths that no file can have.
+            response = await super().get_response(f"{path}.gz", scope)
+        except HTTPException:
+            return None
+        response.headers["content-type"] = guess_type(path)[0] or "application/octet-stream"
+        response.headers["content-encoding"] = "gzip"
         return response
 
 

@@ -41,7 +41,7 @@ class RequestLine(NamedTuple):
             "operation": self.operation,
             "duration_ms": _ms(self.seconds),
             "sent_bytes": self.sent_bytes,
-            **({"key_id": state["key_id"]} if "key_id" in state else {}),
+            **({"caller": state["caller"].identity} if "caller" in state else {}),
             **(_delivered(state["delivery"]) if "delivery" in state else {}),
         }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from neumeta_service.telemetry.log_format import JsonFormatter
 
 from tests.service.access.tokens import AUDIENCE, ISSUER, IdentityProvider, add_key, bearer
 from tests.service.serving import JSON, POST, in_process, tiny_app
@@ -140,3 +142,21 @@ async def test_refused_requests_are_counted_and_their_bodies_not_read(models: Pa
         problem(answer, 401, "unauthenticated")
     sample = app.state.engine.metrics.registry.get_sample_value
     assert sample("neumeta_requests_total", {"operation": "none", "outcome": "unauthenticated"}) == 1
+
+
+async def test_the_log_names_who_asked_and_no_part_of_a_token(models: Path, keys: Keys, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    provider, reader = IdentityProvider(), keys.tokens["read"]
+    settings = {"jwt_keys_file": provider.publish(tmp_path / "jwks.json"), "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
+    caplog.handler.setFormatter(JsonFormatter())
+    async with in_process(tiny_app(models, api_keys_file=keys.file, **settings)) as client:
+        with caplog.at_level("INFO", "neumeta_service.http.middleware"):
+            await client.get("/v1/models", headers=bearer(reader))
+            await client.post(POST, json={"compression": 0.5}, headers=bearer(reader))
+            await client.get("/v1/models", headers=bearer(provider.token(sub="device-7")))
+            await client.get("/v1/models", headers=bearer(f"{reader[:-1]}x"))
+            await client.get("/livez", headers=bearer(reader))
+    lines = [json.loads(line) for line in caplog.text.splitlines()]
+    known = f"key:{reader[3:11]}"
+    expected = [(200, known), (403, known), (200, "jwt:device-7"), (401, None), (200, None)]
+    assert [(line["status"], line.get("caller")) for line in lines] == expected
+    assert reader[12:] not in caplog.text

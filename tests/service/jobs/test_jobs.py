@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from fastapi import FastAPI
 from neumeta_core.precision import PRECISIONS
+from neumeta_service.jobs import Jobs, prewarm
 from neumeta_service.jobs.board import MAX_KEPT, MAX_UNFINISHED
-from neumeta_service.jobs.documents import MAX_MEMBERS, JobDocument, JobList
+from neumeta_service.jobs.documents import MAX_MEMBERS, JobDocument, JobList, document
 
 from tests.service.redis_server import RedisServer
 from tests.service.selfcheck.judged import SHARED, judged_manifold, save
 from tests.service.serving import POST, CountedManifold, HeavyManifold, live, tier, tiny_app, wait_for
+from tests.service.test_reloads import serving
+from tests.tiny import save_tiny
 
 LADDER = {"model": "tiny", "ladder": {"compressions": [0, 0.5], "precisions": list(PRECISIONS)}}
 ONE = {"model": "tiny", "ladder": {"compressions": [0.25]}}
@@ -179,6 +186,27 @@ def test_shutting_down_finishes_the_member_and_cancels_the_rest(app: FastAPI, ma
         opened.result()
     (job,) = app.state.jobs
     assert (job.state, job.count("done"), manifold.builds) == ("cancelled", 1, 1)
+
+
+@pytest.mark.anyio
+async def test_a_job_that_has_ended_keeps_no_manifold_in_memory(tmp_path: Path) -> None:
+    save_tiny(tmp_path)
+    async with serving(tmp_path) as at:
+        jobs = Jobs(at.engine)
+        at.manifold(1).gate.clear()
+        await prewarm(jobs, at.engine, [0, 0.5])
+        await anyio.to_thread.run_sync(at.manifold(1).started.wait)
+        (job,) = jobs
+        job.cancel()
+        at.manifold(1).gate.set()
+        await jobs.aclose()
+        withdrawn = weakref.ref(at.manifold(1))
+        shutil.rmtree(tmp_path / "tiny")
+        await at.reloads.run()
+        gc.collect()
+        assert withdrawn() is None
+        told = [(member.compression, member.precision, member.state) for member in document(job).members]
+        assert told == [(0, "fp32", "done"), (0.5, "fp32", "cancelled")]
 
 
 def test_jobs_are_listed_and_the_oldest_finished_ones_forgotten(client: httpx.Client, app: FastAPI) -> None:

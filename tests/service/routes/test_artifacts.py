@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import pytest
+from neumeta_service.app import create_app
+from neumeta_service.cache import Entry, MemoryCache, Origin
+from neumeta_service.settings import Settings
+from neumeta_service.telemetry.metrics import Metrics
 
+from tests.service.cache.entries import entry
 from tests.service.redis_server import RedisServer
 from tests.service.serving import JSON, POST, CountedManifold, in_process, tier, tiny_app
+from tests.service.test_problems import problem
 
 pytestmark = pytest.mark.anyio
 
@@ -55,3 +62,21 @@ async def test_another_replica_makes_it_again_from_its_origin_in_redis(models: P
         answer = await client.get(made.headers["content-location"])
         assert (answer.status_code, answer.content, tier(answer)) == (200, made.content, "built")
         assert manifold.builds == 1
+
+
+class Silent(MemoryCache):
+    """Knows what an artifact was made from, and never gives it."""
+
+    name = "silent"
+
+    async def get(self, _: Origin) -> Entry | None:
+        await anyio.sleep_forever()
+
+
+async def test_a_deadline_holds_for_what_is_not_served_any_more(models: Path) -> None:
+    withdrawn, cache = entry(), Silent(1_000_000, Metrics())
+    await cache.put(withdrawn)
+    async with in_process(create_app(Settings(models=models, device="cpu"), cache=cache)) as client:
+        with anyio.fail_after(60):
+            answer = await client.get(f"/v1/artifacts/{withdrawn.digest}", headers={"request-timeout": "0.1"})
+    problem(answer, 504, "deadline_exceeded")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import httpx
@@ -41,3 +42,25 @@ async def test_without_a_built_page_the_answer_says_how_to_build_one(tmp_path: P
         assert answer.json()["code"] == "explorer_missing"
         assert "make explorer" in answer.json()["detail"]
         assert (await client.get("/assets/x.js")).status_code == 404
+
+
+async def test_what_is_there_compressed_is_sent_compressed_to_whoever_takes_it(tmp_path: Path) -> None:
+    (tmp_path / "assets").mkdir()
+    for name in ("main-1234.js", "plain-1234.js"):
+        (tmp_path / "assets" / name).write_text("let x;")
+    (tmp_path / "assets" / "main-1234.js.gz").write_bytes(gzip.compress(b"let x;"))
+    async with client_of(tmp_path) as client:
+        for name, accepted, encoding in (("main", "gzip", "gzip"), ("main", "gzip;q=0", None), ("plain", "gzip", None)):
+            asset = await client.get(f"/assets/{name}-1234.js", headers={"accept-encoding": accepted})
+            assert (asset.text, asset.headers.get("content-encoding")) == ("let x;", encoding)
+            assert asset.headers["content-type"].startswith("text/javascript")
+            assert asset.headers["vary"] == "accept-encoding"
+
+
+@pytest.mark.parametrize("accepted", ["gzip", "identity"])
+@pytest.mark.parametrize("name", ["a" * 300, "a%00b", "a" * 254, "none/below", ""])
+async def test_a_name_that_no_file_can_have_is_not_found(tmp_path: Path, name: str, accepted: str) -> None:
+    (tmp_path / "assets").mkdir()
+    async with client_of(tmp_path) as client:
+        answer = await client.get(f"/assets/{name}", headers={"accept-encoding": accepted})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
