@@ -83,8 +83,8 @@ class DiskCache:
 
     async def discard(self, origin: Origin) -> None:
         """Delete an entry, and keep its digest's origin."""
-        for digest, _ in await self._attempt("get", self._index.get, origin.key) or []:
-            await self._attempt("delete", self._index.forget, digest)
+        for digest, _ in await self._attempt("discard", self._index.get, origin.key) or []:
+            await self._attempt("discard", self._index.forget, digest)
 
     async def find(self, digest: str) -> Origin | None:
         """The origin stored for a digest."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _PART = ".part"
@@ -55,8 +56,9 @@ class DiskFiles:
     def remove_parts(self, before_s: float) -> None:
         """Remove what killed processes left half written, if it was last written before this time."""
         for part in self._folder.glob(f"*{_PART}"):
-            if part.stat().st_mtime < before_s:
-                part.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # Another process that starts may be sooner.
+                if part.stat().st_mtime < before_s:
+                    part.unlink()
 
     def _path(self, digest: str) -> Path:
         name = digest.removeprefix("sha256:")

@@ -6,7 +6,7 @@ A blob's file gets its name, and loses it, inside the transaction that changes i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from neumeta_service.cache.stored import encode_meta, encode_origin
 
 # No write takes this long, so what is older was left by a process that is gone.
 _OLDEST_PART_S = 3600.0
-_BROKEN = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
+_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS blob (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS blob_used ON blob (used);
@@ -25,7 +25,9 @@ CREATE TABLE IF NOT EXISTS entry (
     key TEXT PRIMARY KEY, digest TEXT NOT NULL REFERENCES blob ON DELETE CASCADE, meta TEXT NOT NULL, expires_s REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entry_digest ON entry (digest);
+CREATE INDEX IF NOT EXISTS entry_expires_s ON entry (expires_s);
 CREATE TABLE IF NOT EXISTS origin (digest TEXT PRIMARY KEY, origin TEXT NOT NULL, expires_s REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS origin_expires_s ON origin (expires_s);
 CREATE TABLE IF NOT EXISTS lease (key TEXT PRIMARY KEY, token TEXT NOT NULL, expires_s REAL NOT NULL) WITHOUT ROWID;
 """
 
@@ -33,7 +35,7 @@ CREATE TABLE IF NOT EXISTS lease (key TEXT PRIMARY KEY, token TEXT NOT NULL, exp
 class DiskIndex:
     """Rows of ``folder/index-1.sqlite`` and the files that belong to them. Raises sqlite3.Error and OSError; all calls come from one thread.
 
-    A database that turns out to be broken is closed, and made anew when it is used next. Expiry is by wall clock: ``clock``. Another
+    A database that turns out to be broken is removed, and made anew when it is used next. Expiry is by wall clock: ``clock``. Another
     process that writes is waited for, ``timeout_s`` at most.
     """
 
@@ -44,20 +46,26 @@ class DiskIndex:
         self._timeout_s = timeout_s
         self._clock = clock
         self._connection: sqlite3.Connection | None = None
+        self._inode: int | None = None
 
     def open(self) -> None:
         """Open the database unless it is open, and bring it and the files in step; a broken one is removed."""
-        if self._connection is not None:
+        if self._connection is not None and self._is_in_place():
             return
+        self.close()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._connection = _connect(self._path, self._timeout_s)
         except sqlite3.DatabaseError as error:
             if is_broken(error):
-                for suffix in ("", "-wal", "-shm"):
-                    self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+                self._drop()
             raise
-        self._heal()
+        try:
+            self._inode = self._path.stat().st_ino
+            self._heal()
+        except (OSError, sqlite3.Error):
+            self.close()  # So that the next use heals it.
+            raise
 
     def close(self) -> None:
         """Close the database."""
@@ -86,9 +94,10 @@ class DiskIndex:
                     " ON CONFLICT (digest) DO UPDATE SET size = excluded.size, used = excluded.used",
                     (entry.digest, len(entry.data)),
                 )
+                replaced = rows.execute("SELECT digest FROM entry WHERE key = ?", (entry.origin.key,)).fetchall()
                 rows.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", (entry.origin.key, entry.digest, encode_meta(entry), expires_s))
                 rows.execute("INSERT OR REPLACE INTO origin VALUES (?, ?, ?)", (entry.digest, encode_origin(entry.origin), expires_s))
-                self._prune(rows)
+                self._prune(rows, replaced)
         except (OSError, sqlite3.Error):
             if part.exists():
                 part.unlink()
@@ -146,8 +155,22 @@ class DiskIndex:
                 yield self._connection
         except sqlite3.DatabaseError as error:
             if is_broken(error):
-                self.close()
+                self._drop()
             raise
+
+    def _is_in_place(self) -> bool:
+        """False when another process has removed the database, which then has no name any more, and may have made it anew."""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def _drop(self) -> None:
+        """Remove the database, unless another process was sooner."""
+        if self._connection is None or self._is_in_place():
+            for suffix in ("", "-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        self.close()
 
     def _heal(self) -> None:
         """Bring rows and files in step again after processes were killed or files were lost."""
@@ -155,20 +178,32 @@ class DiskIndex:
         with self._transaction() as rows:
             there = set(self._files.digests())
             known = {digest for (digest,) in rows.execute("SELECT digest FROM blob")}
-            for digest in there ^ known:
+            wanted = {digest for (digest,) in rows.execute("SELECT digest FROM entry")}
+            for digest in (there | known) - (there & wanted):
                 self._remove(rows, digest)
             self._prune(rows)
 
-    def _prune(self, rows: sqlite3.Connection) -> None:
+    def _prune(self, rows: sqlite3.Connection, replaced: Iterable[tuple[str]] = ()) -> None:
+        # Every put waits for this, and all other processes with it: nothing but the sizes is read from end to end.
+        now_s = self._clock()
+        expired = rows.execute("SELECT digest FROM entry WHERE expires_s <= ?", (now_s,)).fetchall()
         for table in ("entry", "origin", "lease"):
-            rows.execute(f"DELETE FROM {table} WHERE expires_s <= ?", (self._clock(),))
-        surplus = rows.execute(
-            "SELECT digest FROM blob WHERE digest NOT IN (SELECT digest FROM entry) UNION"
-            " SELECT digest FROM (SELECT digest, sum(size) OVER (ORDER BY used DESC) AS total FROM blob) WHERE total > ?",
-            (self._max_bytes,),
-        ).fetchall()
-        for (digest,) in surplus:
+            rows.execute(f"DELETE FROM {table} WHERE expires_s <= ?", (now_s,))
+        for (digest,) in {*replaced, *expired}:
+            if rows.execute("SELECT 1 FROM entry WHERE digest = ?", (digest,)).fetchone() is None:
+                self._remove(rows, digest)
+        for digest in self._surplus(rows):
             self._remove(rows, digest)
+
+    def _surplus(self, rows: sqlite3.Connection) -> list[str]:
+        surplus: list[str] = []
+        (total,) = rows.execute("SELECT sum(size) FROM blob").fetchone()
+        for digest, size in rows.execute("SELECT digest, size FROM blob ORDER BY used"):
+            if total <= self._max_bytes:
+                break
+            surplus.append(digest)
+            total -= size
+        return surplus
 
     def _remove(self, rows: sqlite3.Connection, digest: str) -> None:
         rows.execute("DELETE FROM blob WHERE digest = ?", (digest,))
@@ -177,7 +212,8 @@ class DiskIndex:
 
 def is_broken(error: Exception) -> bool:
     """Whether the database's own file is damaged, and not only locked, full or out of reach."""
-    return isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorname", "") in _BROKEN
+    # The low byte is what went wrong, the rest says where.
+    return isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
 
 
 def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
@@ -190,7 +226,7 @@ def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
         checked = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if checked != "ok":
             error = sqlite3.DatabaseError(checked)
-            error.sqlite_errorname = "SQLITE_CORRUPT"
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
         connection.executescript(_SCHEMA)
     except sqlite3.Error:

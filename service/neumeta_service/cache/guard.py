@@ -11,6 +11,8 @@ from neumeta_service.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 Reply = TypeVar("Reply")
+# Operations that a look-up consists of. What fails of the others is a failure of the tier, and no look-up.
+_LOOK_UPS = {"get", "read", "find"}
 
 
 class Guard:
@@ -28,7 +30,7 @@ class Guard:
         One that ``follows`` another of the same request is left out when the tier has just failed: no request waits for that twice.
         """
         if (follows and self._breaker.has_just_failed) or not self._breaker.allows():
-            self.count("skipped")
+            self._count_if_look_up(name, "skipped")
             return None
         try:
             reply = await operation()
@@ -41,7 +43,7 @@ class Guard:
     def failed(self, name: str, error: Exception) -> None:
         """Count and log a failure."""
         self._breaker.failed()
-        self.count("error")
+        self._count_if_look_up(name, "error")
         self._metrics.cache_errors.labels(self._kind_of(error)).inc()
         rest = f"; it is left alone for {self._breaker.cooldown_s:g} s" if self._breaker.is_open else ""
         logger.warning("%s failed in %s: %r%s", self._tier, name, error, rest)
@@ -49,6 +51,10 @@ class Guard:
     def count(self, result: str) -> None:
         """Count a look-up: hit, miss, error or skipped."""
         self._metrics.cache_requests.labels(self._tier, result).inc()
+
+    def _count_if_look_up(self, name: str, result: str) -> None:
+        if name in _LOOK_UPS:
+            self.count(result)
 
     def corrupt(self, what: str) -> None:
         """Count and log a value that is not what it should be; deleting it is the caller's."""
