@@ -34,7 +34,7 @@ test: $(VENV)/.dev-$(RUNTIME)  ## Run all tests
 	$(MAKE) explorer
 	$(WORKERS)
 	$(WORKERS) clients/python/tests
-	cd $(WEB) && NEUMETA_PYTHON=$(abspath $(BIN)/python) npm test
+	cd $(WEB) && NEUMETA_PYTHON='$(abspath $(BIN)/python)' npm test
 
 test-gpu:  ## Run the tests that need a CUDA device, in .venv-gpu (onnxruntime-gpu and onnxruntime exclude each other)
 	$(MAKE) VENV=.venv-gpu RUNTIME=gpu gpu-suite

@@ -39,6 +39,6 @@ for each in "$@"; do
   has "$each" && continue
   echo "$each is missing; about to install it."
   # shellcheck disable=SC2046
-  install $(packages_of "$each")
-  has "$each" || { echo "Install $each (redis 6, Node.js 20.19 or newer) and run the command again." >&2; exit 1; }
+  install $(packages_of "$each") || true  # Ubuntu has Chromium as a snap alone; what is to be done then is said here.
+  has "$each" || { echo "Install $each (redis 6; Node.js 20.19 or newer; Chromium or Chrome) and run the command again." >&2; exit 1; }
 done

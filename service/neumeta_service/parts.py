@@ -76,7 +76,7 @@ def build_parts(
         caches = [MemoryCache(settings.cache_bytes, metrics), cache or _shared_cache(settings, metrics)]
         profiles = Profiles(ProfileStore(settings.profiles, metrics))
         engine = Engine(catalog, caches, metrics, worker, inspector, profiles=profiles, signer=signer_of(settings, metrics, clock))
-        metrics.show_models(catalog.releases)
+        metrics.show_models(catalog.releases, refused=len(catalog.refusals))
     reloads = None if repository is None else Reloads(repository, engine)
     return Parts(engine, Jobs(engine), build_access(settings, engine.metrics), reloads, tracers)
 

@@ -35,9 +35,12 @@ NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or ""
 pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed (for example: apt-get install nginx)")
 
 
-def local(folder: Path, port: int, replicas: list[int]) -> list[str]:
-    """The container's command, for a copy of the configuration with addresses of this machine."""
+def local(folder: Path, port: int, replicas: list[int], changes: Mapping[str, str] | None = None) -> list[str]:
+    """The container's command, for a copy of the configuration with addresses of this machine and what else is changed."""
     text = CONFIGURATION.read_text()
+    for before, after in (changes or {}).items():
+        assert before in text
+        text = text.replace(before, after)
     [upstream] = [line for line in text.splitlines() if "server service:8080 resolve" in line]
     servers = [upstream.replace("service:8080 resolve", f"127.0.0.1:{replica}") for replica in replicas]
     text = text.replace(upstream, "\n".join(servers)).replace("listen 8080;", f"listen 127.0.0.1:{port};")
@@ -70,9 +73,9 @@ class Proxied:
 
 
 @contextmanager
-def proxy(folder: Path, replicas: list[int]) -> Iterator[httpx.Client]:
+def proxy(folder: Path, replicas: list[int], changes: Mapping[str, str] | None = None) -> Iterator[httpx.Client]:
     port = free_port()
-    with subprocess.Popen(local(folder, port, replicas), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(local(folder, port, replicas, changes), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         try:
             wait_for(lambda: process.poll() is not None or _accepts(port))
             assert process.poll() is None, process.stderr.read() if process.stderr else ""
@@ -127,7 +130,9 @@ def test_an_artifact_is_asked_of_the_service_once(proxied: Proxied) -> None:
 def test_however_many_wait_the_service_is_asked_once(tmp_path: Path) -> None:
     manifold = CountedManifold.load(save_tiny(tmp_path))
     app = tiny_app(tmp_path, manifold, cache_bytes=0)
-    with live(app) as base, proxy(tmp_path, [httpx.URL(base).port or 0]) as client, ThreadPoolExecutor(8) as threads:
+    # As long as this test may take: what is asked once does not depend on the clock then.
+    patient = {"proxy_cache_lock_timeout 1s": "proxy_cache_lock_timeout 600s"}
+    with live(app) as base, proxy(tmp_path, [httpx.URL(base).port or 0], patient) as client, ThreadPoolExecutor(8) as threads:
         url, data = Proxied(client, app).artifact()
         manifold.started.clear()
         manifold.gate.clear()
@@ -140,6 +145,12 @@ def test_however_many_wait_the_service_is_asked_once(tmp_path: Path) -> None:
     asked = Proxied(client, app)
     wait_for(lambda: asked.asked("get_artifact", "built"))  # The service counts a request when its answer is sent.
     assert asked.asked("get_artifact", "built") == 1
+
+
+def test_what_is_not_kept_is_not_waited_for_one_after_the_other() -> None:
+    """404 and 503 are kept by nobody, so the lock lets through one of those who wait every half second, as long as they wait for it."""
+    [seconds] = re.findall(r"proxy_cache_lock_timeout (\d+)s;", CONFIGURATION.read_text())
+    assert int(seconds) <= 1
 
 
 def test_signatures_are_not_kept_and_do_not_wait_for_each_other(tmp_path: Path) -> None:

@@ -165,6 +165,21 @@ async def test_metrics_follow(tmp_path: Path) -> None:
         assert counts == {"ok": 2, "refused": 1, "failed": 1}
 
 
+@pytest.mark.anyio
+async def test_what_is_refused_shows_from_the_start_to_when_it_is_mended(tmp_path: Path) -> None:
+    save_tiny(tmp_path, version=1)
+    (tmp_path / "tiny" / "2").mkdir()
+    (tmp_path / "tiny" / "aliases.json").write_text("no JSON")
+    async with serving(tmp_path) as at:
+        assert at.sample("neumeta_models_refused") == 2
+        (tmp_path / "tiny" / "2").rmdir()
+        await at.reloads.run()
+        assert at.sample("neumeta_models_refused") == 1
+        (tmp_path / "tiny" / "aliases.json").unlink()
+        await at.reloads.run()
+        assert at.sample("neumeta_models_refused") == 0
+
+
 class Ticks:
     """A clock that the test moves: ``sleep`` lasts until the next ``tick``, which waits until what the tick set off is done."""
 

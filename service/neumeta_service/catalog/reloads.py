@@ -79,7 +79,7 @@ class Reloads:
             after = self._repository.renew(before)
         self._engine.catalog = after
         changes = Changes(tuple(sorted(after.releases - before.releases)), tuple(sorted(before.releases - after.releases)), refused=after.refusals)
-        self._engine.metrics.show_models(changes.added, changes.withdrawn)
+        self._engine.metrics.show_models(changes.added, changes.withdrawn, refused=len(changes.refused))
         self._results.labels("refused" if changes.refused else "ok").inc()
         for name, version in changes.withdrawn:
             logger.info("%s version %d is withdrawn", name, version)

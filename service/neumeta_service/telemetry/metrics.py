@@ -63,6 +63,9 @@ class Metrics:
         self.queue_depth = Gauge("neumeta_queue_depth", "Builds that wait for the device or run on it.", registry=registry)
         self.artifact_bytes = Histogram("neumeta_artifact_bytes", "Sizes of the artifacts that were built.", buckets=_BYTES, registry=registry)
         self.model_info = Gauge("neumeta_model_info", "Versions of models that are served; the value is 1.", ["name", "version"], registry=registry)
+        self.models_refused = Gauge(
+            "neumeta_models_refused", "Versions, and files of aliases or rungs, that were found and are not used.", registry=registry
+        )
         self.reloads = Counter(
             "neumeta_reloads",
             "Reloads by result (ok, refused: something that was found is not used, failed).",
@@ -91,8 +94,9 @@ class Metrics:
         self._stage_of(name).observe(elapsed)
         seconds[name] = seconds.get(name, 0.0) + elapsed
 
-    def show_models(self, added: Iterable[tuple[str, int]], withdrawn: Iterable[tuple[str, int]] = ()) -> None:
-        """Say in ``neumeta_model_info`` which versions are served from now on, and which no longer are."""
+    def show_models(self, added: Iterable[tuple[str, int]], withdrawn: Iterable[tuple[str, int]] = (), *, refused: int) -> None:
+        """Say which versions are served from now on, which no longer are, and how many findings are refused."""
+        self.models_refused.set(refused)
         for name, version in withdrawn:
             self.model_info.remove(name, str(version))
         for name, version in added:
