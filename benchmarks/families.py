@@ -57,7 +57,9 @@ def find_family(name: str) -> Family:
 
 def manifold_of(architecture: Architecture, settings: InrSettings, device: str = "cpu") -> Manifold:
     """A manifold with an untrained INR and no template: it can be materialized, and no more."""
-    header = Header(name="untrained", version=1, task="classification", input=InputSpec(shape=(1,)), architecture=architecture, inr=settings)
+    header = Header(
+        name="untrained", version=1, task="classification", input=InputSpec(shape=(1,), layout="NF"), architecture=architecture, inr=settings
+    )
     return Manifold(header, build_inr(architecture, settings), b"").to(device)
 
 
