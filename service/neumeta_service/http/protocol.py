@@ -47,6 +47,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._slack = 0
         self._had_body = False
         self._is_over = False
+        self._asks_for_upgrade = False
         self._timer: asyncio.TimerHandle | None = None
         self._start_timer()
 
@@ -90,7 +91,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse_head()
         elif len(self.pipeline) >= MAX_PIPELINED:
             self._end(self.transport.close)
-        elif not self._asks_for_upgrade():
+        else:
+            # CONNECT asks for a tunnel, and not for another answer than it gets.
+            self._asks_for_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+            if self._asks_for_upgrade:
+                return
             super().on_headers_complete()
             self.headers = []  # Those of the request are in its scope; trailers are not for it (RFC 9110 section 6.5.1).
         if self._is_over:
@@ -103,7 +108,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is there in full."""
-        if not self._asks_for_upgrade():
+        if not self._asks_for_upgrade:
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -118,7 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self._asks_for_upgrade():
+            if self._asks_for_upgrade:
                 self._parse_again(data[upgrade.args[0] :])
             else:  # CONNECT, behind which is a tunnel for those who make one.
                 self._end(self.transport.close)
@@ -126,9 +131,6 @@ class BoundedProtocol(HttpToolsProtocol):
             if not self._is_over:
                 logger.warning("what a client sent is no HTTP/1.1")
                 self._end(lambda: self.send_400_response("Invalid HTTP request received."))
-
-    def _asks_for_upgrade(self) -> bool:
-        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
 
     def _parse_again(self, rest: bytes) -> None:
         """Parse a request without its ``Upgrade``, and what came after its head."""
