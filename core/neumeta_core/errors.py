@@ -29,6 +29,10 @@ _SHORT.maxstring = _SHORT.maxother = 100
 _MAX_REASON = 400
 
 
+def _cut(reason: str) -> str:
+    return reason if len(reason) <= _MAX_REASON else f"{reason[: _MAX_REASON - 1]}…"
+
+
 class NeuMetaError(Exception):
     """Root of all errors of this project's server side."""
 
@@ -70,7 +74,7 @@ class ManifoldRefused(NeuMetaError):
     code = "model_refused"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason if len(reason) <= _MAX_REASON else f"{reason[: _MAX_REASON - 1]}…")
+        super().__init__(_cut(reason))
 
 
 class NetworkUnsupported(NeuMetaError):
@@ -104,10 +108,10 @@ class SignatureRefused(NeuMetaError):
 
 
 class PrecisionRefused(InvalidField, AssemblyError):
-    """A network cannot be had in a precision; whoever asked for it can ask for another one."""
+    """A network cannot be had in a precision; whoever asked for it can ask for another one. The reason is cut as that of ``ManifoldRefused``."""
 
     def __init__(self, precision: str, reason: str) -> None:
-        super().__init__("precision", precision, f"another one: {reason}")
+        super().__init__("precision", precision, f"another one: {_cut(reason)}")
 
 
 class WeightTooLarge(PrecisionRefused):

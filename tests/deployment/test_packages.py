@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.deployment.files import ROOT
 
 TAKEN = ("pyproject.toml", "README.md", "LICENSE", ".gitignore", "constraints.txt", "core", "service", "trainer")
-SECRETS = ("docker/access/online.pem", "docker/access/keys.json", "docker/prometheus/token", ".env", "vault/root.pem", "signing/keys.json", "models.key")
+SECRETS = ("docker/access/online.pem", "docker/access/keys.json", "docker/prometheus/token", ".env", "vault/root.pem", "signing/keys.json")
 
 
 def build(target: str, source: Path, out: Path) -> Path:

@@ -285,6 +285,17 @@ def test_what_cannot_be_read_does_not_come_between_an_answer_and_its_request(mod
         assert answers.endswith(client.post(POST, json={"compression": 0.5}).content)
 
 
+def test_a_body_that_cannot_be_read_is_answered_after_what_was_asked_before(models: Path, manifold: CountedManifold) -> None:
+    manifold.gate.clear()
+    with live(tiny_app(models, manifold)) as base, httpx.Client(base_url=base, timeout=60) as client, posting(client) as connection:
+        assert manifold.started.wait(60)
+        connection.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n" + CHUNKED.replace(b"\r\n0\r\n", b"\r\nno chunk\r\n") + LAST)
+        assert client.get("/livez").status_code == 200, "the service had time to read it"
+        manifold.gate.set()
+        answers = received(connection)
+    assert re.findall(rb"HTTP/1\.1 (\d+) ", answers) == [b"200", b"200", b"400"]
+
+
 def test_a_body_that_cannot_be_read_is_answered_once(client: httpx.Client) -> None:
     with connect(client) as connection:
         connection.sendall(CHUNKED.replace(b"POST /", f"POST {POST}".encode()).replace(b"\r\n0\r\n", b"\r\nno chunk\r\n"))

@@ -12,6 +12,8 @@ from http import HTTPStatus
 from typing import Any
 
 import httptools
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from neumeta_service.errors import HeadersTooLarge
@@ -25,6 +27,7 @@ MAX_HEAD_BYTES = 16 * 1024
 MAX_FIELDS = 100
 MAX_PIPELINED = 64
 """Most requests of one connection that wait for the answers to earlier ones."""
+_UNREADABLE = "Invalid HTTP request received."
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -130,7 +133,7 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             if not self._is_over:
                 logger.warning("what a client sent is no HTTP/1.1")
-                self._end(lambda: self.send_400_response("Invalid HTTP request received."))
+                self._end(lambda: self.send_400_response(_UNREADABLE))
 
     def _parse_again(self, rest: bytes) -> None:
         """Parse a request without its ``Upgrade``, and what came after its head."""
@@ -159,7 +162,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Read nothing more; ``answer`` and close when that is no second answer to a request, and cannot come into the middle of another one."""
         self._is_over = True
         if self.cycle is not None and self.cycle.more_body and not self._is_in_head():  # It is the rest of this request.
-            if self.cycle.response_started or self.pipeline:
+            if self.pipeline:  # It waits for the answers to earlier ones, and is the newest.
+                self.cycle.keep_alive = False
+                self.pipeline[0] = (self.cycle, _refuse)  # type: ignore[assignment]  # Starlette's types for the same.
+            elif self.cycle.response_started:
                 self.transport.close()
             else:
                 answer()
@@ -206,3 +212,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers, in its turn, a request whose rest cannot be read (ASGI)."""
+    await PlainTextResponse(_UNREADABLE, HTTPStatus.BAD_REQUEST)(scope, receive, send)

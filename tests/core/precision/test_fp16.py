@@ -191,6 +191,7 @@ def test_a_network_that_cannot_be_computed_in_fp16_is_refused_in_fp16_alone(tiny
             copy = changed.graph.node.add()
             copy.CopyFrom(node)
             copy.input[0] = flatten.output[0]
+            copy.name = "x" * 10_000
 
     manifold = Manifold.from_bytes(with_template(tiny_bytes, add))
     member = manifold.configure(0.5)
@@ -198,5 +199,6 @@ def test_a_network_that_cannot_be_computed_in_fp16_is_refused_in_fp16_alone(tiny
     for precision in ("fp32", "int8"):
         assert assemble(manifold, member, weights, precision).digest
     for _ in range(2):
-        with pytest.raises(InvalidField, match="precision: 'fp16' is not allowed; expected another one: this network cannot be computed in fp16"):
+        with pytest.raises(InvalidField, match="expected another one: this network cannot be computed in fp16") as refused:
             manifold.cost(member, "fp16")
+        assert len(str(refused.value)) < 500
