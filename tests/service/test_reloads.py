@@ -166,7 +166,7 @@ async def test_metrics_follow(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_what_is_refused_shows_from_the_start_to_when_it_is_mended(tmp_path: Path) -> None:
+async def test_what_is_refused_shows_until_it_is_mended(tmp_path: Path) -> None:
     save_tiny(tmp_path, version=1)
     (tmp_path / "tiny" / "2").mkdir()
     (tmp_path / "tiny" / "aliases.json").write_text("no JSON")

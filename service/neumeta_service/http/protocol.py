@@ -45,7 +45,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
         self._joined = JoinedWrites(transport, self.loop)
-        super().connection_made(self._joined)  # type: ignore[arg-type]
+        super().connection_made(self._joined)  # type: ignore[arg-type]  # All else is passed on by __getattr__.
         self._received = 0
         self._slack = 0
         self._had_body = False

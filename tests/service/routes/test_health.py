@@ -58,3 +58,9 @@ async def test_two_apps_in_one_process_count_apart(models: Path) -> None:
         await one.get("/livez")
         assert 'operation="get_livez"' in (await one.get("/metrics")).text
         assert 'operation="get_livez"' not in (await other.get("/metrics")).text
+
+
+async def test_what_is_refused_at_the_start_is_counted_from_then_on(tmp_path: Path) -> None:
+    (tmp_path / "tiny" / "1").mkdir(parents=True)
+    async with in_process(tiny_app(tmp_path)) as client:
+        assert "neumeta_models_refused 1.0" in (await client.get("/metrics")).text.splitlines()
