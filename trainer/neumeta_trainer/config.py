@@ -70,6 +70,8 @@ class NetworkStage:
     """Augmentation: half of the images are mirrored left to right."""
     members: Count = 0
     """Random members per step of a family, beside the full and the smallest one and those of the levels. A base is one network."""
+    even: bool = False
+    """Those with a width of its own for every group are as often narrow or wide on the whole as in the middle, where most would be."""
     temperature: Positive = 1.0
     """Of the distillation from the full network to the members."""
     levels: Levels = ()
@@ -106,7 +108,7 @@ class TuneStage:
     sandwich: bool = True
     """Also the full and the smallest member, and those of the family's levels, in every step."""
     even: bool = False
-    """Members with a width of its own for every group are as often narrow or wide on the whole as in the middle, where most would be."""
+    """As in ``NetworkStage``."""
     task: Weight = 1.0
     distillation: Weight = 0.0
     """Weight of the divergence from the trained full network."""

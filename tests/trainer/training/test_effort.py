@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 from neumeta_core.configuration import Configuration
 from neumeta_core.cost import cost_of
 from neumeta_core.inr import AnchoredSettings
@@ -24,6 +25,15 @@ def test_a_family_runs_its_sandwich_without_random_members_too_and_a_base_one_ne
     costs = {member: cost_of(sampler.architecture, member, 0).macs for member in sampler.always}
     assert networks_macs(dataclasses.replace(digits(), base=None, family=stage), sampler) == 3 * 10 * sum(costs.values())
     assert networks_macs(dataclasses.replace(digits(), base=stage, family=None), sampler) == 3 * 10 * costs[sampler.full]
+
+
+@pytest.mark.parametrize("even", [False, True])
+def test_a_family_runs_the_random_members_that_its_training_draws(even: bool) -> None:
+    sampler = Sampler(tiny_architecture(), uniform_share=0.0)
+    stage = NetworkStage(optimization=Optimization(steps=3, rate=0.1), batch=10, members=2, even=even)
+    members = [member for step in range(3) for member in (*sampler.always, *sampler.draw(step, 2, even=even))]
+    costs = sum(cost_of(sampler.architecture, member, 0).macs for member in members)
+    assert networks_macs(dataclasses.replace(digits(), base=None, family=stage), sampler) == 10 * costs
 
 
 def test_members_that_are_exact_cost_nothing_end_to_end() -> None:

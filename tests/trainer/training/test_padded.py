@@ -15,12 +15,13 @@ from neumeta_trainer.structure.channel_groups import find_architecture
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.resize import sliced
 from neumeta_trainer.training.family import padded_loss, sliced_loss
-from neumeta_trainer.training.losses import reconstruction
+from neumeta_trainer.training.losses import distillation, reconstruction
 from neumeta_trainer.training.manifold_training import Target, padded_reconstruction, padded_task, sliced_task
 from neumeta_trainer.training.padded import PaddedSlices, is_exact
 from neumeta_trainer.training.sampler import Sampler
 from neumeta_trainer.training.slices import Slices
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tests.tiny import tiny_manifold
 from tests.trainer import networks_zoo as zoo
@@ -72,6 +73,21 @@ def test_the_padded_loss_has_the_value_and_the_gradients_of_the_sliced_one(level
         assert torch.allclose(padded(step), plain(step), rtol=1e-5)
         for one, other in zip(gradients(slices, padded(step)), gradients(slices, plain(step)), strict=True):
             assert (one - other).norm() <= 1e-3 * other.norm() + 1e-6
+
+
+@pytest.mark.parametrize("loss_of", [sliced_loss, padded_loss])
+@pytest.mark.parametrize("even", [False, True])
+def test_a_family_may_draw_members_of_even_mean(loss_of: Callable[..., Callable[[int], Tensor]], even: bool) -> None:
+    network, splits = SmallNet(), load_digits()
+    slices = Slices(network, find_architecture(network, torch.zeros(2, 1, 8, 8)).architecture).train()
+    sampler, batches = Sampler(slices.architecture, uniform_share=0.0), Batches(splits.train, splits, 64, seed=0)
+    stage = NetworkStage(optimization=Optimization(steps=1, rate=0.1), members=2, even=even)
+    inputs, labels = batches.at(3)
+    logits = slices(sampler.full, inputs)
+    wanted = functional.cross_entropy(logits, labels)
+    for member in (sampler.smallest, *sampler.draw(3, 2, even=even)):
+        wanted = wanted + distillation(slices(member, inputs), logits, 1.0)
+    assert torch.allclose(loss_of(slices, sampler, batches, stage, Compute())(3), wanted, rtol=1e-5)
 
 
 def test_padded_members_leave_the_statistics_of_normalization_alone() -> None:

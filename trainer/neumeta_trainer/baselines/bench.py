@@ -124,7 +124,7 @@ class Bench:
         # The stage of a base has no random members, without which two widths alone would be trained.
         stage = dataclasses.replace(self._stage, members=max(1, self._stage.members))
         train_family(Slices(network, self.architecture), sampler, self._batches(), stage, workspace, name="universal")
-        return self._trained("universal", network, lambda step: sampler.sandwich(step, stage.members), workspace)
+        return self._trained("universal", network, lambda step: sampler.sandwich(step, stage.members, even=stage.even), workspace)
 
     def _trained(self, name: str, network: nn.Module, members: Callable[[int], list[Configuration]], workspace: Workspace) -> Trained:
         """``name`` is that of the stage's checkpoint, ``members`` what it runs in a step."""

@@ -41,7 +41,9 @@ def networks_macs(recipe: Recipe, sampler: Sampler) -> int:
     """Forward multiply-adds of the stages before the INR: of the base, which is one network, and of all members that the family's steps draw."""
     base, family, architecture = recipe.base, recipe.family, sampler.architecture
     total = forward_macs(architecture, lambda _: [sampler.full], base) if base is not None else 0
-    return total + (forward_macs(architecture, lambda step: sampler.sandwich(step, family.members), family) if family is not None else 0)
+    if family is not None:
+        total += forward_macs(architecture, lambda step: sampler.sandwich(step, family.members, even=family.even), family)
+    return total
 
 
 def tune_macs(stage: TuneStage, sampler: Sampler, exact: Sequence[Configuration]) -> int:

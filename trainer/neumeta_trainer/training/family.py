@@ -46,7 +46,7 @@ def train_family(slices: Slices, sampler: Sampler, batches: Batches, stage: Netw
     """Train a network with BatchNorm and its slices, in place: the full one on the task, the others on its soft output."""
     compute = workspace.compute
     slices.train()
-    captured = compute.captures and is_exact(slices, sampler.sandwich(0, stage.members), batches.at(0)[0][:8])
+    captured = compute.captures and is_exact(slices, sampler.sandwich(0, stage.members, even=stage.even), batches.at(0)[0][:8])
     loss_of = padded_loss if captured else sliced_loss
     optimize(name, slices, loss_of(slices, sampler, batches, stage, compute), stage.optimization, workspace)
     slices.eval()
@@ -57,7 +57,7 @@ def sliced_loss(slices: Slices, sampler: Sampler, batches: Batches, stage: Netwo
 
     def loss(step: int) -> Tensor:
         inputs, labels = batches.at(step)
-        full, *others = sampler.sandwich(step, stage.members)
+        full, *others = sampler.sandwich(step, stage.members, even=stage.even)
         with compute.autocast():
             # Softmax in fp32: bf16 holds a logarithm of a probability to a hundredth.
             logits = slices(full, inputs).float()
@@ -74,7 +74,7 @@ def padded_loss(slices: Slices, sampler: Sampler, batches: Batches, stage: Netwo
     padded = PaddedSlices(slices, compute)
 
     def given(step: int) -> Given:
-        return *padded.describe(sampler.sandwich(step, stage.members)), *batches.drawn(step)
+        return *padded.describe(sampler.sandwich(step, stage.members, even=stage.even)), *batches.drawn(step)
 
     def loss(widths: Tensor, opened: Tensor, index: Tensor, shifts: Tensor, mirrored: Tensor) -> Tensor:
         inputs, labels = batches.made(index, shifts, mirrored)
