@@ -106,17 +106,6 @@ def split(parameter: GeneratedParameter, tensor: Tensor, widths: Widths) -> dict
     return blocks
 
 
-def crop(parameter: GeneratedParameter, values: Tensor, full: Widths, widths: Widths) -> Tensor:
-    """A parameter ``[..., *shape]`` at the widths ``full`` -> the prefix of every segment at these widths; not copied unless an axis has several."""
-    first = values.dim() - len(parameter.axes)
-    for dim, axis in enumerate(parameter.axes, first):
-        if any(segment.group is not None for segment in axis):
-            parts = torch.split(values, [segment.size(full) for segment in axis], dim)
-            prefixes = [part.narrow(dim, 0, segment.size(widths)) for part, segment in zip(parts, axis, strict=True)]
-            values = _concatenated(prefixes, dim)
-    return values
-
-
 def _segments(parameter: GeneratedParameter) -> tuple[tuple[Segment, ...], tuple[Segment, ...]]:
     """Output segments and input segments."""
     return parameter.axes[parameter.out_dim], (ONE,) if parameter.in_dim is None else parameter.axes[parameter.in_dim]

@@ -4,8 +4,8 @@ from math import prod
 
 import pytest
 import torch
-from neumeta_core.architecture import GeneratedParameter, Segment
-from neumeta_core.blocks import crop, join, parameter_blocks, split
+from neumeta_core.architecture import GeneratedParameter, Segment, Widths
+from neumeta_core.blocks import join, parameter_blocks, split
 
 from tests.tiny import fixed, group
 
@@ -34,6 +34,13 @@ def numbered(parameter: GeneratedParameter) -> torch.Tensor:
     return torch.arange(prod(shape), dtype=torch.float32).reshape(shape)
 
 
+def cropped(parameter: GeneratedParameter, values: torch.Tensor, full: Widths, widths: Widths) -> torch.Tensor:
+    """A parameter at the widths ``full``, cut to the prefixes of its blocks."""
+    blocks = split(parameter, values, full)
+    shapes = {block.name: block.shape(widths) for row in parameter_blocks(parameter) for block in row}
+    return join(parameter, {name: blocks[name][:out, :in_] for name, (out, in_, _) in shapes.items()})
+
+
 @pytest.mark.parametrize("kind", PARAMETERS)
 def test_join_is_the_inverse_of_split(kind: str) -> None:
     parameter = PARAMETERS[kind]
@@ -51,18 +58,6 @@ def test_members_are_joined_together_as_alone(kind: str) -> None:
     blocks = [split(parameter, each, WIDTHS) for each in values]
     together = {name: torch.stack([each[name] for each in blocks]) for name in blocks[0]}
     assert torch.equal(join(parameter, together), torch.stack(values))
-
-
-@pytest.mark.parametrize("kind", PARAMETERS)
-def test_a_cropped_parameter_is_made_of_prefixes_of_its_blocks(kind: str) -> None:
-    parameter, narrow = PARAMETERS[kind], {"a": 2, "b": 1}
-    values = torch.stack([numbered(parameter), -numbered(parameter)])
-    cropped = crop(parameter, values, WIDTHS, narrow)
-    full = split(parameter, values[0], WIDTHS)
-    shapes = {block.name: block.shape(narrow) for row in parameter_blocks(parameter) for block in row}
-    assert torch.equal(cropped[0], join(parameter, {name: full[name][:out, :in_] for name, (out, in_, _) in shapes.items()}))
-    assert torch.equal(cropped[1], -cropped[0])
-    assert torch.equal(crop(parameter, values, WIDTHS, WIDTHS), values)
 
 
 def test_taps_of_a_convolution_are_its_kernel() -> None:

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 import torch
 from neumeta_core.architecture import Architecture, ChannelGroup
-from neumeta_core.blocks import crop
 from neumeta_core.inr import Blur
 from neumeta_core.materialize.flat import FlatProducts
 from neumeta_core.materialize.prefixes import Prefixes
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.core.test_blocks import PARAMETERS, WIDTHS
+from tests.core.test_blocks import PARAMETERS, WIDTHS, cropped
 from tests.core.test_padded import FAMILIES, KINDS, inr_of, members_of, randomised, relative_error
 
 
@@ -47,7 +46,7 @@ def test_prefixes_of_every_layout_come_first_and_nothing_is_lost(widths: dict[st
     values = torch.arange(sum(parameter.elements(WIDTHS) for parameter in parameters), dtype=torch.float32)
     moved = Prefixes(architecture, values.device)(values, torch.tensor([float(widths[group.name]) for group in groups]))
     full = zip(parameters, torch.split(values, [parameter.elements(WIDTHS) for parameter in parameters]), strict=True)
-    wanted = torch.cat([crop(each, part.view(each.shape(WIDTHS)), WIDTHS, widths).flatten() for each, part in full])
+    wanted = torch.cat([cropped(each, part.view(each.shape(WIDTHS)), WIDTHS, widths).flatten() for each, part in full])
     assert torch.equal(moved[: len(wanted)], wanted)
     assert torch.equal(moved.sort().values, values)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from neumeta_core.blocks import crop
 from neumeta_core.configuration import Configuration
 from neumeta_core.coordinates import width_ratios
 from neumeta_core.inr import AnchoredINR, AnchoredSettings, Blur, FactorisedINR, FactorisedSettings, InrSettings
@@ -12,6 +11,7 @@ from neumeta_core.manifold import Manifold
 from neumeta_core.materialize.padded import PaddedProducts
 from torch import Tensor
 
+from tests.core.test_blocks import cropped
 from tests.patched import patched_manifold
 from tests.tiny import tiny_manifold
 
@@ -50,7 +50,7 @@ def together(manifold: Manifold, make: PaddedProducts, members: list[Configurati
     for name, values in made.items():
         assert values.shape == (len(members), *architecture.by_name[name].shape(full))
     parameters = architecture.parameters
-    return [{each.name: crop(each, made[each.name][k], full, member) for each in parameters} for k, member in enumerate(members)]
+    return [{each.name: cropped(each, made[each.name][k], full, member) for each in parameters} for k, member in enumerate(members)]
 
 
 def members_of(manifold: Manifold) -> list[Configuration]:

@@ -47,7 +47,7 @@ class PaddedProducts:
 
         ``ratios`` are widths over full widths, ``[m, groups]`` in the architecture's order; ``gates`` those of ``INR.gates``,
         ``[m, gates]``; both fp32, on the INR's device. A member is the prefix of every segment; what lies beyond its widths is whatever
-        the networks say there, and has to be cropped (``blocks.crop``) or masked. Never waits for the device.
+        the networks say there, and has to be left out. Never waits for the device.
         """
         conditions = encode_sizes(ratios)
         stacks = self._stacks or [alike.stack() for alike in self._alike]
