@@ -31,11 +31,6 @@ class Budget:
         return given
 
 
-def uniform_members(architecture: Architecture) -> list[Configuration]:
-    """Every distinct configuration that a uniform compression can give, from the smallest to the full network."""
-    return list(dict.fromkeys(rounded(architecture, ratio) for ratio in _ratios(architecture)))
-
-
 def _ratios(architecture: Architecture) -> list[float]:
     """Rising width ratios that give every uniform member, some of them more than once."""
     smallest = 1 - architecture.max_compression

@@ -7,7 +7,6 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from neumeta_core.assembly import artifact_size, assemble
-from neumeta_core.budget import uniform_members
 from neumeta_core.configuration import Configuration
 from neumeta_core.cost import Cost, cost_of
 from neumeta_core.errors import InvalidField
@@ -17,6 +16,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from tests import patched, tiny
+from tests.uniform import uniform_members
 
 
 class MultiplyAdds(TorchFunctionMode):

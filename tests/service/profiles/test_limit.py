@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from neumeta_core.budget import Budget, uniform_members
+from neumeta_core.budget import Budget
 from neumeta_core.errors import BudgetImpossible, InvalidField
 from neumeta_core.manifold import Manifold
 from neumeta_service.profiles import LatencyLimit, Profile, solve_within
 from neumeta_service.profiles.profile import Point
 
 from tests.tiny import tiny_architecture, tiny_manifold
+from tests.uniform import uniform_members
 
 MANIFOLD = tiny_manifold()
 MEMBERS = uniform_members(MANIFOLD.architecture)
