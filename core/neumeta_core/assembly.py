@@ -61,7 +61,7 @@ def _pieces(
 def _describe(model: onnx.ModelProto, blueprint: Blueprint, configuration: Configuration, precision: str) -> None:
     """Set producer and metadata; nothing here depends on time or machine."""
     header = blueprint.header
-    cost, quality = cost_of(blueprint.architecture, configuration, 0), blueprint.quality(configuration, precision)
+    cost, quality = cost_of(blueprint.architecture, configuration), blueprint.quality(configuration, precision)
     model.producer_name, model.producer_version = "neumeta", BUILDER_VERSION
     model.domain, model.model_version = "neumeta", header.version
     facts = {

@@ -59,4 +59,4 @@ class Blueprint:
         """What the curve promises for a member in a precision."""
         if self.header.curve is None:
             return Estimate(metric=None, value=None, kind="extrapolated")
-        return self.header.curve.at(member, cost_of(self.architecture, member, 0).macs, precision)
+        return self.header.curve.at(member, cost_of(self.architecture, member).macs, precision)

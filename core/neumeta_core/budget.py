@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from neumeta_core.architecture import Architecture
 from neumeta_core.configuration import Configuration, rounded
-from neumeta_core.cost import Cost
+from neumeta_core.cost import ArtifactCost
 from neumeta_core.errors import BudgetImpossible, InvalidField
 
 
@@ -41,7 +41,7 @@ def _ratios(architecture: Architecture) -> list[float]:
     return sorted({smallest, *(step for step in steps if smallest < step <= 1)})
 
 
-def solve(architecture: Architecture, budget: Budget, cost: Callable[[Configuration], Cost]) -> Configuration:
+def solve(architecture: Architecture, budget: Budget, cost: Callable[[Configuration], ArtifactCost]) -> Configuration:
     """The largest uniform member whose cost stays within the budget.
 
     Cost never falls when widths grow, so the members are searched by bisection. (Bytes can, by what the text of a promise in the artifact

@@ -84,7 +84,7 @@ def check_curve(curve: Curve | None, architecture: Architecture) -> None:
     """Every point is a member of this family, with its parameters and multiply-adds."""
     for index, point in enumerate(() if curve is None else curve.points):
         try:
-            cost = cost_of(architecture, from_widths(architecture, point.widths, extrapolate=True), 0)
+            cost = cost_of(architecture, from_widths(architecture, point.widths, extrapolate=True))
         except InvalidField as error:
             raise ManifoldRefused(f"point {index} of the curve is no member of this family: {error}") from None
         if (cost.params, cost.macs) != (point.params, point.macs):

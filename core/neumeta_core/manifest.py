@@ -18,7 +18,7 @@ def plan_of(blueprint: Blueprint, spec: Spec, size: int) -> JsonObject:
         "spec": spec.as_dict(),
         "spec_digest": spec.digest,
         "compression": {"requested": None, "effective": effective_compression(blueprint.architecture, spec.widths)},
-        "cost": cost_of(blueprint.architecture, spec.widths, size).as_dict(),
+        "cost": cost_of(blueprint.architecture, spec.widths).as_dict() | {"bytes": size},
         "quality": blueprint.quality(spec.widths, spec.precision).model_dump(),
     }
 

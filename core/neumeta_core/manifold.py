@@ -28,7 +28,7 @@ from neumeta_core.blueprint import Blueprint
 from neumeta_core.budget import Budget, solve
 from neumeta_core.configuration import Configuration
 from neumeta_core.consistency import check_canary, check_channels, check_count, check_curve, check_inr
-from neumeta_core.cost import Cost, cost_of
+from neumeta_core.cost import ArtifactCost, cost_of
 from neumeta_core.device import DTYPE_NAMES, kernels, resolve_device, resolve_dtype
 from neumeta_core.errors import InvalidField, ManifoldRefused, NetworkUnsupported
 from neumeta_core.header import FORMAT_VERSION, Header
@@ -95,9 +95,9 @@ class Manifold(Blueprint):
         assert budget is not None
         return solve(self.architecture, budget, lambda candidate: self.cost(candidate, precision))
 
-    def cost(self, member: Configuration, precision: str = "fp32") -> Cost:
+    def cost(self, member: Configuration, precision: str = "fp32") -> ArtifactCost:
         """Parameters, multiply-adds and artifact bytes of a member; exact, and no tensor is made."""
-        return cost_of(self.architecture, member, artifact_size(self, member, precision))
+        return ArtifactCost(**cost_of(self.architecture, member).as_dict(), bytes=artifact_size(self, member, precision))
 
     def materialize(self, member: Configuration) -> dict[str, Tensor]:
         """Parameter name -> fp32 values in the layout of its ONNX initializer, on the manifold's device."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter, Segment
 from neumeta_core.budget import Budget, solve
 from neumeta_core.configuration import Configuration, uniform
-from neumeta_core.cost import Cost, cost_of
+from neumeta_core.cost import ArtifactCost, cost_of
 from neumeta_core.errors import BudgetImpossible, InvalidField
 from neumeta_core.manifold import Manifold
 
@@ -34,8 +34,9 @@ def families(draw: st.DrawFn) -> Architecture:
     return Architecture(groups=tuple(groups), parameters=tuple(chain), max_compression=compression, fixed_params=draw(st.integers(0, 50)))
 
 
-def cost(architecture: Architecture, member: Configuration) -> Cost:
-    return cost_of(architecture, member, 4 * cost_of(architecture, member, 0).params + 100)
+def cost(architecture: Architecture, member: Configuration) -> ArtifactCost:
+    found = cost_of(architecture, member)
+    return ArtifactCost(found.params, found.macs, bytes=4 * found.params + 100)
 
 
 @given(families())

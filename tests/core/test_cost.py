@@ -94,14 +94,14 @@ def test_parameters_and_multiply_adds_of_patched_equal_a_count(patched_manifold:
 def test_a_hand_computed_cost() -> None:
     architecture = tiny.tiny_architecture()
     # conv1 8*9, bias 8, conv2 12*8*9, bias 12, head 3*12*16, and the 3 that are not generated.
-    expected = Cost(params=72 + 8 + 864 + 12 + 576 + 3, macs=64 * (72 + 864) + 576, bytes=5)
-    assert cost_of(architecture, architecture.full_widths, 5) == expected
-    assert expected.as_dict() == {"params": 1535, "macs": 60480, "bytes": 5}
+    expected = Cost(params=72 + 8 + 864 + 12 + 576 + 3, macs=64 * (72 + 864) + 576)
+    assert cost_of(architecture, architecture.full_widths) == expected
+    assert expected.as_dict() == {"params": 1535, "macs": 60480}
 
 
 def test_what_is_fixed_is_counted() -> None:
     architecture = tiny.tiny_architecture().model_copy(update={"fixed_macs": 1000, "fixed_params": 50})
-    cost = cost_of(architecture, architecture.full_widths, 0)
+    cost = cost_of(architecture, architecture.full_widths)
     assert (cost.params, cost.macs) == (1535 + 47, 61480)
 
 

@@ -94,5 +94,5 @@ def test_universal_networks_draw_one_ratio_for_all_groups_and_none_that_is_held_
 def test_the_forward_passes_of_all_members_count():
     found = architecture()
     members = [uniform(found, 0.0), uniform(found, 0.5)]
-    each = [cost_of(found, member, 0).macs for member in members]
+    each = [cost_of(found, member).macs for member in members]
     assert forward_macs(found, lambda step: members if step else members[:1], STAGE) == 32 * (8 * each[0] + 7 * each[1])

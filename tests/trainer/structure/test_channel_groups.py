@@ -133,7 +133,7 @@ def test_cost_is_that_of_the_resized_network(kind: type[nn.Module]) -> None:
 
 
 def assert_cost(network: nn.Module, architecture: Architecture, widths: Widths, example: Tensor) -> None:
-    member, cost = resized(network, architecture, widths, None), cost_of(architecture, widths, 0)
+    member, cost = resized(network, architecture, widths, None), cost_of(architecture, widths)
     assert cost.params == sum(parameter.numel() for parameter in member.parameters())
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         member(example)

@@ -132,7 +132,7 @@ def trained_alone(
         reset(network)
     compute.place(network)
     fused = analyse(recipe, fuse_batch_norm(full, example), example).architecture
-    cost, stage = cost_of(fused, configuration, 0), whole_stage(recipe)
+    cost, stage = cost_of(fused, configuration), whole_stage(recipe)
     if equal_macs:
         stage = _spending(stage, cost.macs, matching_macs(recipe, Sampler.of(recipe, fused)))
     name = f"alone-{compression:g}" + ("-distilled" if teacher is not None else "") + ("-equal-macs" if equal_macs else "")

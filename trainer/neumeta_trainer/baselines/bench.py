@@ -99,7 +99,7 @@ class Bench:
 
     def cost(self, configuration: Configuration) -> Cost:
         """Of the manifold's member at a configuration."""
-        return cost_of(self.costs, configuration, 0)
+        return cost_of(self.costs, configuration)
 
     @cached_property
     def pretrained(self) -> Trained:

@@ -25,10 +25,10 @@ def zero_block(fused: nn.Module, architecture: Architecture) -> nn.Module:
 
 def zero_block_cost(fused: nn.Module, architecture: Architecture) -> Cost:
     """Of the network without the block: every group is gone, and with it what its readers add."""
-    cost = cost_of(architecture, dict.fromkeys(architecture.full_widths, 0), 0)
+    cost = cost_of(architecture, dict.fromkeys(architecture.full_widths, 0))
     tensors = {f"{path}.{name}": tensor for path in _readers(architecture) for name, tensor in fused.get_submodule(path).named_parameters()}
     added = sum(tensor.numel() for name, tensor in tensors.items() if name not in architecture.by_name)
-    return Cost(params=cost.params - added, macs=cost.macs, bytes=0)
+    return Cost(params=cost.params - added, macs=cost.macs)
 
 
 def _readers(architecture: Architecture) -> list[str]:

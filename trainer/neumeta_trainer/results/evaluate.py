@@ -75,7 +75,7 @@ def measure_members(
     """Accuracy and cost of the manifold's members at these configurations; ``network`` is the fused full network."""
     measured = []
     for configuration in configurations:
-        cost = cost_of(sampler.architecture, configuration, 0)
+        cost = cost_of(sampler.architecture, configuration)
         weights = materialize(inr, configuration, sampling)
         quality = member_accuracy(network, sampler.architecture, configuration, weights, data, splits)
         widths = "held_out" if sampler.is_unseen(configuration) else "trained"

@@ -30,10 +30,10 @@ def matching_macs(recipe: Recipe, sampler: Sampler) -> int:
     those that calibrate random members of the family as targets.
     """
     architecture, fit, tune = sampler.architecture, recipe.fit, recipe.tune
-    full = cost_of(architecture, sampler.full, 0).macs
+    full = cost_of(architecture, sampler.full).macs
     taught = tune.optimization.steps * tune.batch * full if tune is not None and tune.distillation else 0
     members = sampler.sandwich(0, fit.targets) if fit.targets else []
-    calibrated = (fit.target_calibration or fit.calibration) * sum(cost_of(architecture, member, 0).macs for member in members)
+    calibrated = (fit.target_calibration or fit.calibration) * sum(cost_of(architecture, member).macs for member in members)
     return manifold_macs(recipe, sampler) + (taught + calibrated) // 3
 
 
@@ -54,4 +54,4 @@ def tune_macs(stage: TuneStage, sampler: Sampler, exact: Sequence[Configuration]
 def forward_macs(architecture: Architecture, members: Callable[[int], Iterable[Configuration]], stage: NetworkStage | TuneStage) -> int:
     """Multiply-adds of all forward passes of a stage that runs ``members(step)`` in every step."""
     counts = Counter(member for step in range(stage.optimization.steps) for member in members(step))
-    return stage.batch * sum(count * cost_of(architecture, member, 0).macs for member, count in counts.items())
+    return stage.batch * sum(count * cost_of(architecture, member).macs for member, count in counts.items())
