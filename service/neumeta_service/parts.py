@@ -13,7 +13,7 @@ from neumeta_core.device import resolve_device
 from neumeta_core.manifold import Manifold
 
 from neumeta_service.access import Access, build_access
-from neumeta_service.cache import Cache, DiskCache, MemoryCache, NoCache, RedisCache
+from neumeta_service.cache import Cache, DiskCache, MemoryCache, RedisCache
 from neumeta_service.catalog.admission import admit
 from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.catalog.reloads import Reloads, watching
@@ -73,7 +73,8 @@ def build_parts(
         if catalog is None:
             repository = _open_repository(settings, worker, inspector, clock)
             catalog = repository.renew(Catalog())
-        caches = [MemoryCache(settings.cache_bytes, metrics), cache or _shared_cache(settings, metrics)]
+        shared = cache or _shared_cache(settings, metrics)
+        caches = [MemoryCache(settings.cache_bytes, metrics), *([] if shared is None else [shared])]
         profiles = Profiles(ProfileStore(settings.profiles, metrics))
         engine = Engine(catalog, caches, metrics, worker, inspector, profiles=profiles, signer=signer_of(settings, metrics, clock))
         metrics.show_models(catalog.releases, refused=len(catalog.refusals))
@@ -91,12 +92,12 @@ def _open_repository(settings: Settings, worker: DeviceWorker, inspector: Inspec
     return Repository(Store(settings.models), admit_there, provenance_of(settings, clock))
 
 
-def _shared_cache(settings: Settings, metrics: Metrics) -> Cache:
-    """The tier behind memory that the settings choose."""
+def _shared_cache(settings: Settings, metrics: Metrics) -> Cache | None:
+    """The tier behind memory that the settings choose; None when replicas share nothing."""
     if settings.cache_dir is not None:
         return DiskCache(settings.cache_dir, metrics, max_bytes=settings.cache_dir_bytes, ttl_s=settings.cache_dir_ttl_s)
     if settings.redis_url is None:
-        return NoCache()
+        return None
     return RedisCache(
         settings.redis_url.get_secret_value(),
         metrics,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from neumeta_service.cache import Cache, MemoryCache, NoCache
+from neumeta_service.cache import Cache, MemoryCache
 from neumeta_service.cache.lease import Claim, Leases
 from neumeta_service.telemetry.metrics import Metrics
 
@@ -52,15 +52,6 @@ def looked_up(metrics: Metrics, cache: Cache, result: str) -> float:
 
 def corrupt(metrics: Metrics) -> float:
     return metrics.registry.get_sample_value("neumeta_cache_errors_total", {"kind": "corrupt"}) or 0
-
-
-async def test_none_keeps_nothing() -> None:
-    cache: Cache = NoCache()
-    await cache.put(entry())
-    assert await cache.get(entry().origin) is None
-    assert await cache.find(entry().digest) is None
-    assert (cache.name, cache.leases) == ("none", None)
-    await cache.aclose()
 
 
 async def test_round_trip(keeper: tuple[Cache, Metrics]) -> None:
