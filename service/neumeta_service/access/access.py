@@ -12,11 +12,11 @@ from neumeta_service.access.jwt import TokenVerifier, read_verifier
 from neumeta_service.access.keys import read_key_ring
 from neumeta_service.access.limits import RateLimits, limits_in_memory, limits_in_redis
 from neumeta_service.access.middleware import AccessControl, RateLimit
-from neumeta_service.access.watched import WatchedFile
 from neumeta_service.cache.redis_url import RedisUrl
 from neumeta_service.rate import parse_rate
 from neumeta_service.settings import Settings, SettingsError
 from neumeta_service.telemetry.metrics import Metrics
+from neumeta_service.watched import WatchedFiles
 
 
 class Access:
@@ -42,7 +42,7 @@ class Access:
 
 def build_access(settings: Settings, metrics: Metrics) -> Access:
     """What the settings ask for. Raises SettingsError when a file cannot be used."""
-    keys = WatchedFile(settings.api_keys_file, read_key_ring) if settings.api_keys_file else None
+    keys = WatchedFiles([settings.api_keys_file], partial(read_key_ring, settings.api_keys_file)) if settings.api_keys_file else None
     tokens = _token_verifier(settings)
     authenticator = Authenticator(keys, tokens) if keys or tokens else None
     rate = parse_rate(settings.rate_limit) if settings.rate_limit else None
@@ -50,12 +50,13 @@ def build_access(settings: Settings, metrics: Metrics) -> Access:
     return Access(authenticator, _rate_limits(settings, metrics) if rate or keys else None, rate)
 
 
-def _token_verifier(settings: Settings) -> WatchedFile[TokenVerifier] | None:
+def _token_verifier(settings: Settings) -> WatchedFiles[TokenVerifier] | None:
     if settings.jwt_keys_file is None:
         return None
     if settings.jwt_issuer is None or settings.jwt_audience is None:
         raise SettingsError("NEUMETA_JWT_KEYS_FILE needs NEUMETA_JWT_ISSUER and NEUMETA_JWT_AUDIENCE: tokens for others are not for this service.")
-    return WatchedFile(settings.jwt_keys_file, partial(read_verifier, issuer=settings.jwt_issuer, audience=settings.jwt_audience))
+    read = partial(read_verifier, settings.jwt_keys_file, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    return WatchedFiles([settings.jwt_keys_file], read)
 
 
 def _rate_limits(settings: Settings, metrics: Metrics) -> RateLimits:

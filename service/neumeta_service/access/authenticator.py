@@ -11,8 +11,8 @@ from cachetools import LRUCache
 from neumeta_service.access.caller import Caller
 from neumeta_service.access.jwt import TokenVerifier
 from neumeta_service.access.keys import KeyRing
-from neumeta_service.access.watched import WatchedFile
 from neumeta_service.errors import Unauthenticated
+from neumeta_service.watched import WatchedFiles
 
 _MAX_REMEMBERED = 4096
 _MAX_TOKEN_BYTES = 4096
@@ -22,7 +22,7 @@ class Authenticator:
     """Knows API keys, JWTs or both. What was verified once is remembered until a file changes, by the hash of the header."""
 
     def __init__(
-        self, keys: WatchedFile[KeyRing] | None, tokens: WatchedFile[TokenVerifier] | None, *, clock: Callable[[], float] = time.time
+        self, keys: WatchedFiles[KeyRing] | None, tokens: WatchedFiles[TokenVerifier] | None, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._keys = keys
         self._tokens = tokens

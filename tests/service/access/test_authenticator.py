@@ -14,9 +14,9 @@ import pytest
 from neumeta_service.access.authenticator import Authenticator
 from neumeta_service.access.jwt import TokenVerifier, read_verifier
 from neumeta_service.access.keys import KeyRing, read_key_ring, read_keys, write_keys
-from neumeta_service.access.watched import WatchedFile
 from neumeta_service.errors import Unauthenticated
 from neumeta_service.settings import SettingsError
+from neumeta_service.watched import WatchedFiles
 
 from tests.service.access.tokens import AUDIENCE, FAR, ISSUER, IdentityProvider, add_key
 from tests.service.in_place import overwrite
@@ -30,12 +30,12 @@ class Clock:
         return self.now_s
 
 
-def key_file(path: Path, clock: Clock) -> WatchedFile[KeyRing]:
-    return WatchedFile(path, read_key_ring, clock=clock)
+def key_file(path: Path, clock: Clock) -> WatchedFiles[KeyRing]:
+    return WatchedFiles([path], partial(read_key_ring, path), clock=clock)
 
 
-def jwks_file(path: Path, clock: Clock) -> WatchedFile[TokenVerifier]:
-    return WatchedFile(path, partial(read_verifier, issuer=ISSUER, audience=AUDIENCE), clock=clock)
+def jwks_file(path: Path, clock: Clock) -> WatchedFiles[TokenVerifier]:
+    return WatchedFiles([path], partial(read_verifier, path, issuer=ISSUER, audience=AUDIENCE), clock=clock)
 
 
 def header(token: str) -> bytes:
@@ -117,7 +117,7 @@ def test_a_change_that_could_not_be_read_counts_as_soon_as_it_can_be(keys: Path,
         return read_key_ring(path)
 
     revoked = add_key(keys)
-    authenticator = Authenticator(WatchedFile(keys, read, clock=clock), None)
+    authenticator = Authenticator(WatchedFiles([keys], partial(read, keys), clock=clock), None)
     is_readable = False
     write_keys(keys, [])
     for _ in range(3):
