@@ -35,6 +35,7 @@ from neumeta_core.header import FORMAT_VERSION, Header
 from neumeta_core.inr import INR, MlpINR, build_inr
 from neumeta_core.materialize import Materializer, alone, is_made_alone, prepare
 from neumeta_core.template_check import check_template
+from neumeta_core.validation import first_fault
 
 METADATA_KEY = "neumeta"
 MAX_ARTIFACT_BYTES = 2**31 - 1
@@ -201,9 +202,7 @@ def _header(data: bytes) -> Header:
     try:
         return Header.model_validate_json(text, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])[:100] or "the top"
-        raise ManifoldRefused(f"the header is not valid at {where}: {first['msg'].removeprefix('Value error, ')}.") from None
+        raise ManifoldRefused(f"the header is not valid at {first_fault(error)}") from None
 
 
 def _inr(header: Header, tensors: dict[str, Tensor]) -> INR:

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neumeta_core.errors import SignatureRefused
 from neumeta_core.signing.certificate import check_authority
-from neumeta_core.signing.envelope import Envelope, first_fault
+from neumeta_core.signing.envelope import Envelope
 from neumeta_core.signing.payload import Payload
 from neumeta_core.signing.roots import Roots
+from neumeta_core.validation import first_fault
 
 P = TypeVar("P", bound=Payload)
 Self = TypeVar("Self", bound="SignedFile")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from neumeta_core.errors import SignatureRefused
 from neumeta_core.signing.keys import PublicKey, is_signed_by, public_of
 from neumeta_core.signing.payload import Payload
+from neumeta_core.validation import first_fault
 
 P = TypeVar("P", bound=Payload)
 
@@ -78,13 +79,6 @@ def seal(payload: Payload, key: Ed25519PrivateKey) -> Envelope:
     data = payload.model_dump_json().encode()
     signature = key.sign(_encoded(payload.kind.payload_type, data))
     return Envelope(payload=data, payloadType=payload.kind.payload_type, signatures=(Signature(keyid=public_of(key), sig=signature),))
-
-
-def first_fault(error: ValidationError) -> str:
-    """The first fault of a document, as a sentence without what is in it."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])[:100] or "the top"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}."
 
 
 def _encoded(payload_type: str, payload: bytes) -> bytes:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+from neumeta_core.validation import first_fault
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from neumeta_service.access.caller import Caller, Scope
@@ -77,9 +78,7 @@ def read_keys(path: Path) -> tuple[Key, ...]:
     except OSError as error:
         raise SettingsError(f"The file of API keys {path} cannot be read: {error.strerror}; {hint}.") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise SettingsError(f"The file of API keys {path} is not valid: {place}: {first['msg']}; {hint}.") from None
+        raise SettingsError(f"The file of API keys {path} is not valid: {first_fault(error).removesuffix('.')}; {hint}.") from None
     if len({key.id for key in keys}) < len(keys):
         raise SettingsError(f"The file of API keys {path} is not valid: two keys have the same id.")
     return keys

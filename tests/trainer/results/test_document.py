@@ -65,7 +65,7 @@ def test_a_matrix_that_is_not_one_and_an_unknown_kind_are_refused(records: Path)
     path = records / matrix().path
     whole = path.read_text()
     path.write_text(whole.replace('"0.5"', '"0.5", "0.6"', 1))
-    with pytest.raises(RecordRefused, match="no record of an analysis: values must have 3 rows of 2"):
+    with pytest.raises(RecordRefused, match="no record of an analysis: the top: values must have 3 rows of 2"):
         read_records(records)
     path.write_text(whole.replace('"matrix"', '"cube"'))
     with pytest.raises(RecordRefused, match="of kind 'cube'; expected one of run, matrix"):

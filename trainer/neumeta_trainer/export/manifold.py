@@ -15,6 +15,7 @@ from neumeta_core.curve import Curve
 from neumeta_core.header import Header, InputSpec
 from neumeta_core.inr import INR, build_inr
 from neumeta_core.manifold import Canary, Manifold
+from neumeta_core.validation import first_fault
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -67,8 +68,7 @@ def rehearse(recipe: Recipe, splits: Splits, fused: nn.Module, architecture: Arc
     try:
         manifold = make_manifold(recipe, splits, inr, fused, architecture, None, example, canaries, images=len(canaries))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise RecipeRefused(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise RecipeRefused(first_fault(error)) from None
     with TemporaryDirectory() as folder:
         write_manifold(manifold, Path(folder))
 

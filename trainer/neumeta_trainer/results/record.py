@@ -13,6 +13,7 @@ from typing import Literal, Self, TypeVar
 import torch
 from neumeta_core.architecture import Record
 from neumeta_core.curve import Curve
+from neumeta_core.validation import first_fault
 from pydantic import Field, ValidationError, model_validator
 
 from neumeta_trainer.errors import RecordRefused
@@ -177,9 +178,7 @@ def _parsed(path: Path) -> RunRecord | MatrixRecord:
     try:
         return _MODELS[kind].model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, "))))
-        raise RecordRefused(f"{path} is no record of {'a run' if kind == 'run' else 'an analysis'}: {where}.") from None
+        raise RecordRefused(f"{path} is no record of {'a run' if kind == 'run' else 'an analysis'}: {first_fault(error)}") from None
 
 
 def _kind(content: bytes) -> str:

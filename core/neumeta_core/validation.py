@@ -1,0 +1,12 @@
+"""What pydantic says of a document, as a sentence."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first fault of a document, as a sentence without what is in it."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])[:100] or "the top"
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}."
