@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from neumeta_core.consistency import check_canary, check_channels, check_count, 
 from neumeta_core.cost import ArtifactCost, cost_of
 from neumeta_core.device import DTYPE_NAMES, kernels, resolve_device, resolve_dtype
 from neumeta_core.errors import InvalidField, ManifoldRefused, NetworkUnsupported
+from neumeta_core.files import whole
 from neumeta_core.header import FORMAT_VERSION, Header
 from neumeta_core.inr import INR, MlpINR, build_inr
 from neumeta_core.materialize import Materializer, alone, is_made_alone, prepare
@@ -137,15 +137,8 @@ class Manifold(Blueprint):
         if self.canary is not None:
             tensors |= {"canary.inputs": self.canary.inputs.contiguous(), "canary.labels": self.canary.labels.contiguous()}
         metadata = {METADATA_KEY: self.header.model_dump_json(exclude_defaults=False)}
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(safetensors.torch.save(tensors, metadata))
-            with partial.open("rb") as written:
-                os.fsync(written.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole(path) as part:
+            part.write_bytes(safetensors.torch.save(tensors, metadata))
 
     @classmethod
     def load(cls, path: Path | str, device: str = "cpu", dtype: str = "fp32") -> Self:

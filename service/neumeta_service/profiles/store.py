@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+from neumeta_core.files import whole
 from pydantic import TypeAdapter, ValidationError
 
 from neumeta_service.location import translated
@@ -65,10 +65,11 @@ class ProfileStore:
         """Put these in the place of a device's profiles: all of them, or nothing happens."""
         path, data = self._path(model, device), _PROFILES.dump_json(list(profiles))
         with translated(VARIABLE, done="used"):
-            self._backend.makedirs(path.rpartition("/")[0], exist_ok=True)
             if isinstance(self._backend, LocalFileSystem):
-                _replace(Path(path), data)
+                with whole(Path(path)) as part:
+                    part.write_bytes(data)
             else:  # An object is there as a whole, or not at all.
+                self._backend.makedirs(path.rpartition("/")[0], exist_ok=True)
                 self._backend.pipe_file(path, data)
 
     def delete(self, model: str, device: str) -> bool:
@@ -82,15 +83,3 @@ class ProfileStore:
 
     def _path(self, model: str, device: str) -> str:
         return f"{self._root}/{model}/{device}{_SUFFIX}"
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from neumeta_core.files import write_whole
 
 from neumeta_trainer.baselines.alone import train_alone
 from neumeta_trainer.cli.options import (
@@ -25,7 +26,6 @@ from neumeta_trainer.cli.options import (
     typed_command,
 )
 from neumeta_trainer.compute import Compute
-from neumeta_trainer.files import write_whole
 from neumeta_trainer.overrides import variant_of
 from neumeta_trainer.results.record import ALONE
 

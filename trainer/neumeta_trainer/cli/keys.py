@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from neumeta_core.errors import KeyRefused
+from neumeta_core.files import write_whole
 from neumeta_core.manifold import Manifold
 from neumeta_core.signing.bundle import Bundle, Chain
 from neumeta_core.signing.certificate import Certificate, certify, check_authority, moment
@@ -20,7 +21,6 @@ from neumeta_core.signing.payload import Kind
 from neumeta_core.signing.roots import Roots, read_roots
 
 from neumeta_trainer.cli.options import expected_errors, out_console
-from neumeta_trainer.files import write_whole
 
 PASSPHRASE = "NEUMETA_SIGNING_PASSPHRASE"
 DAY_S = 24 * 3600

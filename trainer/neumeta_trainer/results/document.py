@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neumeta_core.files import write_whole
+
 from neumeta_trainer.errors import ReportRefused
-from neumeta_trainer.files import write_whole
 from neumeta_trainer.results.gaps import gap_table, neighbours_table
 from neumeta_trainer.results.matrices import matrix_tables
 from neumeta_trainer.results.plot import MethodsPlot

@@ -13,11 +13,11 @@ from typing import Literal, Self, TypeVar
 import torch
 from neumeta_core.architecture import Record
 from neumeta_core.curve import Curve
+from neumeta_core.files import write_whole
 from neumeta_core.validation import first_fault
 from pydantic import Field, ValidationError, model_validator
 
 from neumeta_trainer.errors import RecordRefused
-from neumeta_trainer.files import write_whole
 
 ALONE = "alone.json"
 """File name, in a run's folder, of the record of networks trained alone."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
+from neumeta_core.files import write_whole
 from neumeta_core.manifold import Manifold
 from pydantic import TypeAdapter
 
-from neumeta_trainer.files import write_whole
 from neumeta_trainer.results.plot import plot_curve
 from neumeta_trainer.results.record import Measurement
 

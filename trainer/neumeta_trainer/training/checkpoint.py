@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+from neumeta_core.files import whole
 
 from neumeta_trainer.errors import CheckpointRefused
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a state of tensors, numbers and containers; an older file is replaced at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        torch.save(state, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(path) as part:
+        torch.save(state, part)
 
 
 def load_checkpoint(path: Path, fingerprint: str, advice: str) -> dict[str, Any] | None:
