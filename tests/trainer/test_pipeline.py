@@ -16,9 +16,10 @@ from neumeta_trainer.checks import refuse_impossible
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import ImageSet, Splits, load_digits
+from neumeta_trainer.data.stages import calibration_batches
 from neumeta_trainer.errors import CheckpointRefused, RecipeRefused
 from neumeta_trainer.networks.small import SmallNet
-from neumeta_trainer.pipeline import calibration_batches, planned, run
+from neumeta_trainer.pipeline import planned, run
 from neumeta_trainer.processes import Processes
 from neumeta_trainer.recipes import RECIPES
 from neumeta_trainer.recipes.digits import digits, digits_paper

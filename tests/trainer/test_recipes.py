@@ -7,8 +7,8 @@ import torch
 from neumeta_core.architecture import Architecture
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.errors import RecipeRefused
-from neumeta_trainer.pipeline import analyse
 from neumeta_trainer.recipes import RECIPES
+from neumeta_trainer.structure.morphing import find_groups
 from neumeta_trainer.training.sampler import Sampler
 
 WHOLE = [f"resnet20-{data}{kind}" for data in ("cifar10", "cifar100") for kind in ("", "-mlp", "-factorised")]
@@ -16,7 +16,7 @@ BLOCK = ["resnet20-cifar10-block", "resnet20-cifar10-block-paper"]
 
 
 def architecture(recipe: Recipe) -> Architecture:
-    return analyse(recipe, recipe.network().eval(), torch.zeros(2, 3, 32, 32)).architecture
+    return find_groups(recipe, recipe.network().eval(), torch.zeros(2, 3, 32, 32)).architecture
 
 
 @pytest.mark.parametrize("name", WHOLE)

@@ -12,8 +12,9 @@ from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import Splits
 from neumeta_trainer.errors import RecipeRefused, TrainingCollapsed
+from neumeta_trainer.fingerprint import BASE_FIELDS, INR_FIELDS, NETWORK_FIELDS
 from neumeta_trainer.overrides import overridden, variant_of
-from neumeta_trainer.pipeline import BASE_FIELDS, INR_FIELDS, NETWORK_FIELDS, carried_out, planned
+from neumeta_trainer.pipeline import carried_out, planned
 from neumeta_trainer.results.record import RunRecord
 from neumeta_trainer.results.recording import records_of
 from neumeta_trainer.training.progress import Progress

@@ -1,13 +1,25 @@
-"""The values of a recipe against what its fields can have."""
+"""What speaks against a recipe, before anything of it is trained."""
 
 from __future__ import annotations
 
 from typing import Any, get_type_hints
 
+from neumeta_core.architecture import Architecture
+from neumeta_core.configuration import uniform
+from neumeta_core.errors import InvalidField
+from neumeta_core.inr import AnchoredSettings
+from neumeta_core.inr.anchored import exact_members
+from neumeta_core.levels import level_configurations
+from neumeta_core.validation import complaint
 from pydantic import TypeAdapter, ValidationError
 
+from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import FitStage, NetworkStage, Optimization, Recipe, TuneStage
+from neumeta_trainer.data import ImageSet, Splits
+from neumeta_trainer.data.stages import batches_for
 from neumeta_trainer.errors import RecipeRefused
+from neumeta_trainer.training.manifold_training import drawn_members
+from neumeta_trainer.training.sampler import Sampler
 
 
 def refuse_impossible(recipe: Recipe) -> None:
@@ -27,6 +39,37 @@ def _refuse(settings: Any, path: str) -> None:
             raise RecipeRefused(f"{path}{name}={value!r}: {complaint(error)}") from None
 
 
-def complaint(error: ValidationError) -> str:
-    """The first thing that is wrong with a value, as a sentence."""
-    return error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ").removesuffix(".") + "."
+def refuse_warm_start(recipe: Recipe) -> None:
+    """RecipeRefused for a warm start of row scales that has nothing to learn from, or settings of one that there is not."""
+    has_scales = isinstance(recipe.inr, AnchoredSettings) and recipe.inr.scales > 0
+    if has_scales and recipe.fit.optimization.steps and not recipe.fit.targets:
+        raise RecipeRefused("fit.targets: row scales learn from random members of the family; expected at least 1, or fit.optimization.steps=0.")
+    if recipe.fit.target_calibration is not None and not has_scales:
+        raise RecipeRefused("fit.target_calibration: only row scales take it; expected inr.scales above 0, or no target_calibration.")
+
+
+def refuse_batches(recipe: Recipe, train: ImageSet, splits: Splits, compute: Compute) -> None:
+    """RecipeRefused for a batch, of whichever stage, that the processes that train together cannot share."""
+    for name, stage in (("base", recipe.base), ("family", recipe.family), ("tune", recipe.tune)):
+        if stage is not None:
+            try:
+                batches_for(stage, train, splits, recipe.seed, compute)
+            except RecipeRefused as error:
+                raise RecipeRefused(f"{name}.{error}") from None
+
+
+def refuse_what_comes_later(recipe: Recipe, sampler: Sampler) -> None:
+    """RecipeRefused for sizes that the INR's training or the curve would ask for in vain, hours later."""
+    sampler.refuse_held_out(level_configurations(sampler.architecture, recipe.inr.levels) if isinstance(recipe.inr, AnchoredSettings) else ())
+    if recipe.tune is not None:
+        drawn_members(sampler, recipe.tune, 0, exact_members(sampler.architecture, recipe.inr))
+    refuse_curve(recipe, sampler.architecture)
+
+
+def refuse_curve(recipe: Recipe, architecture: Architecture) -> None:
+    """RecipeRefused for a compression at which no member can be measured."""
+    for compression in recipe.curve:
+        try:
+            uniform(architecture, compression)
+        except InvalidField as error:
+            raise RecipeRefused(f"curve: {error}") from None

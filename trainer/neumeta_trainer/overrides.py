@@ -9,9 +9,9 @@ from typing import Any, get_type_hints
 
 from neumeta_core.architecture import Record
 from neumeta_core.inr import InrSettings
+from neumeta_core.validation import complaint
 from pydantic import TypeAdapter, ValidationError
 
-from neumeta_trainer.checks import complaint
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.errors import RecipeRefused
 

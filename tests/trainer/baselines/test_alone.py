@@ -12,10 +12,10 @@ from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import Splits, load_digits
 from neumeta_trainer.errors import CheckpointRefused, RecipeRefused
 from neumeta_trainer.networks.resnet_cifar import resnet20
-from neumeta_trainer.pipeline import analyse
 from neumeta_trainer.recipes.digits import digits
 from neumeta_trainer.structure.channel_groups import find_architecture
 from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.structure.morphing import find_groups
 from neumeta_trainer.structure.resize import resized
 from neumeta_trainer.training.effort import matching_macs
 from neumeta_trainer.training.progress import LogProgress
@@ -48,7 +48,7 @@ def test_equal_macs_are_spent_to_the_next_whole_step(splits, tmp_path):
     recipe = dataclasses.replace(short(), name="digits-mlp", study="digits")
     record = train_alone(recipe, [0.4], splits, tmp_path, LogProgress(), command="", equal_macs=True)
     network, example = recipe.network(), splits.prepare(splits.train.images[:2])
-    fused = analyse(recipe, fuse_batch_norm(network.eval(), example), example).architecture
+    fused = find_groups(recipe, fuse_batch_norm(network.eval(), example), example).architecture
     left = record.trained_macs - matching_macs(recipe, Sampler.of(recipe, fused))
     assert 0 <= left < 64 * record.measurements[0].macs
     assert (record.recipe, record.method) == ("digits", "alone equal MACs of mlp")

@@ -18,11 +18,13 @@ from neumeta_trainer.checks import refuse_impossible
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import NetworkStage, Recipe
 from neumeta_trainer.data import Splits
+from neumeta_trainer.data.stages import batches_for, divided
 from neumeta_trainer.errors import RecipeRefused
-from neumeta_trainer.pipeline import NETWORK_FIELDS, analyse, batches_for, divided, fingerprint
+from neumeta_trainer.fingerprint import NETWORK_FIELDS, fingerprint
 from neumeta_trainer.results.evaluate import accuracy
 from neumeta_trainer.results.record import Measurement, RunRecord, machine
 from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.structure.morphing import find_groups
 from neumeta_trainer.structure.resize import resized
 from neumeta_trainer.training.effort import matching_macs
 from neumeta_trainer.training.family import train_network
@@ -126,12 +128,12 @@ def trained_alone(
         torch.manual_seed(recipe.seed)
         full = recipe.network()
         example = splits.prepare(train.images[:2]).cpu()
-        architecture = analyse(recipe, full, example).architecture
+        architecture = find_groups(recipe, full, example).architecture
         configuration = uniform(architecture, compression)
         network = resized(full, architecture, configuration, None)
         reset(network)
     compute.place(network)
-    fused = analyse(recipe, fuse_batch_norm(full, example), example).architecture
+    fused = find_groups(recipe, fuse_batch_norm(full, example), example).architecture
     cost, stage = cost_of(fused, configuration), whole_stage(recipe)
     if equal_macs:
         stage = _spending(stage, cost.macs, matching_macs(recipe, Sampler.of(recipe, fused)))

@@ -20,8 +20,10 @@ from neumeta_trainer.baselines.slimmable import switches, train_slimmable, unive
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import NetworkStage, Recipe
 from neumeta_trainer.data import Batches, ImageSet, Splits
-from neumeta_trainer.pipeline import NETWORK_FIELDS, analyse, batches_for, calibration_batches, divided, fingerprint
+from neumeta_trainer.data.stages import batches_for, calibration_batches, divided
+from neumeta_trainer.fingerprint import NETWORK_FIELDS, fingerprint
 from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.structure.morphing import find_groups
 from neumeta_trainer.training.effort import forward_macs
 from neumeta_trainer.training.family import train_family
 from neumeta_trainer.training.loop import Workspace
@@ -77,12 +79,12 @@ class Bench:
     @cached_property
     def architecture(self) -> Architecture:
         """Of the network with its normalization."""
-        return analyse(self.recipe, self.start, self.example).architecture
+        return find_groups(self.recipe, self.start, self.example).architecture
 
     @cached_property
     def costs(self) -> Architecture:
         """Of the network without normalization: what the members of a manifold cost."""
-        return analyse(self.recipe, fuse_batch_norm(self.start, self.example), self.example).architecture
+        return find_groups(self.recipe, fuse_batch_norm(self.start, self.example), self.example).architecture
 
     @cached_property
     def start(self) -> nn.Module:

@@ -15,12 +15,11 @@ from neumeta_trainer.baselines.pruning import Importance, pruning_order
 from neumeta_trainer.baselines.resampling import Rule, resampled
 from neumeta_trainer.baselines.slimmable import switches, universal_sampler
 from neumeta_trainer.baselines.zero_block import zero_block, zero_block_cost
-from neumeta_trainer.checks import refuse_impossible
+from neumeta_trainer.checks import refuse_curve, refuse_impossible
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Order, Recipe
 from neumeta_trainer.data import Splits
 from neumeta_trainer.errors import RecipeRefused
-from neumeta_trainer.pipeline import refuse_curve
 from neumeta_trainer.results.evaluate import accuracy
 from neumeta_trainer.results.record import Measurement, RunRecord, machine
 from neumeta_trainer.structure.fusion import fuse_batch_norm

@@ -33,11 +33,12 @@ from neumeta_trainer.cli.options import (
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import Splits
+from neumeta_trainer.data.stages import divided
 from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.overrides import variant_of
-from neumeta_trainer.pipeline import analyse, divided
 from neumeta_trainer.results.record import MatrixRecord, machine, write_record
 from neumeta_trainer.structure.fusion import fuse_batch_norm
+from neumeta_trainer.structure.morphing import find_groups
 
 app = typer.Typer(no_args_is_help=True, help="Look at trained networks beside their accuracy, and record what is seen.")
 
@@ -65,7 +66,7 @@ def variation(
         full = networks.alone(0.0)
         example = networks.splits.prepare(networks.splits.train.images[:2])
         fused = fuse_batch_norm(full, example.to(compute.device))
-        found = variations(fused, analyse(chosen, fused, example).architecture)
+        found = variations(fused, find_groups(chosen, fused, example).architecture)
         values = tuple(tuple(found[group][order] for order in ORDERS) for group in found)
         if compute.processes.is_first:
             subject = ", ".join(filter(None, [variant_of(assignments or ()), "of all images" * final]))

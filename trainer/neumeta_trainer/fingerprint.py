@@ -1,0 +1,28 @@
+"""What tells whose checkpoint a file is: a digest of all that decides the result of a stage."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+from torch import nn
+
+from neumeta_trainer.config import Recipe
+from neumeta_trainer.data import ImageSet, Splits
+
+BASE_FIELDS = ("data", "base", "seed")
+"""What the base network depends on."""
+NETWORK_FIELDS = ("data", "order", "morph", "max_compression", "granularity", "held_out", "base", "family", "seed")
+"""What the family depends on: recipes that differ in other fields can share its checkpoint."""
+INR_FIELDS = (*NETWORK_FIELDS, "inr", "fit", "tune")
+"""What the stages of the INR depend on."""
+
+
+def fingerprint(recipe: Recipe, network: nn.Module, train: ImageSet, splits: Splits, fields: tuple[str, ...]) -> str:
+    """Digest of all that decides a stage's result: these fields of the recipe, the network's weights, the training images as they are prepared."""
+    settings = dataclasses.asdict(recipe) | {"network": None}
+    chosen = {name: settings[name] for name in fields} | {"prepared": (splits.scale, splits.mean, splits.std)}
+    digest = hashlib.sha256(repr(chosen).encode())
+    for tensor in (*network.state_dict().values(), train.images, train.labels):
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
