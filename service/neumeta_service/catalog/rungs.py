@@ -8,10 +8,10 @@ from typing import Annotated, Self
 from pydantic import Field, PositiveInt, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from neumeta_service.budget import BudgetRequest
 from neumeta_service.catalog.aliases import NAME_RULE, is_well_named
 from neumeta_service.errors import RungsRefused
-from neumeta_service.http.budget import BudgetRequest
-from neumeta_service.http.wire import Wire
+from neumeta_service.json_model import JsonModel
 
 
 class RungBudget(BudgetRequest):
@@ -23,7 +23,7 @@ class RungBudget(BudgetRequest):
     latency_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
-class Rung(Wire):
+class Rung(JsonModel):
     """What a rung stands for: exactly one selector, whose ranges are those of the version that is asked for."""
 
     compression: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None

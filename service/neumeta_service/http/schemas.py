@@ -7,15 +7,15 @@ from typing import Literal, Self
 from pydantic import Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
+from neumeta_service.budget import BudgetRequest
 from neumeta_service.catalog.aliases import LATEST
-from neumeta_service.http.budget import BudgetRequest
-from neumeta_service.http.wire import Integer, Number, Precision, Version, Wire
+from neumeta_service.json_model import Integer, JsonModel, Number, Precision, Version
 from neumeta_service.orders import Wish
 
 SELECTORS = ("compression", "widths", "budget", "rung")
 
 
-class MaterializeRequest(Wire):
+class MaterializeRequest(JsonModel):
     """A wish for a member: exactly one of ``compression``, ``widths``, ``budget`` and ``rung``."""
 
     compression: Number = None
@@ -43,7 +43,7 @@ class MaterializeRequest(Wire):
         return Wish(self.compression, self.widths, costs, latency, self.rung, self.precision, self.version)
 
 
-class SpecDocument(Wire):
+class SpecDocument(JsonModel):
     """What an artifact was made from; one spec names one artifact."""
 
     model: str
@@ -54,14 +54,14 @@ class SpecDocument(Wire):
     opset: int
 
 
-class CompressionDocument(Wire):
+class CompressionDocument(JsonModel):
     """``requested`` is null when the selector was not a compression."""
 
     requested: float | None
     effective: float
 
 
-class CostDocument(Wire):
+class CostDocument(JsonModel):
     """What a member costs."""
 
     params: int
@@ -76,7 +76,7 @@ class SmallestDocument(CostDocument):
     """The lowest that was measured on the device that the budget names."""
 
 
-class QualityDocument(Wire):
+class QualityDocument(JsonModel):
     """What the curve promises; null without a curve."""
 
     metric: str | None
@@ -86,7 +86,7 @@ class QualityDocument(Wire):
     """Of the measurements behind the value: `fp32` when the one that was asked for was not measured."""
 
 
-class InputDocument(Wire):
+class InputDocument(JsonModel):
     """One input sample: ``(raw * scale - mean) / std``, in the named layout with a leading batch axis."""
 
     name: str
@@ -97,13 +97,13 @@ class InputDocument(Wire):
     std: list[float]
 
 
-class OutputDocument(Wire):
+class OutputDocument(JsonModel):
     """The network's output."""
 
     name: str
 
 
-class SignatureOfKey(Wire):
+class SignatureOfKey(JsonModel):
     """An Ed25519 signature."""
 
     keyid: str
@@ -112,7 +112,7 @@ class SignatureOfKey(Wire):
     """Base64."""
 
 
-class EnvelopeDocument(Wire):
+class EnvelopeDocument(JsonModel):
     """A signed payload (DSSE 1.0)."""
 
     payload: str
@@ -122,14 +122,14 @@ class EnvelopeDocument(Wire):
     """Exactly one."""
 
 
-class SignatureDocument(Wire):
+class SignatureDocument(JsonModel):
     """A signed manifest, and the certificates that lead from its key to a root."""
 
     certificates: list[EnvelopeDocument]
     envelope: EnvelopeDocument
 
 
-class PlanDocument(Wire):
+class PlanDocument(JsonModel):
     """A member described; nothing was made for it."""
 
     model: str
@@ -156,7 +156,7 @@ class ManifestDocument(PlanDocument):
     """Null when the service does not sign."""
 
 
-class ModelSummary(Wire):
+class ModelSummary(JsonModel):
     """One version of a model that was found."""
 
     name: str
@@ -175,13 +175,13 @@ class ModelSummary(Wire):
     """Names that lead to this version; the newest that is ready has `latest`."""
 
 
-class ModelList(Wire):
+class ModelList(JsonModel):
     """Every version of every model that was found."""
 
     models: list[ModelSummary]
 
 
-class VersionList(Wire):
+class VersionList(JsonModel):
     """Every version of one model that was found."""
 
     name: str
@@ -192,14 +192,14 @@ class VersionList(Wire):
     versions: list[ModelSummary]
 
 
-class ReleaseDocument(Wire):
+class ReleaseDocument(JsonModel):
     """A version of a model."""
 
     name: str
     version: int
 
 
-class RefusalDocument(Wire):
+class RefusalDocument(JsonModel):
     """What was found and is not used."""
 
     name: str
@@ -210,7 +210,7 @@ class RefusalDocument(Wire):
     reason: str
 
 
-class ReloadDocument(Wire):
+class ReloadDocument(JsonModel):
     """What a reload changed, and all that is refused now."""
 
     added: list[ReleaseDocument]
@@ -218,7 +218,7 @@ class ReloadDocument(Wire):
     refused: list[RefusalDocument]
 
 
-class GroupDocument(Wire):
+class GroupDocument(JsonModel):
     """A channel group and the widths it can have."""
 
     name: str
@@ -227,7 +227,7 @@ class GroupDocument(Wire):
     granularity: int
 
 
-class ModelDocument(Wire):
+class ModelDocument(JsonModel):
     """A model that is served."""
 
     name: str
@@ -254,7 +254,7 @@ class ModelDocument(Wire):
     curve_url: str
 
 
-class CurvePointDocument(Wire):
+class CurvePointDocument(JsonModel):
     """Measured quality of one member."""
 
     compression: float
@@ -269,7 +269,7 @@ class CurvePointDocument(Wire):
     """True when training never saw a width of this ratio."""
 
 
-class CurveDocument(Wire):
+class CurveDocument(JsonModel):
     """Measured quality against size; without a measurement ``points`` is empty and the rest is null."""
 
     model: str
@@ -280,7 +280,7 @@ class CurveDocument(Wire):
     points: list[CurvePointDocument] = Field(default=[])
 
 
-class SamplesDocument(Wire):
+class SamplesDocument(JsonModel):
     """Real inputs that the manifold file carries, at most 16; empty when it carries none."""
 
     inputs: list[list[int | float]]
@@ -289,7 +289,7 @@ class SamplesDocument(Wire):
     """Index into the model's labels, for each sample."""
 
 
-class FieldError(Wire):
+class FieldError(JsonModel):
     """A field of the request that is not valid."""
 
     field: str
@@ -297,7 +297,7 @@ class FieldError(Wire):
     expected: str
 
 
-class ProblemDocument(Wire):
+class ProblemDocument(JsonModel):
     """An error (RFC 9457). Decide by ``code``, which is stable."""
 
     type: str
@@ -317,7 +317,7 @@ class ProblemDocument(Wire):
     """Those in which the device was measured; only with `profile_not_found`, when the one that was asked for is not among them."""
 
 
-class HealthDocument(Wire):
+class HealthDocument(JsonModel):
     """The service answers."""
 
     status: Literal["alive", "ready"]

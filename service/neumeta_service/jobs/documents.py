@@ -10,21 +10,21 @@ from pydantic_core import PydanticCustomError
 
 from neumeta_service.catalog.aliases import LATEST
 from neumeta_service.http.schemas import MaterializeRequest
-from neumeta_service.http.wire import Number, Precision, Version, Wire
 from neumeta_service.jobs.job import Job, JobState, Member, MemberState, Outcome
+from neumeta_service.json_model import JsonModel, Number, Precision, Version
 from neumeta_service.orders import Wish
 
 MAX_MEMBERS = 256
 
 
-class Ladder(Wire):
+class Ladder(JsonModel):
     """Every compression in every precision."""
 
     compressions: Annotated[list[Number], Field(min_length=1)]
     precisions: list[Precision] = Field(default=["fp32"], min_length=1)
 
 
-class JobRequest(Wire):
+class JobRequest(JsonModel):
     """A wish for up to 256 members of one model: either ``members`` or a ``ladder``."""
 
     model: Annotated[str, Field(max_length=64)]
@@ -54,14 +54,14 @@ class JobRequest(Wire):
                     yield f"ladder.compressions.{index}", Wish(compression=compression, precision=precision)
 
 
-class MemberProblem(Wire):
+class MemberProblem(JsonModel):
     """Why a member could not be made; ``code`` is one of the codes of problem documents."""
 
     code: str
     detail: str
 
 
-class MemberDocument(Wire):
+class MemberDocument(JsonModel):
     """A member of a job."""
 
     compression: float
@@ -76,7 +76,7 @@ class MemberDocument(Wire):
     """Null unless the state is `failed`."""
 
 
-class JobSummary(Wire):
+class JobSummary(JsonModel):
     """A job without its members."""
 
     id: str
@@ -95,7 +95,7 @@ class JobDocument(JobSummary):
     """In the order in which they are made: that of the request; of a ladder, every precision of one compression after the other."""
 
 
-class JobList(Wire):
+class JobList(JsonModel):
     """The jobs that this process remembers, oldest first."""
 
     jobs: list[JobSummary]

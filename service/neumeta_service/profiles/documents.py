@@ -5,7 +5,7 @@ from __future__ import annotations
 from neumeta_core.errors import InvalidField
 from neumeta_core.manifold import Manifold
 
-from neumeta_service.http.wire import Precision, Version, Wire
+from neumeta_service.json_model import JsonModel, Precision, Version
 from neumeta_service.profiles.profile import Measured, Profile
 
 
@@ -30,7 +30,7 @@ class ProfileDocument(Measured):
     version: int
 
 
-class DeviceDocument(Wire):
+class DeviceDocument(JsonModel):
     """The profiles of one device."""
 
     model: str
@@ -39,7 +39,7 @@ class DeviceDocument(Wire):
     """One for each version and precision that was measured, the newest first."""
 
 
-class ProfileSummary(Wire):
+class ProfileSummary(JsonModel):
     """A profile without its points."""
 
     device: str
@@ -52,7 +52,7 @@ class ProfileSummary(Wire):
     url: str
 
 
-class ProfileList(Wire):
+class ProfileList(JsonModel):
     """The profiles of one model, by device."""
 
     profiles: list[ProfileSummary]

@@ -10,12 +10,12 @@ from neumeta_core.configuration import Configuration, rounded
 from pydantic import Field, PositiveInt, field_validator
 from pydantic_core import PydanticCustomError
 
-from neumeta_service.http.wire import Precision, Wire
+from neumeta_service.json_model import JsonModel, Precision
 
 MAX_POINTS = 200
 
 
-class Point(Wire):
+class Point(JsonModel):
     """The latency of one member."""
 
     compression: float = Field(ge=0, lt=1, allow_inf_nan=False)
@@ -23,7 +23,7 @@ class Point(Wire):
     latency_ms: float = Field(gt=0, allow_inf_nan=False)
 
 
-class Measured(Wire):
+class Measured(JsonModel):
     """What a device measured, and how."""
 
     precision: Precision

@@ -8,11 +8,11 @@ from neumeta_core.budget import Budget
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from neumeta_service.http.wire import Integer, Number, Wire
+from neumeta_service.json_model import Integer, JsonModel, Number
 from neumeta_service.profiles.limit import LatencyLimit
 
 
-class BudgetRequest(Wire):
+class BudgetRequest(JsonModel):
     """Maxima; at least one."""
 
     params: Integer = None

@@ -32,7 +32,7 @@ Version = Annotated[Any, AfterValidator(_selector), WithJsonSchema({"anyOf": [{"
 Precision = Literal["fp32", "fp16", "int8"]
 
 
-class Wire(BaseModel):
+class JsonModel(BaseModel):
     """Base of all wire models: unknown fields are refused, nothing is converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
