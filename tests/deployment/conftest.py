@@ -6,15 +6,6 @@ import pytest
 from neumeta_service.telemetry.metrics import CACHE_ERRORS, RELOADS, SELF_CHECKS
 
 from tests.deployment.exposition import OUTCOMES, Exposed, exposed, operations
-from tests.tiny import save_tiny
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with the tiny manifold; nobody writes to it."""
-    folder = tmp_path_factory.mktemp("models")
-    save_tiny(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

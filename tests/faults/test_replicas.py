@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,27 +13,14 @@ import pytest
 from neumeta_core.assembly import assemble
 from neumeta_core.manifold import Manifold
 
-from tests.deployment.files import ROOT
 from tests.deployment.test_nginx import NGINX, proxy
 from tests.faults.raw import Wire
+from tests.service.held import held_service
 from tests.service.redis_server import RedisServer, free_port
-from tests.service.serving import POST, tier, wait_for
+from tests.service.serving import POST, tier
 from tests.service.test_main import command, wait_until_it_serves
 
 HALF = {"compression": 0.5}
-
-
-@contextmanager
-def held_replica(models: Path, begun: Path, *redis_url: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A process whose builds never end, and its URL."""
-    port = free_port()
-    arguments = [str(port), str(models), str(begun), *redis_url]
-    with subprocess.Popen([sys.executable, "-m", "tests.faults.held_replica", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_until_it_serves(process, f"http://127.0.0.1:{port}")
-            yield process, f"http://127.0.0.1:{port}"
-        finally:
-            process.kill()
 
 
 @contextmanager
@@ -54,11 +40,10 @@ def right_bytes(manifold: Manifold) -> bytes:
 
 def test_killed_in_the_middle_of_a_build(models: Path, honest: Manifold, tmp_path: Path, redis_server: RedisServer) -> None:
     """Its client sees a broken connection; Redis has nothing of it, and another replica has the right bytes."""
-    begun = tmp_path / "begun"
-    with held_replica(models, begun, redis_server.url) as (process, url), ThreadPoolExecutor(1) as thread:
-        answer = thread.submit(httpx.post, f"{url}{POST}", json=HALF, timeout=60)
-        wait_for(begun.exists)
-        process.kill()
+    with held_service(models, tmp_path, redis_url=redis_server.url) as held, ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(held.post, 0.5)
+        held.wait_for_build()
+        held.process.kill()
         with pytest.raises(httpx.TransportError):
             answer.result()
     with redis_server.connect() as redis:
@@ -71,13 +56,12 @@ def test_killed_in_the_middle_of_a_build(models: Path, honest: Manifold, tmp_pat
 @pytest.mark.skipif(not NGINX, reason="nginx is not installed (for example: apt-get install nginx)")
 def test_the_proxy_asks_the_other_replica_for_what_a_killed_one_was_building(models: Path, honest: Manifold, tmp_path: Path) -> None:
     """Without Redis, in which the killed one could find what the other has built."""
-    begun = tmp_path / "begun"
-    with held_replica(models, begun) as (process, held), replica(models, tmp_path, "") as (_, url):
-        ports = [httpx.URL(base).port or 0 for base in (held, url)]
+    with held_service(models, tmp_path) as held, replica(models, tmp_path, "") as (_, url):
+        ports = [base.port or 0 for base in (held.client.base_url, httpx.URL(url))]
         with proxy(tmp_path, ports) as client, ThreadPoolExecutor(8) as threads:
             answers = [threads.submit(client.post, POST, json=HALF) for _ in range(8)]
-            wait_for(begun.exists)
-            process.kill()
+            held.wait_for_build()
+            held.process.kill()
             assert {answer.result().content for answer in answers} == {right_bytes(honest)}
 
 
