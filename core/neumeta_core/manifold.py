@@ -33,7 +33,7 @@ from neumeta_core.errors import InvalidField, ManifoldRefused, NetworkUnsupporte
 from neumeta_core.files import whole
 from neumeta_core.header import FORMAT_VERSION, Header
 from neumeta_core.inr import INR, MlpINR, build_inr
-from neumeta_core.materialize import Materializer, alone, is_made_alone, prepare
+from neumeta_core.materialize import Materializer, is_single_threaded, prepare, single_threaded
 from neumeta_core.template_check import check_template
 from neumeta_core.validation import first_fault
 
@@ -102,7 +102,7 @@ class Manifold(Blueprint):
 
     def materialize(self, member: Configuration) -> dict[str, Tensor]:
         """Parameter name -> fp32 values in the layout of its ONNX initializer, on the manifold's device."""
-        with alone() if self._is_made_alone else nullcontext():
+        with single_threaded() if self._is_single_threaded else nullcontext():
             if self._materializer is None:
                 self._materializer = prepare(self.inr, self.header.sampling, self._dtype)
             return self._materializer(member)
@@ -119,12 +119,12 @@ class Manifold(Blueprint):
         return self
 
     def _settle_threads(self) -> None:
-        self._is_made_alone = self.device.type == "cpu" and is_made_alone(self.inr, self.header.sampling)
+        self._is_single_threaded = self.device.type == "cpu" and is_single_threaded(self.inr, self.header.sampling)
         # Remembered: PyTorch's number of threads is that of the thread which asks.
         threads = torch.get_num_threads()
         if self.device.type == "cpu":
             torch.set_num_threads(threads)  # From now on MKL too takes that many; by itself it takes fewer when it likes.
-        self._kernels = kernels(self.device, 1 if self._is_made_alone else threads)
+        self._kernels = kernels(self.device, 1 if self._is_single_threaded else threads)
 
     def save(self, path: Path, *, half: bool = True) -> None:
         """Write the file, whole or not at all; ``half`` stores the INR in fp16. ManifoldRefused when values are not finite then."""

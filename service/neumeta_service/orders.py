@@ -14,7 +14,7 @@ from neumeta_core.spec import Spec
 
 from neumeta_service.cache import Origin
 from neumeta_service.catalog.aliases import LATEST
-from neumeta_service.catalog.catalog import Catalog, Selector
+from neumeta_service.catalog.catalog import Catalog, VersionChoice
 from neumeta_service.catalog.rungs import Rung
 from neumeta_service.profiles import LatencyLimit, Profiles, solve_within
 
@@ -32,7 +32,7 @@ class Wish:
     latency: LatencyLimit | None = None
     rung: str | None = None
     precision: str = "fp32"
-    version: Selector = LATEST
+    version: VersionChoice = LATEST
 
     def at(self, rung: Rung) -> Wish:
         """The same with what a rung selects in place of its name."""

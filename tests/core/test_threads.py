@@ -11,7 +11,7 @@ from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParam
 from neumeta_core.configuration import Configuration
 from neumeta_core.inr import AnchoredSettings, FactorisedSettings, InrSettings, MlpSettings, Sampling, build_inr
 from neumeta_core.manifold import Manifold
-from neumeta_core.materialize import is_made_alone
+from neumeta_core.materialize import is_single_threaded
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests import tiny
@@ -63,7 +63,7 @@ def test_coordinate_networks_and_averages_are_made_by_all() -> None:
 def test_large_networks_are_made_by_all(width: int, expected: bool) -> None:
     matrix = GeneratedParameter(name="w", axes=(tiny.group("a"), tiny.group("a")), in_dim=1, macs_per_element=1)
     architecture = Architecture(groups=(ChannelGroup(name="a", full=width, minimum=100),), parameters=(matrix,), max_compression=0.5)
-    assert is_made_alone(build_inr(architecture, FactorisedSettings(hidden=4, rank=1)), Sampling()) is expected
+    assert is_single_threaded(build_inr(architecture, FactorisedSettings(hidden=4, rank=1)), Sampling()) is expected
 
 
 def test_the_fingerprint_names_the_threads_that_are_used() -> None:

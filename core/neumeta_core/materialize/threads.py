@@ -14,7 +14,7 @@ _SMALL = 2**19
 for OpenMP's threads stay busy while they wait for the next operation (docs/performance.md, "Threads")."""
 
 
-def is_made_alone(inr: INR, sampling: Sampling) -> bool:
+def is_single_threaded(inr: INR, sampling: Sampling) -> bool:
     """Whether one thread makes the members of an INR on a CPU. It depends on the INR alone, so their bits do not depend on the number of cores."""
     architecture = inr.architecture
     values = sum(parameter.elements(architecture.full_widths) for parameter in architecture.parameters)
@@ -23,7 +23,7 @@ def is_made_alone(inr: INR, sampling: Sampling) -> bool:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Have no operation of this thread shared with others.
 
     PyTorch keeps the number for the process too: a thread that computes for the first time meanwhile begins with it.

@@ -13,7 +13,7 @@ from neumeta_service.catalog.rungs import Rung
 from neumeta_service.catalog.store import Release
 from neumeta_service.errors import ModelNotFound, RungNotFound, VersionNotFound
 
-Selector = int | str
+VersionChoice = int | str
 """What a client says to choose a version: its number (as text too), an alias or ``latest``."""
 
 
@@ -50,7 +50,7 @@ class Catalog:
         self._by_digest = {manifold.digest: manifold for manifold in ordered}
         newest = {name: {LATEST: version} for name, version in self._by_release}
         self._aliases = {name: newest[name] | dict((aliases or {}).get(name, {})) for name in newest}
-        self._by_selector: dict[str, dict[Selector, Manifold]] = {name: {} for name in newest}
+        self._by_selector: dict[str, dict[VersionChoice, Manifold]] = {name: {} for name in newest}
         for (name, version), manifold in self._by_release.items():
             self._by_selector[name] |= {version: manifold, str(version): manifold}
         for name, named in self._aliases.items():
@@ -93,7 +93,7 @@ class Catalog:
         """The manifold of a name and version."""
         return self._by_release.get(release)
 
-    def manifold(self, name: str, version: Selector = LATEST) -> Manifold:
+    def manifold(self, name: str, version: VersionChoice = LATEST) -> Manifold:
         """The manifold that is served under a name and a version.
 
         Raises ManifoldRefused when that version, or every version, was refused; else ModelNotFound or VersionNotFound.
@@ -107,7 +107,7 @@ class Catalog:
         """The manifold of this file digest, if it is served."""
         return self._by_digest.get(digest)
 
-    def _missing(self, name: str, version: Selector) -> Exception:
+    def _missing(self, name: str, version: VersionChoice) -> Exception:
         refused = [refusal for refusal in self.refusals if refusal.name == name and refusal.version is not None]
         for refusal in reversed(refused):
             if version == LATEST or str(version) == str(refusal.version):

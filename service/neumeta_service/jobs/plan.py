@@ -11,7 +11,7 @@ from neumeta_core.configuration import effective_compression
 from neumeta_core.errors import InvalidField
 
 from neumeta_service.catalog.aliases import LATEST
-from neumeta_service.catalog.catalog import Selector
+from neumeta_service.catalog.catalog import VersionChoice
 from neumeta_service.engine import Engine
 from neumeta_service.jobs.board import Jobs
 from neumeta_service.jobs.job import Job, Member
@@ -20,7 +20,7 @@ from neumeta_service.orders import Wish
 logger = logging.getLogger(__name__)
 
 
-async def plan(engine: Engine, model: str, wishes: Iterable[tuple[str, Wish]], *, version: Selector = LATEST) -> Job:
+async def plan(engine: Engine, model: str, wishes: Iterable[tuple[str, Wish]], *, version: VersionChoice = LATEST) -> Job:
     """A job for the members that wishes come to; each wish has its place in the request, for errors.
 
     Raises ModelNotFound, VersionNotFound, ManifoldRefused, RungNotFound, ProfileNotFound, StoreUnavailable, InvalidField or BudgetImpossible.

@@ -6,8 +6,8 @@ from functools import cache, partial
 
 import pytest
 from neumeta_core.configuration import uniform
-from neumeta_trainer.baselines.bench import Bench
 from neumeta_trainer.baselines.comparison import METHODS, baseline_records, check_size
+from neumeta_trainer.baselines.experiment import Experiment
 from neumeta_trainer.baselines.pruning import pruning_order
 from neumeta_trainer.baselines.resampling import resampled
 from neumeta_trainer.config import Recipe
@@ -34,13 +34,13 @@ def short(recipe: Recipe, **changes) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory) -> Bench:
-    return Bench(short(digits()), load_digits(), tmp_path_factory.mktemp("bench"), LogProgress())
+def experiment(tmp_path_factory) -> Experiment:
+    return Experiment(short(digits()), load_digits(), tmp_path_factory.mktemp("experiment"), LogProgress())
 
 
 @pytest.fixture(scope="module")
-def records(bench):
-    return {record.method: record for record in baseline_records(bench.recipe, bench.splits, bench.out, LogProgress())}
+def records(experiment):
+    return {record.method: record for record in baseline_records(experiment.recipe, experiment.splits, experiment.out, LogProgress())}
 
 
 def test_all_methods_of_the_recipe_are_recorded(records):
@@ -61,18 +61,18 @@ def test_every_method_has_the_sizes_of_a_member(records, method):
 
 
 @pytest.mark.parametrize("method", [method for method in EVERYWHERE if "slimmable" not in method])
-def test_at_full_width_every_method_is_the_network_that_was_trained_alone(bench, records, method):
-    network = copy.deepcopy(bench.pretrained.network)
+def test_at_full_width_every_method_is_the_network_that_was_trained_alone(experiment, records, method):
+    network = copy.deepcopy(experiment.pretrained.network)
     if method.endswith("calibrated"):
-        network = calibrated(network, bench.calibration)
-    assert records[method].measurements[0].quality == accuracy(network, bench.parts[1], bench.splits)
+        network = calibrated(network, experiment.calibration)
+    assert records[method].measurements[0].quality == accuracy(network, experiment.parts[1], experiment.splits)
     assert records[method].measurements[0].quality > 0.9
 
 
-def test_a_bare_slice_is_measured_as_it_is(bench, records):
+def test_a_bare_slice_is_measured_as_it_is(experiment, records):
     for point in records["prefix none"].measurements:
-        member = resized(bench.pretrained.network, bench.architecture, uniform(bench.architecture, point.compression), None)
-        assert point.quality == accuracy(member, bench.parts[1], bench.splits)
+        member = resized(experiment.pretrained.network, experiment.architecture, uniform(experiment.architecture, point.compression), None)
+        assert point.quality == accuracy(member, experiment.parts[1], experiment.splits)
 
 
 CASES = [
@@ -86,22 +86,22 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "order", "rule"), CASES)
-def test_methods_use_the_order_and_the_rule_in_their_name(bench, records, name, order, rule):
-    network, configuration = bench.pretrained.network, uniform(bench.architecture, 0.75)
-    ordered = permute(network, bench.architecture, channel_order(network, bench.architecture, order))
+def test_methods_use_the_order_and_the_rule_in_their_name(experiment, records, name, order, rule):
+    network, configuration = experiment.pretrained.network, uniform(experiment.architecture, 0.75)
+    ordered = permute(network, experiment.architecture, channel_order(network, experiment.architecture, order))
     make = partial(resampled, rule=rule) if rule else partial(resized, parameters=None)
-    member = make(ordered, bench.architecture, configuration)
-    assert records[name].measurements[2].quality == accuracy(member, bench.parts[1], bench.splits)
-    own = calibrated(member, bench.calibration)
-    assert records[f"{name} calibrated"].measurements[2].quality == accuracy(own, bench.parts[1], bench.splits)
+    member = make(ordered, experiment.architecture, configuration)
+    assert records[name].measurements[2].quality == accuracy(member, experiment.parts[1], experiment.splits)
+    own = calibrated(member, experiment.calibration)
+    assert records[f"{name} calibrated"].measurements[2].quality == accuracy(own, experiment.parts[1], experiment.splits)
 
 
 @pytest.mark.parametrize("importance", ["l1", "l2", "taylor", "hessian", "random"])
-def test_pruning_keeps_what_its_importance_says(bench, records, importance):
-    network, configuration = bench.pretrained.network, uniform(bench.architecture, 0.75)
-    order = pruning_order(network, bench.architecture, importance, bench.labelled)
-    member = resized(permute(network, bench.architecture, order), bench.architecture, configuration, None)
-    assert records[f"prune {importance}"].measurements[2].quality == accuracy(member, bench.parts[1], bench.splits)
+def test_pruning_keeps_what_its_importance_says(experiment, records, importance):
+    network, configuration = experiment.pretrained.network, uniform(experiment.architecture, 0.75)
+    order = pruning_order(network, experiment.architecture, importance, experiment.labelled)
+    member = resized(permute(network, experiment.architecture, order), experiment.architecture, configuration, None)
+    assert records[f"prune {importance}"].measurements[2].quality == accuracy(member, experiment.parts[1], experiment.splits)
 
 
 def test_calibration_matters(records):
@@ -121,25 +121,25 @@ def test_what_training_never_saw_is_marked(records):
     assert {point.widths for method in EVERYWHERE if method != "slimmable" for point in records[method].measurements} == {"trained"}
 
 
-def test_the_cost_of_training_is_recorded(bench, records):
+def test_the_cost_of_training_is_recorded(experiment, records):
     alone, fixed, universal = (records[method].trained_macs for method in ("linear", "slimmable", "universally slimmable"))
-    assert alone == STEPS * 64 * bench.cost(uniform(bench.costs, 0.0)).macs
-    assert fixed == STEPS * 64 * sum(bench.cost(uniform(bench.costs, c)).macs for c in (0.0, 0.25, 0.5, 0.75))
+    assert alone == STEPS * 64 * experiment.cost(uniform(experiment.costs, 0.0)).macs
+    assert fixed == STEPS * 64 * sum(experiment.cost(uniform(experiment.costs, c)).macs for c in (0.0, 0.25, 0.5, 0.75))
     assert alone < universal < 4 * alone
     assert records["slimmable"].seconds > 0
 
 
-def test_a_second_time_checkpoints_are_read_and_the_qualities_are_the_same(bench, records, monkeypatch):
+def test_a_second_time_checkpoints_are_read_and_the_qualities_are_the_same(experiment, records, monkeypatch):
     monkeypatch.setattr("neumeta_trainer.training.loop._descend", lambda *_: pytest.fail("trained again"))
     methods = ["prune taylor", "slimmable", "universally slimmable"]
-    for record in baseline_records(bench.recipe, bench.splits, bench.out, LogProgress(), methods):
+    for record in baseline_records(experiment.recipe, experiment.splits, experiment.out, LogProgress(), methods):
         assert record.measurements == records[record.method].measurements
         assert record.seconds == records[record.method].seconds
 
 
-def test_a_network_of_other_widths_is_noticed(bench):
+def test_a_network_of_other_widths_is_noticed(experiment):
     with pytest.raises(AssertionError):
-        check_size(bench.pretrained.network, bench, uniform(bench.architecture, 0.75))
+        check_size(experiment.pretrained.network, experiment, uniform(experiment.architecture, 0.75))
 
 
 def test_a_method_that_the_recipe_does_not_have_is_refused_before_anything_is_trained(tmp_path):
@@ -179,11 +179,11 @@ def test_a_block_that_morphs_is_zeroed_once_for_all_sizes(tmp_path):
     recipe, splits = morphing(), load_digits()
     (record,) = baseline_records(recipe, splits, tmp_path, LogProgress(), ["zero block"])
     (point,) = record.measurements
-    bench = Bench(recipe, splits, tmp_path, LogProgress())
-    skipping = fuse_batch_norm(bench.pretrained.network, bench.example)
+    experiment = Experiment(recipe, splits, tmp_path, LogProgress())
+    skipping = fuse_batch_norm(experiment.pretrained.network, experiment.example)
     skipping.block = nn.ReLU()
-    assert point.quality == accuracy(skipping, bench.parts[1], splits)
-    assert point.quality < accuracy(bench.pretrained.network, bench.parts[1], splits)
+    assert point.quality == accuracy(skipping, experiment.parts[1], splits)
+    assert point.quality < accuracy(experiment.pretrained.network, experiment.parts[1], splits)
     assert point.params == sum(tensor.numel() for tensor in skipping.parameters())
     assert point.compression is None
 
@@ -192,8 +192,8 @@ def test_universally_slimmable_networks_see_random_widths_where_the_recipe_has_a
     family = morphing().family
     recipe, splits = dataclasses.replace(morphing(), base=dataclasses.replace(family, members=0), family=None), load_digits()
     (record,) = baseline_records(recipe, splits, tmp_path, LogProgress(), ["universally slimmable"])
-    bench = Bench(recipe, splits, tmp_path, LogProgress())
-    full, smallest = (bench.cost(uniform(bench.costs, compression)).macs for compression in (0.0, 0.75))
+    experiment = Experiment(recipe, splits, tmp_path, LogProgress())
+    full, smallest = (experiment.cost(uniform(experiment.costs, compression)).macs for compression in (0.0, 0.75))
     assert record.trained_macs > STEPS * 64 * (full + smallest + smallest)
 
 

@@ -10,7 +10,7 @@ from neumeta_core.architecture import Architecture
 from neumeta_core.configuration import Configuration, uniform
 from torch import nn
 
-from neumeta_trainer.baselines.bench import Bench, Trained
+from neumeta_trainer.baselines.experiment import Experiment, Trained
 from neumeta_trainer.baselines.pruning import Importance, pruning_order
 from neumeta_trainer.baselines.resampling import Rule, resampled
 from neumeta_trainer.baselines.slimmable import switches, universal_sampler
@@ -32,30 +32,30 @@ Member = Callable[[Configuration], nn.Module]
 """Makes the network at a configuration."""
 
 
-def _pruned(importance: Importance, bench: Bench) -> Member:
-    network = bench.pretrained.network
-    order = pruning_order(network, bench.architecture, importance, bench.labelled, seed=bench.recipe.seed)
-    return partial(_slice, permute(network, bench.architecture, order), bench.architecture)
+def _pruned(importance: Importance, experiment: Experiment) -> Member:
+    network = experiment.pretrained.network
+    order = pruning_order(network, experiment.architecture, importance, experiment.labelled, seed=experiment.recipe.seed)
+    return partial(_slice, permute(network, experiment.architecture, order), experiment.architecture)
 
 
-def _prefix(order: Order, bench: Bench) -> Member:
-    return partial(_slice, _ordered(order, bench), bench.architecture)
+def _prefix(order: Order, experiment: Experiment) -> Member:
+    return partial(_slice, _ordered(order, experiment), experiment.architecture)
 
 
-def _resampled(order: Order, rule: Rule, bench: Bench) -> Member:
-    return partial(resampled, _ordered(order, bench), bench.architecture, rule=rule)
+def _resampled(order: Order, rule: Rule, experiment: Experiment) -> Member:
+    return partial(resampled, _ordered(order, experiment), experiment.architecture, rule=rule)
 
 
-def _ordered(order: Order, bench: Bench) -> nn.Module:
-    network = bench.pretrained.network
-    return permute(network, bench.architecture, channel_order(network, bench.architecture, order))
+def _ordered(order: Order, experiment: Experiment) -> nn.Module:
+    network = experiment.pretrained.network
+    return permute(network, experiment.architecture, channel_order(network, experiment.architecture, order))
 
 
 def _slice(network: nn.Module, architecture: Architecture, configuration: Configuration) -> nn.Module:
     return resized(network, architecture, configuration, None)
 
 
-_DERIVED: dict[str, Callable[[Bench], Member]] = {
+_DERIVED: dict[str, Callable[[Experiment], Member]] = {
     "prune l1": partial(_pruned, "l1"),
     "prune l2": partial(_pruned, "l2"),
     "prune taylor": partial(_pruned, "taylor"),
@@ -97,97 +97,99 @@ def baseline_records(
     """
     refuse_impossible(recipe)
     compute = compute or Compute()
-    bench = Bench(recipe, splits.to(compute), out, progress, final, compute)
+    experiment = Experiment(recipe, splits.to(compute), out, progress, final, compute)
     if unknown := set(methods or ()) - set(METHODS):
         raise ValueError(f"{sorted(unknown)[0]!r} is no method; expected some of {', '.join(METHODS)}.")
-    refusals = {method: reason for method in METHODS if (reason := _refusal(method, bench))}
+    refusals = {method: reason for method in METHODS if (reason := _refusal(method, experiment))}
     for method in methods or ():
         if method in refusals:
             raise RecipeRefused(f"{method}: {refusals[method]}.")
-    refuse_curve(recipe, bench.architecture)
+    refuse_curve(recipe, experiment.architecture)
     chosen = methods or [method for method in METHODS if method not in refusals]
-    return (_record(method, bench, command or f"neumeta baselines {recipe.name}", variant) for method in chosen)
+    return (_record(method, experiment, command or f"neumeta baselines {recipe.name}", variant) for method in chosen)
 
 
-def _refusal(method: str, bench: Bench) -> str | None:
-    if method == _ZERO_BLOCK and not bench.recipe.morph:
-        return f"all of {bench.recipe.name} morphs, so without it nothing is left"
-    if method.endswith(_CALIBRATED) and not bench.has_norms:
-        return f"the network of {bench.recipe.name} has no normalization to calibrate"
+def _refusal(method: str, experiment: Experiment) -> str | None:
+    if method == _ZERO_BLOCK and not experiment.recipe.morph:
+        return f"all of {experiment.recipe.name} morphs, so without it nothing is left"
+    if method.endswith(_CALIBRATED) and not experiment.has_norms:
+        return f"the network of {experiment.recipe.name} has no normalization to calibrate"
     return None
 
 
-def _record(method: str, bench: Bench, command: str, variant: str) -> RunRecord:
-    trained, measurements = _measured(method, bench)
+def _record(method: str, experiment: Experiment, command: str, variant: str) -> RunRecord:
+    trained, measurements = _measured(method, experiment)
     return RunRecord(
-        recipe=bench.recipe.study or bench.recipe.name,
-        tier=bench.recipe.tier,
+        recipe=experiment.recipe.study or experiment.recipe.name,
+        tier=experiment.recipe.tier,
         method=" ".join(filter(None, [method, variant])),
-        seed=bench.recipe.seed,
-        split=bench.parts[2],
-        samples=len(bench.parts[1]),
+        seed=experiment.recipe.seed,
+        split=experiment.parts[2],
+        samples=len(experiment.parts[1]),
         measurements=tuple(measurements),
         training=trained.steps,
         trained_macs=trained.macs,
         seconds=round(trained.seconds, 1),
-        machine=machine(bench.compute.device),
+        machine=machine(experiment.compute.device),
         command=f"{command} --method '{method}'",
     )
 
 
-def _measured(method: str, bench: Bench) -> tuple[Trained, list[Measurement]]:
+def _measured(method: str, experiment: Experiment) -> tuple[Trained, list[Measurement]]:
     if method == _ZERO_BLOCK:
-        return bench.pretrained, [_zero(bench)]
+        return experiment.pretrained, [_zero(experiment)]
     if method == _SLIMMABLE:
-        fixed = switches(bench.architecture)
-        return bench.slimmable, _curve(bench, _calibrating(bench.slimmable, bench), unseen=lambda configuration: configuration not in fixed)
+        fixed = switches(experiment.architecture)
+        return experiment.slimmable, _curve(
+            experiment, _calibrating(experiment.slimmable, experiment), unseen=lambda configuration: configuration not in fixed
+        )
     if method == _UNIVERSAL:
-        sampler = universal_sampler(bench.recipe, bench.architecture)
-        return bench.universal, _curve(bench, _calibrating(bench.universal, bench), unseen=sampler.is_unseen)
-    member = _DERIVED[method.removesuffix(_CALIBRATED)](bench)
+        sampler = universal_sampler(experiment.recipe, experiment.architecture)
+        return experiment.universal, _curve(experiment, _calibrating(experiment.universal, experiment), unseen=sampler.is_unseen)
+    member = _DERIVED[method.removesuffix(_CALIBRATED)](experiment)
     if method.endswith(_CALIBRATED):
-        return bench.pretrained, _curve(bench, lambda configuration: calibrated(member(configuration), bench.calibration))
-    return bench.pretrained, _curve(bench, member)
+        return experiment.pretrained, _curve(experiment, lambda configuration: calibrated(member(configuration), experiment.calibration))
+    return experiment.pretrained, _curve(experiment, member)
 
 
-def _calibrating(trained: Trained, bench: Bench) -> Member:
-    return lambda configuration: calibrated(resized(trained.network, bench.architecture, configuration, None), bench.calibration)
+def _calibrating(trained: Trained, experiment: Experiment) -> Member:
+    return lambda configuration: calibrated(resized(trained.network, experiment.architecture, configuration, None), experiment.calibration)
 
 
-def _zero(bench: Bench) -> Measurement:
-    fused = fuse_batch_norm(bench.pretrained.network, bench.example)
-    cost = zero_block_cost(fused, bench.costs)
-    return Measurement(params=cost.params, macs=cost.macs, quality=_quality(zero_block(fused, bench.costs), bench))
+def _zero(experiment: Experiment) -> Measurement:
+    fused = fuse_batch_norm(experiment.pretrained.network, experiment.example)
+    cost = zero_block_cost(fused, experiment.costs)
+    return Measurement(params=cost.params, macs=cost.macs, quality=_quality(zero_block(fused, experiment.costs), experiment))
 
 
-def _curve(bench: Bench, member: Member, unseen: Callable[[Configuration], bool] | None = None) -> list[Measurement]:
+def _curve(experiment: Experiment, member: Member, unseen: Callable[[Configuration], bool] | None = None) -> list[Measurement]:
     """``unseen`` says which sizes training at many sizes was kept from or never came to."""
     points = []
-    for compression in bench.recipe.curve:
-        configuration = uniform(bench.architecture, compression)
-        network = bench.compute.place(member(configuration))
-        check_size(network, bench, configuration)
-        cost = bench.cost(configuration)
+    for compression in experiment.recipe.curve:
+        configuration = uniform(experiment.architecture, compression)
+        network = experiment.compute.place(member(configuration))
+        check_size(network, experiment, configuration)
+        cost = experiment.cost(configuration)
         points.append(
             Measurement(
                 compression=compression,
                 params=cost.params,
                 macs=cost.macs,
-                quality=_quality(network, bench),
+                quality=_quality(network, experiment),
                 widths="held_out" if unseen is not None and unseen(configuration) else "trained",
             )
         )
     return points
 
 
-def check_size(network: nn.Module, bench: Bench, configuration: Configuration) -> None:
+def check_size(network: nn.Module, experiment: Experiment, configuration: Configuration) -> None:
     """The network has the widths of the manifold's member, layer by layer, and so its multiply-adds, and its parameters."""
     tensors = network.state_dict()
-    for parameter in bench.architecture.parameters:
+    for parameter in experiment.architecture.parameters:
         assert tensors[parameter.name].shape == parameter.shape(configuration), parameter.name
-    fused = fuse_batch_norm(network, bench.example)
-    assert sum(tensor.numel() for tensor in fused.parameters()) == bench.cost(configuration).params
+    fused = fuse_batch_norm(network, experiment.example)
+    assert sum(tensor.numel() for tensor in fused.parameters()) == experiment.cost(configuration).params
 
 
-def _quality(network: nn.Module, bench: Bench) -> float:
-    return accuracy(network, bench.parts[1], bench.splits)
+def _quality(network: nn.Module, experiment: Experiment) -> float:
+    return accuracy(network, experiment.parts[1], experiment.splits)

@@ -18,8 +18,8 @@ from neumeta_trainer.config import FitStage, TuneStage
 from neumeta_trainer.data import Batches
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.randomness import generator_for
-from neumeta_trainer.structure.common import Common
 from neumeta_trainer.structure.resize import at_widths
+from neumeta_trainer.structure.shared_layers import SharedLayers
 from neumeta_trainer.training.collapse import check_predictions, check_scale
 from neumeta_trainer.training.loop import Workspace, optimize
 from neumeta_trainer.training.losses import distillation, reconstruction, regularization
@@ -101,9 +101,9 @@ def sliced_task(
 ) -> Callable[[int], Tensor]:
     """All that a stage may ask for, with members cut to their widths."""
     criterion = nn.CrossEntropyLoss()
-    common = Common(network, inr.architecture, batches.at(0)[0][:2])
+    shared = SharedLayers(network, inr.architecture, batches.at(0)[0][:2])
 
-    @common.once()
+    @shared.once()
     def loss(step: int) -> Tensor:
         inputs, labels = batches.at(step)
         teacher = taught(network, inputs, compute) if stage.distillation else None
@@ -132,7 +132,7 @@ def sliced_task(
 def padded_task(inr: INR, network: nn.Module, sampler: Sampler, batches: Batches, stage: TuneStage, compute: Compute) -> Objective:
     """Task and distillation of members at full shapes: the same kernels in every step, which a graph can hold."""
     generation = PaddedGeneration(cast("AnchoredINR", inr))
-    common = Common(network, inr.architecture, batches.at(0)[0][:2])
+    shared = SharedLayers(network, inr.architecture, batches.at(0)[0][:2])
 
     def given(step: int) -> Given:
         members = drawn_members(sampler, stage, step, inr.exact)
@@ -140,11 +140,11 @@ def padded_task(inr: INR, network: nn.Module, sampler: Sampler, batches: Batches
             check_members(inr, network, sampler, members, batches.at(step)[0])
         return *generation.describe(members), *batches.drawn(step)
 
-    @common.once()
+    @shared.once()
     def loss(widths: Tensor, opened: Tensor, index: Tensor, shifts: Tensor, mirrored: Tensor) -> Tensor:
         inputs, labels = batches.made(index, shifts, mirrored)
         # First, for what members have in common must be there before they run side by side.
-        teacher = taught(network, inputs, compute) if stage.distillation or common.paths else None
+        teacher = taught(network, inputs, compute) if stage.distillation or shared.paths else None
         logits = logits_of(network, generation.flat, generation(widths, opened), inputs, compute).flatten(0, 1)
         total = stage.task * functional.cross_entropy(logits, labels.repeat(len(widths)))
         if teacher is not None:

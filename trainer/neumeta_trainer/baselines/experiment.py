@@ -45,7 +45,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Experiment:
     """A recipe with its data, its trained networks and the sizes of its members."""
 
     recipe: Recipe

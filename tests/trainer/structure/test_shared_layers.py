@@ -9,9 +9,9 @@ from neumeta_core.architecture import Architecture
 from neumeta_core.configuration import Configuration, from_widths
 from neumeta_trainer.networks.resnet_cifar import resnet20
 from neumeta_trainer.structure.channel_groups import find_architecture
-from neumeta_trainer.structure.common import Common
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.resize import at_widths, sliced
+from neumeta_trainer.structure.shared_layers import SharedLayers
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -45,8 +45,8 @@ def outputs_and_gradients(network: nn.Module, architecture: Architecture, inputs
     return [*outputs, *torch.autograd.grad(total, list(weights.values()))]
 
 
-def assert_nothing_changes(network: nn.Module, architecture: Architecture) -> Common:
-    inputs, common = 10 * images(seed=1), Common(network, architecture, images())
+def assert_nothing_changes(network: nn.Module, architecture: Architecture) -> SharedLayers:
+    inputs, common = 10 * images(seed=1), SharedLayers(network, architecture, images())
     wanted = outputs_and_gradients(network, architecture, inputs)
     with common.once():
         found = outputs_and_gradients(network, architecture, inputs)
@@ -59,7 +59,7 @@ def assert_nothing_changes(network: nn.Module, architecture: Architecture) -> Co
 
 def test_of_a_resnet_whose_last_block_morphs_all_before_it_is_common() -> None:
     network = fuse_batch_norm(resnet20(10), images(size=32))
-    common = Common(network, morphing(network, images(size=32), "layer3.2.conv1"), images(size=32))
+    common = SharedLayers(network, morphing(network, images(size=32), "layer3.2.conv1"), images(size=32))
     assert common.paths == ["conv1", "bn1", "relu", "layer1", "layer2", "layer3.0", "layer3.1", "layer3.2.shortcut"]
 
 
@@ -191,7 +191,7 @@ def test_a_common_layer_runs_once_a_step_and_without_gradients() -> None:
     network = Awkward(rounding).eval()
     network.stem = Counted(3, 8, 3, padding=1)
     architecture = morphing(network, images(), "both")
-    common = Common(network, architecture, images())
+    common = SharedLayers(network, architecture, images())
     for step in range(2):
         network.stem.runs = 0
         with common.once():
@@ -203,7 +203,7 @@ def test_a_common_layer_runs_once_a_step_and_without_gradients() -> None:
 
 def test_a_step_that_fails_leaves_the_network_as_it_was() -> None:
     network = Awkward(rounding).eval()
-    common = Common(network, morphing(network, images(), "both"), images())
+    common = SharedLayers(network, morphing(network, images(), "both"), images())
     with pytest.raises(RuntimeError), common.once():
         network(torch.zeros(1, 4, 8, 8))
     assert not torch.equal(network(images(seed=1)), network(images(seed=2)))
@@ -212,4 +212,4 @@ def test_a_step_that_fails_leaves_the_network_as_it_was() -> None:
 def test_where_every_layer_morphs_nothing_is_common() -> None:
     example = zoo.example_of(zoo.LeNet)
     network = fuse_batch_norm(zoo.build(zoo.LeNet), example)
-    assert Common(network, find_architecture(network, example, min_ratio=0.3).architecture, example).paths == []
+    assert SharedLayers(network, find_architecture(network, example, min_ratio=0.3).architecture, example).paths == []

@@ -15,7 +15,7 @@ from torch.func import functional_call
 from neumeta_trainer.structure.resize import at_widths, sliced
 
 
-class Common:
+class SharedLayers:
     """The outermost modules of a network in which members agree.
 
     Found by running the full network and the smallest member on ``example``, a batch of inputs: what such a module gives is the same in
