@@ -84,7 +84,6 @@ class Manifold(Blueprint):
         budget: Budget | None = None,
         *,
         precision: str = "fp32",
-        extrapolate: bool = False,
     ) -> Configuration:
         """The configuration for exactly one selector; see ``configuration`` and ``budget`` for their errors."""
         if sum(selector is not None for selector in (compression, widths, budget)) != 1:
@@ -92,7 +91,7 @@ class Manifold(Blueprint):
         if compression is not None:
             return configuration.uniform(self.architecture, compression)
         if widths is not None:
-            return configuration.from_widths(self.architecture, widths, extrapolate=extrapolate)
+            return configuration.from_widths(self.architecture, widths)
         assert budget is not None
         return solve(self.architecture, budget, lambda candidate: self.cost(candidate, precision))
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from neumeta_core.assembly import artifact_size, assemble
-from neumeta_core.configuration import Configuration
+from neumeta_core.configuration import Configuration, from_widths
 from neumeta_core.cost import Cost, cost_of
 from neumeta_core.errors import InvalidField
 from neumeta_core.manifold import Manifold
@@ -60,13 +60,13 @@ def test_bytes_are_exact_at_every_uniform_member(tiny_manifold: Manifold, patche
 @given(one=st.integers(1, 64), two=st.integers(1, 64))
 def test_bytes_are_exact_at_any_widths(tiny_manifold: Manifold, one: int, two: int) -> None:
     # Far beyond the full widths, for the lengths of lengths: a varint grows at 128, 16384 and 2097152 bytes.
-    check_bytes(tiny_manifold, tiny_manifold.configure(widths={"conv1": one, "conv2": two}, extrapolate=True))
+    check_bytes(tiny_manifold, from_widths(tiny_manifold.architecture, {"conv1": one, "conv2": two}, extrapolate=True))
 
 
 @shared_manifolds
 @given(one=st.integers(1, 64), two=st.integers(1, 64))
 def test_bytes_are_exact_where_integers_are_patched(patched_manifold: Manifold, one: int, two: int) -> None:
-    check_bytes(patched_manifold, patched_manifold.configure(widths={"a": 2 * one, "b": two}, extrapolate=True))
+    check_bytes(patched_manifold, from_widths(patched_manifold.architecture, {"a": 2 * one, "b": two}, extrapolate=True))
 
 
 @pytest.mark.parametrize(("one", "two"), [(8, 12), (5, 7), (2, 3)])

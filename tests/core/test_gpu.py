@@ -124,7 +124,7 @@ def test_widths_above_full_extrapolate(kind: str) -> None:
     manifold = tiny.tiny_manifold(KINDS[kind]).to("cuda")
     full = manifold.configure(0.0)
     before = to_host(manifold.materialize(full))
-    wide = manifold.configure(widths={"conv1": 11, "conv2": 17}, extrapolate=True)
+    wide = from_widths(manifold.architecture, {"conv1": 11, "conv2": 17}, extrapolate=True)
     made, expected = manifold.materialize(wide), materialize(manifold.inr, wide, PLAIN)
     assert all((made[name] - values).abs().max() <= 1e-5 for name, values in expected.items())
     assert same(to_host(manifold.materialize(full)), before)

@@ -31,13 +31,12 @@ class RateLimits:
         *,
         timeout_s: float,
         pool: BlockingConnectionPool | None = None,
-        breaker: CircuitBreaker | None = None,
     ) -> None:
         self._storage = storage
         self._windows = FixedWindowRateLimiter(storage)
         self._timeout_s = timeout_s
         self._pool = pool
-        self._breaker = breaker or CircuitBreaker()
+        self._breaker = CircuitBreaker()
         self._results = {result: metrics.rate_limit.labels(result) for result in ("allowed", "limited", "error", "skipped")}
 
     async def check(self, identity: str, rate: RateLimitItem) -> None:

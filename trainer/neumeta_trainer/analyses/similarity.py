@@ -53,7 +53,8 @@ def linear_cka(first: Tensor, second: Tensor) -> float:
 
     In [0, 1]; NaN when one of them is the same for all inputs.
     """
-    return _alignment(_gram(first), _gram(second))
+    one, other = _gram(first), _gram(second)
+    return float((one * other).sum() / (one.norm() * other.norm()))
 
 
 def _gram(activations: Tensor) -> Tensor:
@@ -62,10 +63,6 @@ def _gram(activations: Tensor) -> Tensor:
     # Rounding of the mean leaves a trace in activations that are the same for all inputs.
     centred[:, activations.eq(activations[0]).all(dim=0)] = 0
     return centred @ centred.T
-
-
-def _alignment(first: Tensor, second: Tensor) -> float:
-    return float((first * second).sum() / (first.norm() * second.norm()))
 
 
 def divergence(wanted: Tensor, given: Tensor) -> float:
@@ -77,8 +74,7 @@ def divergence(wanted: Tensor, given: Tensor) -> float:
 def compare(networks: Labelled, inputs: Tensor, layer: str | None = None) -> dict[str, Table]:
     """``cka`` and ``kl`` of all pairs of networks on prepared inputs, rows and columns in their order."""
     measured = [outputs_and_activations(network, inputs, layer) for _, network in networks]
-    grams = [_gram(activations) for _, activations in measured]
     return {
-        "cka": [[_alignment(first, second) for second in grams] for first in grams],
+        "cka": [[linear_cka(first, second) for _, second in measured] for _, first in measured],
         "kl": [[divergence(wanted, given) for given, _ in measured] for wanted, _ in measured],
     }

@@ -58,9 +58,9 @@ class Splits:
         mean, std = (_by_channel(values, raw.device) for values in (self.mean, self.std))
         return ((raw.float() * self.scale - mean) / std).contiguous(memory_format=self.memory_format)
 
-    def validation(self, count: int, seed: int = 0) -> tuple[ImageSet, ImageSet]:
+    def validation(self, count: int) -> tuple[ImageSet, ImageSet]:
         """``(training, validation)``: a fixed random ``count`` training images are set aside; choices are made on them."""
-        order = torch.randperm(len(self.train), generator=generator_for("validation", seed))
+        order = torch.randperm(len(self.train), generator=generator_for("validation", 0))
         return self.train.take(order[count:]), self.train.take(order[:count])
 
 
