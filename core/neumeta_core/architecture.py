@@ -188,6 +188,11 @@ class Architecture(Record):
         return {group.name: group.full for group in self.groups}
 
     @cached_property
+    def smallest_widths(self) -> dict[str, int]:
+        """Smallest width of every group that was trained for."""
+        return {group.name: group.minimum for group in self.groups}
+
+    @cached_property
     def by_name(self) -> dict[str, GeneratedParameter]:
         """Generated parameters by name."""
         return {parameter.name: parameter for parameter in self.parameters}

@@ -17,6 +17,11 @@ class Configuration(Mapping[str, int]):
 
     items_: tuple[tuple[str, int], ...]
 
+    @classmethod
+    def of(cls, widths: Mapping[str, int]) -> Configuration:
+        """These widths, in their order."""
+        return cls(tuple(widths.items()))
+
     def __getitem__(self, group: str) -> int:
         return self._by_name[group]
 
@@ -43,7 +48,7 @@ def round_width(group: ChannelGroup, ratio: float) -> int:
 
 def rounded(architecture: Architecture, ratio: float) -> Configuration:
     """Every group at a width ratio, rounded."""
-    return Configuration(tuple((group.name, round_width(group, ratio)) for group in architecture.groups))
+    return Configuration.of({group.name: round_width(group, ratio) for group in architecture.groups})
 
 
 def uniform(architecture: Architecture, compression: float) -> Configuration:
@@ -69,7 +74,7 @@ def from_widths(architecture: Architecture, widths: Mapping[str, int], *, extrap
     for name in widths:
         if name not in known:
             raise InvalidField(f"widths.{name}", widths[name], f"one of the channel groups {', '.join(known)}")
-    return Configuration(tuple((group.name, _checked(group, widths, extrapolate)) for group in architecture.groups))
+    return Configuration.of({group.name: _checked(group, widths, extrapolate) for group in architecture.groups})
 
 
 def _checked(group: ChannelGroup, widths: Mapping[str, int], extrapolate: bool) -> int:

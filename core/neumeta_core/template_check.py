@@ -48,7 +48,7 @@ def check_smallest(model: onnx.ModelProto, architecture: Architecture) -> None:
     Its weights come as inputs: with values, even zeros, a small file could ask for as much memory as it likes.
     """
     try:
-        member = hollow(model, architecture, {group.name: group.minimum for group in architecture.groups})
+        member = hollow(model, architecture, architecture.smallest_widths)
         generated = [initializer for initializer in member.graph.initializer if initializer.name in architecture.by_name]
         for weight in generated:
             member.graph.initializer.remove(weight)

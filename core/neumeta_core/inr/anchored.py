@@ -200,4 +200,4 @@ def exact_members(architecture: Architecture, settings: InrSettings) -> list[Con
     """Members that an INR with these settings has from its anchors alone, whatever its networks make."""
     if not isinstance(settings, AnchoredSettings) or not settings.exact:
         return []
-    return [Configuration(tuple(architecture.full_widths.items())), *level_configurations(architecture, settings.levels)]
+    return [Configuration.of(architecture.full_widths), *level_configurations(architecture, settings.levels)]

@@ -65,7 +65,7 @@ def decode_origin(stored: bytes | str) -> Origin:
     """The origin that was kept for a digest. Raises pydantic's ValidationError when that is no origin."""
     source = _Source.model_validate_json(stored)
     fields = source.spec.model_dump()
-    return Origin(source.key, Spec(**fields | {"widths": Configuration(tuple(source.spec.widths.items()))}))
+    return Origin(source.key, Spec(**fields | {"widths": Configuration.of(source.spec.widths)}))
 
 
 def verified(origin: Origin, meta: bytes | str, blob: bytes) -> Entry | None:

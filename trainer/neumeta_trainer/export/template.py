@@ -40,8 +40,11 @@ def make_template(
     patches = find_patches(exports, architecture)
     patched = architecture.model_copy(update={"patches": patches})
     generator = torch.Generator().manual_seed(1)
-    smallest = {group.name: group.minimum for group in architecture.groups}
-    for widths in (architecture.full_widths, smallest, {group.name: _any_width(group, generator) for group in architecture.groups}):
+    for widths in (
+        architecture.full_widths,
+        architecture.smallest_widths,
+        {group.name: _any_width(group, generator) for group in architecture.groups},
+    ):
         exporter.prove(template, patched, widths)
     return template.SerializeToString(deterministic=True), patches
 

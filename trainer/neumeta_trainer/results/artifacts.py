@@ -45,7 +45,7 @@ def artifact_accuracy(artifact: bytes, data: ImageSet, splits: Splits) -> float:
 
 
 def _other_precisions(manifold: Manifold, point: CurvePoint, data: ImageSet, splits: Splits) -> dict[str, float]:
-    member = Configuration(tuple(point.widths.items()))
+    member = Configuration.of(point.widths)
     weights = manifold.materialize(member)
     measured = {}
     for precision in PRECISIONS:

@@ -24,8 +24,7 @@ class SharedLayers:
     """
 
     def __init__(self, network: nn.Module, architecture: Architecture, example: Tensor) -> None:
-        smallest = {group.name: group.minimum for group in architecture.groups}
-        full, least = (_outputs(network, architecture, widths, example) for widths in (architecture.full_widths, smallest))
+        full, least = (_outputs(network, architecture, widths, example) for widths in (architecture.full_widths, architecture.smallest_widths))
         self.paths: list[str] = []
         for path, module in network.named_modules():
             inside = any(path.startswith(f"{outer}.") for outer in self.paths)

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.training.manifold_training import Target
 from neumeta_trainer.training.moments import measure_moments
-from neumeta_trainer.training.sampler import Sampler
 from neumeta_trainer.training.slices import Slices
 
 
@@ -62,7 +61,7 @@ class Family:
 
     def fused_full(self) -> nn.Module:
         """The full network without normalization, fixed."""
-        full = Sampler(self.slices.architecture).full
+        full = Configuration.of(self.slices.architecture.full_widths)
         return fuse_batch_norm(self.member(full), self.example).eval().requires_grad_(False)
 
     def target(self, configuration: Configuration, architecture: Architecture) -> Target:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import torch
 from neumeta_core.architecture import Architecture, ChannelGroup
-from neumeta_core.configuration import Configuration, round_width
+from neumeta_core.configuration import Configuration, rounded
 from neumeta_core.levels import level_configurations
 
 from neumeta_trainer.config import Recipe
@@ -52,12 +52,12 @@ class Sampler:
     @property
     def full(self) -> Configuration:
         """The full network."""
-        return Configuration(tuple((group.name, group.full) for group in self.architecture.groups))
+        return Configuration.of(self.architecture.full_widths)
 
     @property
     def smallest(self) -> Configuration:
         """The smallest member."""
-        return Configuration(tuple((group.name, group.minimum) for group in self.architecture.groups))
+        return Configuration.of(self.architecture.smallest_widths)
 
     @cached_property
     def always(self) -> list[Configuration]:
@@ -90,32 +90,31 @@ class Sampler:
     def independent(self, count: int) -> list[Configuration]:
         """``count`` configurations with a random width of its own for every group: for measurements."""
         generator = generator_for("independent", self.seed)
-        return [Configuration(tuple((group.name, self._choose(group, generator)) for group in self.architecture.groups)) for _ in range(count)]
+        return [self._of_any_widths(generator) for _ in range(count)]
 
     def _one(self, generator: torch.Generator, *, even: bool) -> Configuration:
         while float(torch.rand((), generator=generator)) < self.uniform_share:
             span = self.architecture.max_compression * float(torch.rand((), generator=generator))
-            configuration = Configuration(tuple((group.name, round_width(group, 1 - span)) for group in self.architecture.groups))
+            configuration = rounded(self.architecture, 1 - span)
             if all(configuration[group.name] in self.allowed(group) for group in self.architecture.groups):
                 return configuration
-        if even:
-            return self._of_even_mean(generator)
-        return Configuration(tuple((group.name, self._choose(group, generator)) for group in self.architecture.groups))
+        return self._of_even_mean(generator) if even else self._of_any_widths(generator)
 
     def _of_even_mean(self, generator: torch.Generator) -> Configuration:
         """A width for every group that is, in its group's order, at a random number to one power for all: so their mean is anywhere in [0, 1]."""
         mean = max(1e-3, float(torch.rand((), generator=generator)))
         power = 1 / mean - 1
-        drawn = []
+        drawn = {}
         for group in self.architecture.groups:
             allowed = self.allowed(group)
             place = float(torch.rand((), generator=generator)) ** power
-            drawn.append((group.name, allowed[min(len(allowed) - 1, int(place * len(allowed)))]))
-        return Configuration(tuple(drawn))
+            drawn[group.name] = allowed[min(len(allowed) - 1, int(place * len(allowed)))]
+        return Configuration.of(drawn)
 
-    def _choose(self, group: ChannelGroup, generator: torch.Generator) -> int:
-        allowed = self.allowed(group)
-        return allowed[int(torch.randint(len(allowed), (), generator=generator))]
+    def _of_any_widths(self, generator: torch.Generator) -> Configuration:
+        """A random width of its own for every group."""
+        allowed = {group.name: self.allowed(group) for group in self.architecture.groups}
+        return Configuration.of({name: widths[int(torch.randint(len(widths), (), generator=generator))] for name, widths in allowed.items()})
 
     def is_unseen(self, configuration: Configuration) -> bool:
         """True when no training step can see any of the widths of this member."""
