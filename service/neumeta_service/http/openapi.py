@@ -15,6 +15,19 @@ Content = dict[str, dict[str, Any]]
 BYTES: Content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 TEXT: Content = {"text/plain": {"schema": {"type": "string"}}}
 PROBLEM: Content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+OF_A_BODY = ("malformed_body", "invalid_request", "body_too_large", "unsupported_media_type")
+"""Problems of every request with a body."""
+OF_A_WISH = (
+    *OF_A_BODY,
+    "budget_impossible",
+    "model_not_found",
+    "version_not_found",
+    "rung_not_found",
+    "profile_not_found",
+    "model_refused",
+    "store_unavailable",
+)
+"""Problems of every request that says which member is wanted."""
 ANY_PROBLEM: Responses = {"default": {"description": "Any other problem.", "content": PROBLEM}}
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from neumeta_core.errors import InvalidField
 
 from neumeta_service.http.deps import DeclaredRoute, EngineDep
-from neumeta_service.http.openapi import problems
+from neumeta_service.http.openapi import OF_A_WISH, problems
 from neumeta_service.jobs import Jobs, Ticket, plan
 from neumeta_service.jobs.documents import JobDocument, JobList, JobRequest, document, summary
 
@@ -41,21 +41,7 @@ router.add_api_route(
     methods=["POST"],
     status_code=HTTPStatus.ACCEPTED,
     route_class_override=DeclaredRoute,
-    responses=problems(
-        "malformed_body",
-        "invalid_request",
-        "budget_impossible",
-        "idempotency_key_reused",
-        "model_not_found",
-        "version_not_found",
-        "rung_not_found",
-        "profile_not_found",
-        "body_too_large",
-        "unsupported_media_type",
-        "model_refused",
-        "store_unavailable",
-        "too_many_jobs",
-    ),
+    responses=problems(*OF_A_WISH, "idempotency_key_reused", "too_many_jobs"),
 )
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from neumeta_service.catalog.aliases import LATEST
 from neumeta_service.http import present
 from neumeta_service.http.deps import JSON, DeclaredRoute, EngineDep, NegotiatedRoute, engine_of, waiting_for
-from neumeta_service.http.openapi import BYTES, answer, problems
+from neumeta_service.http.openapi import BYTES, OF_A_WISH, answer, problems
 from neumeta_service.http.schemas import (
     CurveDocument,
     ManifestDocument,
@@ -64,19 +64,7 @@ router.add_api_route(
     plan,
     methods=["POST"],
     route_class_override=DeclaredRoute,
-    responses=problems(
-        "malformed_body",
-        "invalid_request",
-        "budget_impossible",
-        "model_not_found",
-        "version_not_found",
-        "rung_not_found",
-        "profile_not_found",
-        "body_too_large",
-        "unsupported_media_type",
-        "model_refused",
-        "store_unavailable",
-    ),
+    responses=problems(*OF_A_WISH),
 )
 
 
@@ -88,24 +76,7 @@ def install(app: FastAPI) -> None:
         methods=["POST"],
         tags=["models"],
         response_class=Response,
-        responses=answer(BYTES, model=ManifestDocument)
-        | problems(
-            "malformed_body",
-            "invalid_request",
-            "budget_impossible",
-            "model_not_found",
-            "version_not_found",
-            "rung_not_found",
-            "profile_not_found",
-            "not_acceptable",
-            "body_too_large",
-            "unsupported_media_type",
-            "overloaded",
-            "deadline_exceeded",
-            "build_failed",
-            "model_refused",
-            "store_unavailable",
-        ),
+        responses=answer(BYTES, model=ManifestDocument) | problems(*OF_A_WISH, "not_acceptable", "overloaded", "deadline_exceeded", "build_failed"),
         route_class_override=NegotiatedRoute,
     )
 

@@ -9,7 +9,7 @@ from neumeta_core.errors import InvalidField
 
 from neumeta_service.catalog.aliases import NAME_RULE, is_well_named
 from neumeta_service.http.deps import DeclaredRoute, EngineDep
-from neumeta_service.http.openapi import Responses, problems
+from neumeta_service.http.openapi import OF_A_BODY, Responses, problems
 from neumeta_service.profiles.documents import DeviceDocument, ProfileDocument, ProfileList, ProfileRequest, device_document, profile_list
 
 CREATED: Responses = {201: {"description": "Kept, and nothing replaced.", "model": ProfileDocument}}
@@ -45,18 +45,7 @@ router.add_api_route(
     put_profile,
     methods=["PUT"],
     route_class_override=DeclaredRoute,
-    responses=CREATED
-    | problems(
-        "malformed_body",
-        "invalid_request",
-        "model_not_found",
-        "version_not_found",
-        "too_many_profiles",
-        "body_too_large",
-        "unsupported_media_type",
-        "model_refused",
-        "store_unavailable",
-    ),
+    responses=CREATED | problems(*OF_A_BODY, "model_not_found", "version_not_found", "too_many_profiles", "model_refused", "store_unavailable"),
 )
 
 
