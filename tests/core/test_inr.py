@@ -46,6 +46,16 @@ def test_shapes_and_finite_values_at_every_width(kind: str, family: str) -> None
             assert made[parameter.name].isfinite().all()
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_contiguous_values_have_the_strides_of_their_shape(kind: str, family: str) -> None:
+    # With others, which axes of one value allow, a convolution's backward pass may write beyond its memory (pytorch/pytorch#195394).
+    inr, full = built(kind, family), FAMILIES[family].full_widths
+    for widths in (full, {group: 1 + width // 2 for group, width in full.items()}, dict.fromkeys(full, 1)):
+        strides = {name: values.stride() for name, values in inr(widths).items() if values.is_contiguous()}
+        assert strides == {name: torch.empty(values.shape).stride() for name, values in inr(widths).items() if name in strides}
+
+
 @pytest.mark.parametrize("kind", ["mlp", "mlp, relative", "factorised"])
 def test_widths_above_full_extrapolate(kind: str) -> None:
     made = built(kind)({"conv1": 11, "conv2": 17})

@@ -47,7 +47,9 @@ class FactorisedBlock(nn.Module):
             return cast("Tensor", self.from_out(out, conditions, None)).view(out, in_, taps)
         left = self.from_out(out, conditions, noise)
         right = self.from_in(in_, conditions, noise).view(in_, self.rank, taps)
-        return torch.einsum("or,irt->oit", left, right)
+        # One product whose result is row-major: einsum gives kernels of one tap strides that the backward pass of a convolution on the
+        # CPU mistakes for channels-last, and it writes beyond its memory (pytorch/pytorch#195394).
+        return (left @ right.transpose(0, 1).flatten(1)).view(out, in_, taps)
 
     def start(self, values: Tensor, conditions: Tensor) -> None:
         """Solve the output layers for the values ``[out, in, taps]`` of the full network: their best approximation of this rank."""
