@@ -130,9 +130,8 @@ def test_publish_puts_a_finished_run_where_the_service_finds_it(whole, tmp_path)
             with pytest.raises(RecordRefused, match=re.escape(said)):
                 publish(whole, alone, tmp_path / "models")
             assert not (tmp_path / "models").exists()
-    for _ in range(2):  # the second time over the first
-        done = neumeta("publish", whole, "--to", tmp_path / "models", "--alone", alone)
-        assert done.returncode == 0, done.stderr
+    done = neumeta("publish", whole, "--to", tmp_path / "models", "--alone", alone)
+    assert done.returncode == 0, done.stderr
     folder = tmp_path / "models" / "digits" / "1"
     assert {path.name for path in folder.iterdir()} == {"README.md", "curve.png", "manifold.safetensors", "report.json"}
     assert [path.name for path in folder.parent.iterdir()] == ["1"]
@@ -141,6 +140,22 @@ def test_publish_puts_a_finished_run_where_the_service_finds_it(whole, tmp_path)
     half = next(point for point in manifold.header.curve.points if point.compression == 0.5)
     assert f"| 0.50 | {half.params:,} | {half.macs:,} | {100 * half.quality:.2f} |" in card
     assert "| 50.00 |" in card
+
+
+def test_publish_replaces_a_version_that_is_there_only_when_told_to(whole, tmp_path):
+    folder = publish(whole, None, tmp_path / "models")
+    (folder / "README.md").write_text("words of mine")
+    (folder / "manifold.safetensors.sig").touch()
+    refused = neumeta("publish", whole, "--to", tmp_path / "models")
+    assert refused.returncode == 1
+    assert "is there already" in " ".join(refused.stderr.split())
+    assert "--set version=2" in " ".join(refused.stderr.split())
+    assert (folder / "README.md").read_text() == "words of mine"
+    assert (folder / "manifold.safetensors.sig").exists()
+    replaced = neumeta("publish", whole, "--to", tmp_path / "models", "--replace")
+    assert replaced.returncode == 0, replaced.stderr
+    assert {path.name for path in folder.iterdir()} == {"README.md", "curve.png", "manifold.safetensors", "report.json"}
+    assert [path.name for path in folder.parent.iterdir()] == ["1"]
 
 
 def test_publish_refuses_a_run_that_is_not_finished_or_whose_report_is_another_ones(whole, tmp_path):

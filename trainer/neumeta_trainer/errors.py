@@ -29,6 +29,12 @@ class RunNotFinished(NeuMetaError):
     code = "run_not_finished"
 
 
+class VersionTaken(NeuMetaError):
+    """A models folder has that version already."""
+
+    code = "version_taken"
+
+
 class RecipeRefused(NeuMetaError):
     """A recipe asks for what cannot be."""
 

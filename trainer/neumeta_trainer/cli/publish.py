@@ -15,7 +15,8 @@ def publish(
     run: Annotated[Path, typer.Argument(help="Folder of a finished `neumeta train`.")],
     models: Annotated[Path, typer.Option("--to", help="Models folder of the service.")] = Path("models"),
     alone: Annotated[Path | None, typer.Option("--alone", help="Folder with the results of `neumeta alone`, for the card.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a version that is there, with its card and signature.")] = False,
 ) -> None:
-    """Put a finished run where the service finds it, with its card, report and picture."""
+    """Put a finished run where the service finds it, with its card, report and picture. A version that is there is not replaced."""
     with expected_errors(None):
-        out_console.print(f"Published {publish_run(run, alone, models)}", soft_wrap=True)
+        out_console.print(f"Published {publish_run(run, alone, models, replace=replace)}", soft_wrap=True)

@@ -13,7 +13,7 @@ from neumeta_core.curve import CurvePoint
 from neumeta_core.manifold import Manifold
 from pydantic import JsonValue
 
-from neumeta_trainer.errors import RecordRefused, RunNotFinished
+from neumeta_trainer.errors import RecordRefused, RunNotFinished, VersionTaken
 from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.results.plot import plot_curve
 from neumeta_trainer.results.record import ALONE, read_record
@@ -23,11 +23,12 @@ _MOST_LABELS = 20
 """More of them are a number and two examples: the file has them all."""
 
 
-def publish(run: Path, alone: Path | None, models: Path) -> Path:
+def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = False) -> Path:
     """Copy a finished run to ``models/NAME/VERSION/`` with its report, picture and card; returns that folder.
 
-    ``alone`` holds the results of ``neumeta alone`` for the same recipe. Raises RunNotFinished when the run has no report,
-    RecordRefused when ``alone`` holds no such results, or those of another recipe, tier, split, seed or amount of training.
+    ``alone`` holds the results of ``neumeta alone`` for the same recipe. A folder that is there already is only replaced with
+    ``replace``. Raises RunNotFinished when the run has no report, VersionTaken when that folder is there, RecordRefused when
+    ``alone`` holds no such results, or those of another recipe, tier, split, seed or amount of training.
     """
     if not (run / "report.json").is_file():
         raise RunNotFinished(f"{run} holds no report.json: it is no finished run of `neumeta train`.")
@@ -37,6 +38,12 @@ def publish(run: Path, alone: Path | None, models: Path) -> Path:
         raise RunNotFinished(f"{run}: report.json belongs to another manifold; run `neumeta train` again.")
     beside = _alone(alone, manifold)
     folder = models / manifold.header.name / str(manifold.header.version)
+    if folder.exists() and not replace:
+        raise VersionTaken(
+            f"{folder} is there already, and a version that was served never changes. The same `neumeta train` with --set "
+            f"version={manifold.header.version + 1} gives the run another number and trains nothing again. Or say --replace: that folder is "
+            "removed then, with its signature and what was written into its card."
+        )
     # Services take folders with a number for a name, so none sees this one before it is whole.
     staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(staging, ignore_errors=True)
@@ -115,6 +122,9 @@ def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, 
 `*`: no training step has seen any of these widths. {curve.samples:,} {curve.split} images, measured once, at the end. *Slices without INR*: the
 family's own weights with BatchNorm calibrated for that size on training images. *Trained alone*: one network of these
 widths, the same recipe, as many steps as the manifold's base, family and end-to-end stages together, the same seed.{_unequal(unequal)}
+
+Compression is the share of channels left out of every layer; a width ratio is 1 minus it. An empty cell was not measured. Bytes of the full
+network are its parameters alone; an ONNX file has some more. The other words, and what each stage does, are in docs/training.md of the project.
 
 ![curve](curve.png)
 
