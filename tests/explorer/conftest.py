@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,11 +14,15 @@ import pytest
 from neumeta_service.app import create_app
 from neumeta_service.routes.explorer import FOLDER
 from neumeta_service.settings import Settings
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect, sync_playwright
 
 from tests.service.serving import live
 
 ROOT = Path(__file__).parents[2]
+INSECURE = "insecure.test"
+"""A host that leads to this machine, but is not localhost to the browser."""
+UNKNOWN = "\N{EN DASH}"
+"""What stands in the place of a number that is not known."""
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 WAIT_MS = 120_000
 expect.set_options(timeout=WAIT_MS)
@@ -52,6 +57,13 @@ class Explorer:
         return self.page.locator(f"#{name}").inner_text()
 
 
+def busy(wait_s: int) -> Callable[[Route], None]:
+    """Answers in place of the service that it is overloaded for so long; a client waits for a minute at most."""
+    problem = {"code": "overloaded", "status": 503, "detail": "Too much at once."}
+    headers = {"content-type": "application/problem+json", "retry-after": str(wait_s)}
+    return lambda route: route.fulfill(status=503, headers=headers, body=json.dumps(problem))
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     assert CHROMIUM is not None, "no Chromium is on PATH. `make test` installs it; these tests use a real browser."
@@ -59,7 +71,8 @@ def browser() -> Iterator[Browser]:
     # Ended with each module: while it is open, its event loop runs in this thread, and no other can.
     with sync_playwright() as playwright:
         # Root has no sandbox of its own; the page is ours.
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.getuid() == 0 else [])
+        sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=[*sandbox, f"--host-resolver-rules=MAP {INSECURE} 127.0.0.1"])
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,14 @@ def test_it_asks_for_a_key_says_a_wrong_one_and_works_with_a_good_one(locked: Ex
     assert keys.good not in locked.page.content()
 
 
+def test_where_site_data_is_blocked_a_key_is_known_until_the_page_is_left(locked: Explorer, keys: Keys) -> None:
+    locked.page.add_init_script("Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('', 'SecurityError'); } })")
+    locked.page.reload()
+    expect(locked.page.locator("#notice")).to_have_text("This service asks for an API key.")
+    enter(locked, keys.good)
+    assert len(locked.results()) == 2
+
+
 def test_a_key_that_was_pasted_badly_is_said_and_asked_for_again(locked: Explorer, keys: Keys) -> None:
     form = locked.page.locator("#access")
     expect(form).to_be_visible()

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Route, expect
 
-from tests.explorer.conftest import Explorer
+from tests.explorer.conftest import UNKNOWN, Explorer, busy
 
 MODEL = "lenet-mnist"
 
@@ -35,6 +36,16 @@ def test_the_slider_shows_what_the_service_says(explorer: Explorer) -> None:
     assert explorer.complaints == []
 
 
+def test_a_point_of_the_curve_can_be_clicked(explorer: Explorer) -> None:
+    explorer.open()
+    place = explorer.page.locator(".u-over")
+    box = place.bounding_box()
+    assert box is not None
+    place.click(position={"x": box["width"] - 2, "y": 40})
+    expect(explorer.page.locator("#compression")).to_have_value("0")
+    expect(explorer.page.locator("#params")).to_have_text(f"{plan(explorer, compression=0)['cost']['params']:,}")
+
+
 def test_a_budget_is_kept(explorer: Explorer) -> None:
     explorer.open()
     explorer.page.get_by_label("budget", exact=True).check()
@@ -51,6 +62,52 @@ def test_a_budget_that_nothing_fits_is_said_and_over_when_it_fits_again(explorer
     assert not explorer.text("params")[0].isdigit()
     explorer.page.get_by_label("At most").fill("200")
     explorer.page.locator("#notice").wait_for(state="hidden")
+
+
+def test_a_budget_that_is_no_number_asks_nothing_and_is_said(explorer: Explorer) -> None:
+    explorer.open()
+    explorer.page.get_by_label("budget", exact=True).check()
+    for text in ("", "0", "-5"):
+        explorer.page.get_by_label("At most").fill("90")
+        expect(explorer.page.locator("#snippets")).to_contain_text('"bytes":90000')
+        explorer.requests.clear()
+        explorer.page.get_by_label("At most").fill(text)
+        expect(explorer.page.locator("#notice")).to_have_text("Type a number of at least 1.")
+        expect(explorer.page.locator("#params")).to_have_text(UNKNOWN)
+        expect(explorer.page.locator("#download")).to_be_disabled()
+        expect(explorer.page.locator("#snippets pre")).to_have_count(0)
+        assert [request.url for request in explorer.requests if request.url.endswith("/plan")] == []
+
+
+def test_a_budget_in_another_unit_starts_at_what_the_size_costs(explorer: Explorer) -> None:
+    explorer.open()
+    explorer.page.get_by_label("budget", exact=True).check()
+    explorer.page.get_by_label("At most").fill("90")
+    cost = plan(explorer, budget={"bytes": 90_000})["cost"]
+    expect(explorer.page.locator("#params")).to_have_text(f"{cost['params']:,}")
+    for unit, number in (("macs", cost["macs"]), ("params", cost["params"]), ("bytes", -(-cost["bytes"] // 1000))):
+        explorer.page.get_by_label("Unit").select_option(unit)
+        expect(explorer.page.get_by_label("At most")).to_have_value(str(number))
+    expect(explorer.page.locator("#params")).to_have_text(f"{cost['params']:,}")
+
+
+def test_numbers_that_are_on_their_way_are_marked_and_another_model_starts_with_none(explorer: Explorer) -> None:
+    explorer.open()
+    page, facts = explorer.page, explorer.page.locator("#facts")
+    expect(facts).to_have_attribute("aria-busy", "false")
+    page.route("**/plan", lambda _: None)  # Never answered.
+    page.locator("#compression").fill("0.1")
+    expect(facts).to_have_attribute("aria-busy", "true")
+    expect(page.locator("#keep")).to_be_enabled()
+    with page.expect_request("**/resnet20-cifar10/plan"):
+        page.get_by_label("Model", exact=True).select_option("resnet20-cifar10")
+    expect(page.locator("#facts dd")).to_have_text([UNKNOWN] * 4)
+    expect(page.locator("#keep")).to_be_disabled()
+    expect(page.locator("#download")).to_be_disabled()
+    page.unroute("**/plan")
+    page.locator("#compression").fill("0.2")
+    expect(page.locator("#keep")).to_be_enabled()
+    expect(facts).to_have_attribute("aria-busy", "false")
 
 
 def test_a_named_size_is_what_its_operator_says(explorer: Explorer) -> None:
@@ -113,6 +170,33 @@ def test_the_download_has_the_bytes_of_the_api(explorer: Explorer, tmp_path: Pat
     wanted = explorer.api.post(f"/v1/models/{MODEL}/materialize", json={"compression": 0.62})
     assert (tmp_path / "member.onnx").read_bytes() == wanted.content
     assert download.value.suggested_filename in wanted.headers["content-disposition"]
+
+
+def test_a_download_says_how_far_it_is_and_runs_once(explorer: Explorer) -> None:
+    explorer.open()
+    choose(explorer, 0.62)
+    expect(explorer.page.locator(".results")).to_contain_text(f"{explorer.text('params')} parameters")
+    explorer.page.evaluate("caches.delete('neumeta-artifacts-v1')")
+    held: list[Route] = []
+    explorer.page.route("**/v1/artifacts/**", lambda route: held.append(route))
+    with explorer.page.expect_request("**/v1/artifacts/**"):
+        explorer.page.locator("#download").click()
+    expect(explorer.page.locator("#download")).to_be_disabled()
+    expect(explorer.page.locator("#downloaded")).to_have_text("Downloading …")
+    with explorer.page.expect_download():
+        held[0].continue_()
+    expect(explorer.page.locator("#downloaded")).to_contain_text(", digest verified")
+    expect(explorer.page.locator("#download")).to_be_enabled()
+    choose(explorer, 0.3)
+    expect(explorer.page.locator("#downloaded")).to_be_empty()
+
+
+def test_a_download_that_fails_says_so_where_it_was_asked_for(explorer: Explorer) -> None:
+    explorer.open()
+    explorer.page.route("**/materialize", busy(61))
+    explorer.page.locator("#download").click()
+    expect(explorer.page.locator("#downloaded")).to_contain_text("The service is busy and could not make this size")
+    expect(explorer.page.locator("#download")).to_be_enabled()
 
 
 def test_the_snippet_for_the_shell_fetches_the_chosen_size(explorer: Explorer, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from playwright.sync_api import Browser
 from tests.explorer.conftest import ROOT, WAIT_MS, Explorer
 
 AXE = (ROOT / "clients" / "web" / "node_modules" / "axe-core" / "axe.min.js").read_text
-DESKTOP, PHONE = (1280, 900), (390, 844)
+DESKTOP, PHONE, SMALLEST = (1280, 900), (390, 844), (320, 700)
 
 
-@pytest.mark.parametrize(("width", "height"), [DESKTOP, PHONE])
+@pytest.mark.parametrize(("width", "height"), [DESKTOP, PHONE, SMALLEST])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_and_nothing_is_cut(browser: Browser, service: str, tmp_path: Path, width: int, height: int, scheme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
@@ -28,7 +28,12 @@ def test_axe_finds_nothing_and_nothing_is_cut(browser: Browser, service: str, tm
     page.evaluate(AXE())
     found = page.evaluate("axe.run().then(result => result.violations.map(each => [each.id, each.nodes.map(node => node.html)]))")
     assert found == []
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for mode in ("budget", "widths", "compression"):
+        page.locator(f"[name=mode][value={mode}]").check()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    slider = page.locator("#compression").bounding_box()
+    assert slider is not None
+    assert slider["width"] >= 200, "a finger needs room"
     folder = Path(os.environ.get("NEUMETA_CLIENT_SCREENSHOTS", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=folder / f"explorer-{width}-{scheme}.png", full_page=True)

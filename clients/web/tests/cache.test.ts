@@ -79,6 +79,16 @@ test("what fits nowhere is quietly not kept", async () => {
   expect(await kept(1)).toEqual([]);
 });
 
+test("what is larger than all the room that the site has removes nothing", async () => {
+  for (let number = 0; number < 2; number++) await new StorageCache().put(digest(number), bytes(number));
+  cache.room = 2;
+  vi.stubGlobal("navigator", { storage: { estimate: async () => ({ quota: 2 }) } });
+  await new StorageCache().put(digest(2), new Uint8Array(3).buffer);
+  expect(await kept(3)).toEqual([0, 1]);
+  await new StorageCache().put(digest(2), bytes(2));
+  expect(await kept(3)).toEqual([1, 2]);
+});
+
 test("a put that fails for another reason costs nothing that is there", async () => {
   for (let number = 0; number < 2; number++) await new StorageCache().put(digest(number), bytes(number));
   cache.fault = new DOMException("The operation is not allowed.", "SecurityError");

@@ -199,6 +199,21 @@ test("an artifact of no bytes is one", async () => {
   expect(data.byteLength).toBe(0);
 });
 
+test("where no digest can be verified nothing is asked for", async () => {
+  const asked: unknown[] = [];
+  const client = await serve((request, response) => {
+    asked.push(request.url);
+    response.end();
+  });
+  vi.stubGlobal("crypto", {}); // As in a page that came neither by HTTPS nor from localhost.
+  try {
+    await expect(client.pull("m", { compression: 0 })).rejects.toBeInstanceOf(Unsupported);
+  } finally {
+    vi.unstubAllGlobals();
+  }
+  expect(asked).toEqual([]);
+});
+
 test("a size for which the browser has no memory", async () => {
   const size = 2 ** 31 - 1;
   const Bytes = globalThis.Uint8Array;

@@ -42,7 +42,10 @@ export class StorageCache implements ArtifactCache {
   }
 }
 
-/** Puts, and while the storage is full removes the oldest, one after the other. Rejects when there is no room even so. */
+/**
+ * Puts, and while the storage is full removes the oldest, one after the other. Rejects when there is no room even so; what is larger than
+ * all of it removes nothing.
+ */
 async function putMakingRoom(cache: Cache, key: string, data: ArrayBuffer): Promise<void> {
   let oldest: Request[] | undefined;
   for (;;) {
@@ -51,6 +54,7 @@ async function putMakingRoom(cache: Cache, key: string, data: ArrayBuffer): Prom
     } catch (error) {
       // Other failures would not go away with what was kept.
       if (!(error instanceof DOMException && error.name === "QuotaExceededError")) throw error;
+      if (oldest === undefined && data.byteLength > (await quota())) throw error;
       // In the order in which they were put there, as the specification of service workers has it.
       oldest ??= [...(await cache.keys())];
       const request = oldest.shift();
@@ -58,6 +62,11 @@ async function putMakingRoom(cache: Cache, key: string, data: ArrayBuffer): Prom
       await cache.delete(request);
     }
   }
+}
+
+/** The bytes that the browser gives the site in all, where it says. */
+async function quota(): Promise<number> {
+  return (await globalThis.navigator?.storage?.estimate?.())?.quota ?? Infinity;
 }
 
 /** Cache Storage wants a URL; the digest names the bytes wherever they came from. */

@@ -1,7 +1,7 @@
 import { checkManifest, objectOf } from "./answer.js";
 import { type ArtifactCache, StorageCache } from "./cache.js";
 import { addressOf, authorizationOf, reached } from "./connection.js";
-import { digestOf } from "./digest.js";
+import { digestOf, webCrypto } from "./digest.js";
 import { download, type PullOptions } from "./download.js";
 import { ArtifactGone, errorOf, IntegrityError, UnexpectedAnswer } from "./errors.js";
 import { rest, retried, type Sleep } from "./retry.js";
@@ -102,6 +102,7 @@ export class Client {
   }
 
   async #pull(name: string, selection: Selection, options: PullOptions): Promise<Artifact> {
+    webCrypto(); // Nothing is made and downloaded that could not be verified.
     const manifest = await this.manifest(name, selection, options);
     const kept = await this.#cache?.get(manifest.digest);
     if (kept !== undefined) {

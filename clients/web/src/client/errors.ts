@@ -76,8 +76,10 @@ export class UnexpectedAnswer extends ServiceError {}
 export class ConnectionFailed extends NeuMetaClientError {}
 /** The bytes are not those that the manifest names; nothing was kept. */
 export class IntegrityError extends NeuMetaClientError {}
-/** The page cannot do this here: no WebCrypto outside of HTTPS and localhost, no onnxruntime-web installed, or too little memory. */
+/** The page cannot do this here: no WebCrypto outside of HTTPS and localhost, no onnxruntime-web, or too little memory. */
 export class Unsupported extends NeuMetaClientError {}
+/** onnxruntime-web could not be loaded or started, or did not take the network: `cause` is what it said. */
+export class RuntimeFailed extends Unsupported {}
 
 /** No object: every one of those has a `constructor`, and codes are whatever an answer says. */
 const CLASS_OF_CODE: ReadonlyMap<unknown, typeof NeuMetaClientError> = new Map(Object.entries({

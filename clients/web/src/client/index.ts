@@ -4,5 +4,5 @@ export { type Artifact, Client, type ClientOptions, type ReadOptions, type Versi
 export type { PullOptions } from "./download.js";
 export * from "./errors.js";
 export { rest, type Sleep } from "./retry.js";
-export { createSession, prepared, type Runtime, type Session, type SessionOptions, softmax } from "./session.js";
+export { createSession, prepared, type Runtime, type RuntimeSession, type Session, type SessionOptions, softmax } from "./session.js";
 export type * from "./types.js";

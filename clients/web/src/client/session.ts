@@ -1,6 +1,5 @@
-import type { InferenceSession } from "onnxruntime-web";
 import type { Artifact } from "./client.js";
-import { Unsupported } from "./errors.js";
+import { RuntimeFailed } from "./errors.js";
 import type { Input } from "./types.js";
 
 /** A network that runs here, fed with raw pixels. */
@@ -10,21 +9,28 @@ export interface Session {
   release(): Promise<void>;
 }
 
-/** onnxruntime-web, or one of its smaller builds. */
-export type Runtime = Pick<typeof import("onnxruntime-web"), "InferenceSession" | "Tensor">;
+/** As much of onnxruntime-web, or of one of its smaller builds, as is used. Not its own types: they are absent where it is not installed. */
+export interface Runtime {
+  readonly InferenceSession: { create(model: Uint8Array, options?: object): Promise<RuntimeSession> };
+  readonly Tensor: new (type: "float32", data: Float32Array, dims: readonly number[]) => object;
+}
+
+export interface RuntimeSession {
+  run(feeds: Readonly<Record<string, object>>): Promise<Readonly<Record<string, object>>>;
+  release(): Promise<void>;
+}
 
 export interface SessionOptions {
   /** The build to run with, for example all of `onnxruntime-web` for WebGPU; `onnxruntime-web/wasm` when not given. */
   readonly runtime?: Runtime;
-  /** Handed to the runtime as they are. */
-  readonly options?: InferenceSession.SessionOptions;
+  /** `InferenceSession.SessionOptions`, handed to the runtime as they are. */
+  readonly options?: object;
 }
 
-/** A session of onnxruntime-web, which the page has to install. Throws `Unsupported` when it is not. */
+/** A session of onnxruntime-web, which the page has to install. Throws `RuntimeFailed` when that cannot be loaded or refuses the network. */
 export async function createSession(artifact: Artifact, { runtime, options = {} }: SessionOptions = {}): Promise<Session> {
   const ort = runtime ?? (await installedRuntime());
-  // A copy: the runtime may take the buffer for itself.
-  const session = await ort.InferenceSession.create(new Uint8Array(artifact.data.slice(0)), options);
+  const session = await started(ort, artifact, options);
   const { input, output } = artifact.manifest;
   return {
     async run(pixels) {
@@ -40,7 +46,17 @@ async function installedRuntime(): Promise<Runtime> {
   try {
     return await import("onnxruntime-web/wasm");
   } catch (error) {
-    throw new Unsupported("onnxruntime-web is not installed: npm install onnxruntime-web.", { cause: error });
+    const expected = "expected it to be installed (npm install onnxruntime-web), and its files to be served with the page";
+    throw new RuntimeFailed(`onnxruntime-web could not be loaded; ${expected}.`, { cause: error });
+  }
+}
+
+async function started({ InferenceSession }: Runtime, { data, manifest }: Artifact, options: object): Promise<RuntimeSession> {
+  try {
+    // A copy: the runtime may take the buffer for itself.
+    return await InferenceSession.create(new Uint8Array(data.slice(0)), options);
+  } catch (error) {
+    throw new RuntimeFailed(`onnxruntime-web could not start, or not load ${manifest.filename}. ${String(error)}`, { cause: error });
   }
 }
 
@@ -58,7 +74,8 @@ export function prepared(pixels: ArrayLike<number>, input: Input): Float32Array 
 /** Probabilities of logits. */
 export function softmax(logits: ArrayLike<number>): Float32Array {
   const values = Array.from(logits);
-  const largest = Math.max(...values);
+  // Not Math.max(...values): an engine takes only so many arguments.
+  const largest = values.reduce((most, value) => Math.max(most, value), -Infinity);
   const powers = values.map((value) => Math.exp(value - largest));
   const sum = powers.reduce((total, power) => total + power, 0);
   return Float32Array.from(powers, (power) => power / sum);

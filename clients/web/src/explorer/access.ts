@@ -7,13 +7,15 @@ const KEY = "neumeta-token";
 export class Access {
   readonly #form = byId<HTMLFormElement>("access");
   readonly #input = byId<HTMLInputElement>("token");
+  #key = kept();
   #mayMake = true;
 
   /** `onKey` is called with every key that is entered. */
   constructor(onKey: () => void) {
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
-      sessionStorage.setItem(KEY, this.#input.value.trim());
+      this.#key = this.#input.value.trim();
+      keep(this.#key);
       this.#input.value = "";
       this.#mayMake = true;
       this.settle();
@@ -22,7 +24,7 @@ export class Access {
   }
 
   get key(): string | undefined {
-    return sessionStorage.getItem(KEY) ?? undefined;
+    return this.#key;
   }
 
   /** A client that uses the key. Asks for another one, and throws `InvalidRequest`, when it cannot be a key, as after a careless paste. */
@@ -58,5 +60,22 @@ export class Access {
   denyMaking(): void {
     this.#mayMake = false;
     this.settle();
+  }
+}
+
+/** The key that the tab knows. With site data blocked there is no storage; a key is then known until the page is left. */
+function kept(): string | undefined {
+  try {
+    return sessionStorage.getItem(KEY) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function keep(key: string): void {
+  try {
+    sessionStorage.setItem(KEY, key);
+  } catch {
+    // As above.
   }
 }

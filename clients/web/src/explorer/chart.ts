@@ -22,17 +22,24 @@ export class Chart {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
   }
 
-  show(curve: Curve): void {
+  /** Undefined shows nothing: the curve is not known. */
+  show(curve: Curve | undefined): void {
     this.#curve = curve;
-    this.#points = [...curve.points].sort((a, b) => a.params - b.params);
-    this.#current = undefined;
+    this.#points = [...(curve?.points ?? [])].sort((a, b) => a.params - b.params);
     this.#draw();
-    showTable(curve);
+    this.mark(undefined);
+    if (curve === undefined) byId("points").replaceChildren();
+    else showTable(curve);
   }
 
-  mark(plan: Plan): void {
+  /** Undefined marks nothing: the chosen size is not known. */
+  mark(plan: Plan | undefined): void {
     this.#current = plan;
     this.#plot?.setData(this.#data);
+    if (plan === undefined) {
+      this.#place.setAttribute("aria-label", "The chosen size is not known.");
+      return;
+    }
     const where = plan.quality.value === null ? "" : `, expected ${format.quality(plan.quality.value, plan.quality.metric)} (${plan.quality.kind})`;
     this.#place.setAttribute("aria-label", `The chosen size: ${format.count(plan.cost.params)} parameters${where}.`);
   }
@@ -42,13 +49,14 @@ export class Chart {
     this.#plot = undefined;
     const curve = this.#curve;
     if (curve === undefined || curve.points.length === 0) {
-      byId("curve-text").textContent = "This model carries no measurements.";
+      byId("curve-text").textContent = curve === undefined ? "" : "This model carries no measurements.";
       return;
     }
     byId("curve-text").textContent =
       `Filled points were measured on ${count(curve)}; hollow ones too, at widths that training never saw. ` +
       "The line between them is interpolated. The ring is the chosen size. Click a point to choose it.";
-    this.#plot = new uPlot(this.#options(curve), this.#data, this.#place);
+    const plot = (this.#plot = new uPlot(this.#options(curve), this.#data, this.#place));
+    plot.over.addEventListener("click", (event) => this.#pick(plot.posToVal(event.offsetX, "x")));
   }
 
   get #size(): { width: number; height: number } {
@@ -79,7 +87,7 @@ export class Chart {
     return {
       ...this.#size,
       legend: { show: false },
-      cursor: { drag: { x: false, y: false }, bind: { click: (plot, _, handle) => this.#onClick(plot, handle) } },
+      cursor: { drag: { x: false, y: false } },
       scales: { x: { time: false } },
       axes: [
         { ...axis, label: "parameters", space: 70, size: 34, labelSize: 20, values: (_, ticks) => ticks.map(format.count) },
@@ -95,13 +103,9 @@ export class Chart {
     };
   }
 
-  #onClick(plot: uPlot, handle: (event: MouseEvent) => null): (event: MouseEvent) => null {
-    return (event) => {
-      const wanted = plot.posToVal(plot.cursor.left ?? 0, "x");
-      const nearest = [...this.#points].sort((a, b) => Math.abs(a.params - wanted) - Math.abs(b.params - wanted))[0];
-      if (nearest !== undefined) this.onPick(nearest.compression);
-      return handle(event);
-    };
+  #pick(wanted: number): void {
+    const nearest = [...this.#points].sort((a, b) => Math.abs(a.params - wanted) - Math.abs(b.params - wanted))[0];
+    if (nearest !== undefined) this.onPick(nearest.compression);
   }
 }
 

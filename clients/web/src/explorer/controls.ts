@@ -1,10 +1,12 @@
 /** The form that says a size. */
-import type { Model, Precision, Selection } from "../client/index.js";
+import type { Cost, Model, Plan, Precision, Selection } from "../client/index.js";
 import { byId, make } from "./page.js";
 
 const MODES = ["compression", "budget", "rung", "widths"] as const;
 type Mode = (typeof MODES)[number];
 const BYTES_PER_KB = 1000;
+/** What a budget's number says when it says nothing that can be kept. */
+export const EXPECTED = "Type a number of at least 1.";
 
 export class Controls {
   readonly #compression = byId<HTMLInputElement>("compression");
@@ -13,10 +15,12 @@ export class Controls {
   readonly #rung = byId<HTMLSelectElement>("rung");
   readonly #precision = byId<HTMLSelectElement>("precision");
   readonly #widths = byId("by-widths");
+  #cost: Cost | undefined;
 
   /** `onChange` is called whenever the form says another size. */
   constructor(onChange: () => void) {
-    byId("choice").addEventListener("input", () => {
+    byId("choice").addEventListener("input", (event) => {
+      if (event.target === this.#unit) this.#convert();
       this.#show();
       onChange();
     });
@@ -28,6 +32,7 @@ export class Controls {
     this.#compression.value = String(Math.round(50 * model.max_compression) / 100);
     this.#budget.value = String(Math.ceil(model.costs.full.bytes / BYTES_PER_KB / 2));
     this.#unit.value = "bytes";
+    this.#cost = undefined;
     const rungs = Object.keys(model.rungs);
     this.#rung.replaceChildren(...rungs.map((rung) => make("option", { value: rung }, rung)));
     byId("rung-mode").hidden = rungs.length === 0;
@@ -54,9 +59,10 @@ export class Controls {
   }
 
   /** Move the sliders of the groups to the widths of a size that was chosen otherwise. */
-  follow(widths: Readonly<Record<string, number>>): void {
+  follow({ spec, cost }: Plan): void {
+    this.#cost = cost;
     if (this.#mode === "widths") return;
-    for (const slider of this.#sliders) slider.value = String(widths[slider.name] ?? slider.value);
+    for (const slider of this.#sliders) slider.value = String(spec.widths[slider.name] ?? slider.value);
     this.#show();
   }
 
@@ -67,12 +73,13 @@ export class Controls {
     this.#show();
   }
 
-  get selection(): Selection {
+  /** Undefined while the form says no size. */
+  get selection(): Selection | undefined {
     const precision = this.#precision.value as Precision;
     switch (this.#mode) {
       case "budget": {
-        const unit = this.#unit.value;
-        return { budget: { [unit]: Math.floor(this.#budget.valueAsNumber * (unit === "bytes" ? BYTES_PER_KB : 1)) }, precision };
+        const most = this.#budget.valueAsNumber;
+        return most >= 1 ? { budget: { [this.#unit.value]: Math.floor(most * this.#scale) }, precision } : undefined;
       }
       case "rung":
         return { rung: this.#rung.value, precision };
@@ -85,6 +92,17 @@ export class Controls {
 
   get #mode(): Mode {
     return (document.querySelector<HTMLInputElement>("input[name=mode]:checked")?.value ?? "compression") as Mode;
+  }
+
+  /** What one of the budget's unit is in that of the service. */
+  get #scale(): number {
+    return this.#unit.value === "bytes" ? BYTES_PER_KB : 1;
+  }
+
+  /** The budget in its new unit: what the size costs that the last one led to. */
+  #convert(): void {
+    const cost = this.#cost?.[this.#unit.value as keyof Cost];
+    if (cost !== undefined) this.#budget.value = String(Math.ceil(cost / this.#scale));
   }
 
   get #sliders(): HTMLInputElement[] {

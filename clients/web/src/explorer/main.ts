@@ -1,58 +1,83 @@
 /** The explorer: wires the parts of the page together. */
-import { AccessRefused, type Client, type ModelSummary, type Plan, rest, type Selection } from "../client/index.js";
+import { AccessRefused, type Client, type ModelSummary, type Plan, rest, type Selection, type Sleep } from "../client/index.js";
 import { Access } from "./access.js";
 import { Bench } from "./bench.js";
 import { Chart } from "./chart.js";
-import { Controls } from "./controls.js";
-import { clearFacts, showFacts } from "./facts.js";
+import { Controls, EXPECTED } from "./controls.js";
+import { Download } from "./download.js";
+import { awaitFacts, clearFacts, showFacts } from "./facts.js";
 import { hush, say } from "./notice.js";
 import { Pad } from "./pad.js";
-import { byId, make } from "./page.js";
+import { byId } from "./page.js";
 import { Picker } from "./picker.js";
-import { showSnippets } from "./snippets.js";
-import { inWords } from "./words.js";
+import { clearSnippets, showSnippets } from "./snippets.js";
+import { busyInWords, inWords, mayPass } from "./words.js";
 
 const PAUSE_MS = 120;
 
 let chosen: ModelSummary | undefined;
 let plan: Plan | undefined;
+/** Aborted when what was to be opened could not be. */
 let opening = new AbortController();
 let asked = new AbortController();
 let pending: ReturnType<typeof setTimeout> | undefined;
 
-const access = new Access(() => void start().catch(report));
+const access = new Access(() => attempt(start));
+const connect = (sleep: Sleep) => access.connect(sleep);
 let client: Client;
-const picker = new Picker(() => void open().catch(report));
+const picker = new Picker(() => attempt(open));
 const controls = new Controls(choose);
 const chart = new Chart((compression) => {
   controls.choose(compression);
   choose();
 });
-const bench = new Bench(() => client, reportMaking);
+const bench = new Bench(connect, explain);
+const download = new Download(connect, explain);
 const pad = new Pad(() => void bench.run(pad.pixels));
 
 /** A service that is busy is asked again; whoever waits is told. */
 async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  say(`The service is busy; it is asked again in ${Math.ceil(milliseconds / 1000)} s.`);
-  await rest(milliseconds, signal).finally(hush);
+  const text = busyInWords(milliseconds);
+  say(text);
+  await rest(milliseconds, signal).finally(() => hush(text));
 }
 
-/** Say what went wrong; a key that is missing or wrong is asked for. */
-function report(error: unknown): void {
-  if (error instanceof DOMException && error.name === "AbortError") return;
-  say(inWords(error, access.key !== undefined));
-  if (error instanceof AccessRefused) access.ask();
+/** Do it; what goes wrong is said, and can be tried again where that can help. A key that is missing or wrong is asked for. */
+function attempt(work: () => Promise<void>): void {
+  work().catch((error: unknown) => {
+    if (error instanceof DOMException && error.name === "AbortError") return;
+    say(inWords(error, access.key !== undefined), mayPass(error) ? () => attempt(work) : undefined);
+    if (error instanceof AccessRefused) access.ask();
+  });
 }
 
-/** The same of what makes a member: a key that may only read still shows costs and the curve. */
-function reportMaking(error: unknown): void {
-  if (error instanceof AccessRefused && error.code === "forbidden") access.denyMaking();
-  else report(error);
+/** What making a member failed with, in words: a key that may only read still shows costs and the curve. */
+function explain(error: unknown): string {
+  if (error instanceof AccessRefused) {
+    if (error.code === "forbidden") access.denyMaking();
+    else access.ask();
+    offer();
+  }
+  return inWords(error, access.key !== undefined);
 }
 
 function settle(): void {
   hush();
   access.settle();
+}
+
+/** What the form says costs this much; undefined when that is not known, and then nothing can be done with it. */
+function know(found: Plan | undefined): void {
+  plan = found;
+  if (found === undefined) clearFacts();
+  else showFacts(found);
+  chart.mark(found);
+  offer();
+}
+
+function offer(): void {
+  byId<HTMLButtonElement>("keep").disabled = plan === undefined;
+  download.allow(plan !== undefined && access.mayMake && isSecureContext);
 }
 
 async function start(): Promise<void> {
@@ -63,7 +88,7 @@ async function start(): Promise<void> {
     byId("parts").hidden = picker.chosen === undefined;
   }
   settle();
-  if (picker.chosen !== undefined) await open();
+  if (picker.chosen !== undefined) attempt(open);
   else if (byId("refused").hidden) say("The service has no models.");
 }
 
@@ -76,44 +101,64 @@ async function open(): Promise<void> {
   clearTimeout(pending);
   asked.abort();
   opening.abort();
-  opening = new AbortController();
+  const mine = (opening = new AbortController());
+  // Nor is anything shown of another model: that would pass for this one's.
+  chart.show(undefined);
+  know(undefined);
+  clearSnippets();
+  bench.reset([]);
+  download.clear();
   const { name, version } = picked;
-  const options = { version, signal: opening.signal };
-  const [model, curve, samples] = await Promise.all([client.model(name, options), client.curve(name, options), client.samples(name, options)]);
+  const options = { version, signal: mine.signal };
+  const answers = Promise.all([client.model(name, options), client.curve(name, options), client.samples(name, options)]);
+  const [model, curve, samples] = await answers.catch((error: unknown) => {
+    mine.abort();
+    throw error;
+  });
   chosen = picked;
   controls.offer(model);
   chart.show(curve);
   bench.reset(model.labels);
-  byId("try").hidden = !pad.offer(model.input, samples) || model.task !== "classification";
+  byId("try").hidden = !isSecureContext || !pad.offer(model.input, samples) || model.task !== "classification";
   // The smallest and not the full one: who only looks should not have to fetch the largest there is.
   load(1, "Smallest network", { compression: model.max_compression });
-  await update();
+  attempt(update);
 }
 
 /** The form says another size: wait until it rests. */
 function choose(): void {
   clearTimeout(pending);
-  pending = setTimeout(() => void update().catch(report), PAUSE_MS);
+  pending = setTimeout(() => {
+    if (chosen !== undefined) attempt(update);
+    // What is being opened reads the form when it is there; what could not be opened is opened now.
+    else if (opening.signal.aborted) attempt(open);
+  }, PAUSE_MS);
 }
 
 async function update(): Promise<void> {
   if (chosen === undefined) return;
   asked.abort();
   const { signal } = (asked = new AbortController());
+  download.clear();
   const { name, version, aliases } = chosen;
-  const selection = controls.selection;
+  const { selection } = controls;
+  if (selection === undefined) {
+    know(undefined);
+    clearSnippets();
+    return say(EXPECTED);
+  }
   showSnippets(name, aliases.includes("latest") ? selection : { ...selection, version }, access.key !== undefined);
+  awaitFacts();
   try {
-    plan = await client.plan(name, { ...selection, version }, { signal });
+    const found = await client.plan(name, { ...selection, version }, { signal });
+    settle();
+    know(found);
+    controls.follow(found);
+    load(0, `Chosen: ${titleOf(found)}`, selection);
   } catch (error) {
-    if (!signal.aborted) clearFacts();
+    if (!signal.aborted) know(undefined);
     throw error;
   }
-  settle();
-  showFacts(plan);
-  chart.mark(plan);
-  controls.follow(plan.spec.widths);
-  load(0, `Chosen: ${titleOf(plan)}`, selection);
 }
 
 /** Try a size of the chosen model in one of the two lanes, where that is possible. */
@@ -126,17 +171,12 @@ function titleOf({ compression, spec }: Plan): string {
   return `${Math.round(100 * compression.effective)} % compressed, ${spec.precision}`;
 }
 
-async function download({ name, version }: ModelSummary): Promise<void> {
-  const { data, manifest } = await client.pull(name, { ...controls.selection, version });
-  const url = URL.createObjectURL(new Blob([data], { type: "application/octet-stream" }));
-  make("a", { href: url, download: manifest.filename }).click();
-  byId("downloaded").textContent = `${manifest.filename}, digest verified`;
-  // Not at once: the browser still reads it.
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
-}
-
-byId("download").addEventListener("click", () => chosen && void download(chosen).catch(reportMaking));
+byId("download").addEventListener("click", () => {
+  const { selection } = controls;
+  if (chosen !== undefined && selection !== undefined) void download.save(chosen.name, { ...selection, version: chosen.version });
+});
 byId("keep").addEventListener("click", () => {
   if (plan !== undefined) load(1, `Kept: ${titleOf(plan)}`, { widths: plan.spec.widths, precision: plan.spec.precision });
 });
-start().catch(report);
+byId("unverified").hidden = isSecureContext;
+attempt(start);

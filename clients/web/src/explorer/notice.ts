@@ -1,12 +1,24 @@
 /** The one line above all that says what is the matter. */
-import { byId } from "./page.js";
+import { byId, make } from "./page.js";
 
-export function say(text: string): void {
+let said = "";
+
+/** With `again` there is a button that calls it. */
+export function say(text: string, again?: () => void): void {
+  said = text;
   const notice = byId("notice");
   notice.hidden = false;
-  notice.textContent = text;
+  notice.replaceChildren(text);
+  if (again === undefined) return;
+  const button = make("button", { type: "button" }, "Try again");
+  button.addEventListener("click", () => {
+    hush();
+    again();
+  });
+  notice.append(" ", button);
 }
 
-export function hush(): void {
-  byId("notice").hidden = true;
+/** Hide it; with a text only if it still says that. */
+export function hush(text?: string): void {
+  if (text === undefined || text === said) byId("notice").hidden = true;
 }

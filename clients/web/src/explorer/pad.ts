@@ -4,11 +4,13 @@ import { byId } from "./page.js";
 
 const PEN = 18;
 const STEP = 8;
+const HOW_TO_DRAW = "Drawing area: draw with the pointer, or move with the arrow keys while holding Space to draw";
 /** Side of the box that a drawn digit is scaled into, and of the image, in the data set that digits come from (MNIST). */
 const BOX = 20 / 28;
 
 export class Pad {
   readonly #canvas = byId<HTMLCanvasElement>("pad");
+  readonly #mark = byId("pen");
   readonly #context = this.#canvas.getContext("2d", { willReadFrequently: true }) as CanvasRenderingContext2D;
   #input: Input | undefined;
   #samples: Samples = { inputs: [], labels: [] };
@@ -27,6 +29,9 @@ export class Pad {
     this.#canvas.addEventListener("keyup", (event) => {
       if (event.key === " ") this.#draws = false;
     });
+    this.#canvas.addEventListener("focus", () => this.#showPen());
+    // A key that is let go elsewhere is not heard.
+    this.#canvas.addEventListener("blur", () => (this.#draws = false));
     byId("clear").addEventListener("click", () => this.clear());
     byId("next-sample").addEventListener("click", () => this.nextSample());
   }
@@ -38,6 +43,9 @@ export class Pad {
     this.#next = 0;
     byId("next-sample").hidden = samples.inputs.length === 0;
     byId("clear").hidden = !this.#drawable;
+    this.#canvas.setAttribute("aria-label", this.#drawable ? HOW_TO_DRAW : "One of the model's own images");
+    this.#canvas.tabIndex = this.#drawable ? 0 : -1;
+    this.#canvas.style.touchAction = this.#drawable ? "none" : "auto";
     this.clear();
     if (samples.inputs.length > 0) this.nextSample();
     return [1, 3].includes(input.shape[0] ?? 0) && input.shape.length === 3 && input.layout === "NCHW";
@@ -95,7 +103,7 @@ export class Pad {
       this.#startDrawing();
       this.#draws = true;
     }
-    const from = this.#pen ?? { x: this.#canvas.width / 2, y: this.#canvas.height / 4 };
+    const from = this.#place;
     const [dx = 0, dy = 0] = step ?? [];
     const inside = (value: number, size: number) => Math.min(Math.max(value, PEN), size - PEN);
     const to = { x: inside(from.x + dx, this.#canvas.width), y: inside(from.y + dy, this.#canvas.height) };
@@ -105,6 +113,18 @@ export class Pad {
       this.onChange();
     }
     this.#pen = to;
+    this.#showPen();
+  }
+
+  /** Where the keys draw on. */
+  get #place(): { x: number; y: number } {
+    return this.#pen ?? { x: this.#canvas.width / 2, y: this.#canvas.height / 4 };
+  }
+
+  /** Mark where the keys draw on; over the drawing and not in it. */
+  #showPen(): void {
+    const { x, y } = this.#place;
+    Object.assign(this.#mark.style, { left: `${(100 * x) / this.#canvas.width}%`, top: `${(100 * y) / this.#canvas.height}%` });
   }
 
   /** What was shown gives way to the first stroke. */

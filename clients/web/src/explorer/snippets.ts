@@ -13,7 +13,7 @@ export function snippets(origin: string, model: string, selection: Selection, ne
   const header = needsKey ? ` \\\n  -H "Authorization: Bearer $NEUMETA_CLIENT_TOKEN"` : "";
   const options = needsKey ? ", { token }" : "";
   return {
-    curl: `curl --fail --remote-header-name --remote-name \\\n  --json ${word(body)} \\\n  -H 'Accept: application/octet-stream'${header} \\\n  ${origin}/v1/models/${model}/materialize`,
+    curl: `curl --fail --remote-header-name --remote-name \\\n  -H 'Content-Type: application/json' -d ${word(body)} \\\n  -H 'Accept: application/octet-stream'${header} \\\n  ${origin}/v1/models/${model}/materialize`,
     Python: `from neumeta_client import Client\n\nwith Client("${origin}") as client:\n    artifact = client.pull("${model}"${given.join("")})\n    session = artifact.session()`,
     TypeScript: `import { Client, createSession } from "neumeta-client";\n\nconst client = new Client("${origin}"${options});\nconst artifact = await client.pull("${model}", ${body});\nconst session = await createSession(artifact);`,
   };
@@ -35,6 +35,10 @@ export function showSnippets(model: string, selection: Selection, needsKey: bool
     return make("div", { className: "snippet" }, make("div", {}, make("h3", {}, language), button), text);
   });
   byId("snippets").replaceChildren(...blocks);
+}
+
+export function clearSnippets(): void {
+  byId("snippets").replaceChildren();
 }
 
 async function copy(code: string, button: HTMLButtonElement): Promise<void> {

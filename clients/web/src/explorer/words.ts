@@ -1,5 +1,5 @@
 /** Errors in words for whoever looks at the page. */
-import { BudgetImpossible, NeuMetaClientError } from "../client/index.js";
+import { BudgetImpossible, NeuMetaClientError, RequestError, RuntimeFailed, Unsupported } from "../client/index.js";
 import * as format from "./format.js";
 
 type Said = (detail: string) => string;
@@ -13,13 +13,27 @@ const SAID: ReadonlyMap<unknown, Said> = new Map(Object.entries<Said>({
   version_not_found: (detail) => `This version is not served any more; reload the page to see those that are. ${detail}`,
 }));
 
+/** Its own message speaks to who builds a page. */
+const RUNTIME_FAILED = "The part that runs networks could not be loaded, or does not take this size; reload the page, or choose another size.";
+
 /** One or two sentences; `hasKey` tells a key that is wrong from one that is missing. */
 export function inWords(error: unknown, hasKey: boolean): string {
   if (!(error instanceof Error)) return String(error);
   if (error instanceof BudgetImpossible) return budgetInWords(error);
+  if (error instanceof RuntimeFailed) return RUNTIME_FAILED;
   const code = error instanceof NeuMetaClientError ? error.code : undefined;
   if (code === "unauthenticated") return hasKey ? `This key is not accepted. ${error.message}` : "This service asks for an API key.";
   return SAID.get(code)?.(error.message) ?? error.message;
+}
+
+/** Of a service that is busy and will be asked again. */
+export function busyInWords(milliseconds: number): string {
+  return `The service is busy; it is asked again in ${Math.ceil(milliseconds / 1000)} s.`;
+}
+
+/** Whether the same can go well another time: not what has to be asked for otherwise, nor what this browser cannot do. */
+export function mayPass(error: unknown): boolean {
+  return !(error instanceof RequestError || error instanceof Unsupported);
 }
 
 function budgetInWords({ message, problem: { smallest } }: BudgetImpossible): string {
