@@ -6,6 +6,7 @@ import gc
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from textwrap import indent
 
 from neumeta_core.errors import NeuMetaError
 
@@ -39,8 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _description() -> str:
-    fields = "\n".join(f"  {variable(name)}\n      {field.description}" for name, field in Settings.model_fields.items())
-    return f"Serves members of manifolds over HTTP. Environment variables:\n\n{fields}"
+    fields = "\n".join(map(_help, Settings.model_fields))
+    return f"Serves members of manifolds over HTTP. Environment variables [and their defaults]:\n\n{fields}"
+
+
+def _help(setting: str) -> str:
+    field = Settings.model_fields[setting]
+    default = "none" if field.default is None else field.default
+    return f"  {variable(setting)} [{default}]\n{indent(field.description or '', ' ' * 6)}"
 
 
 if __name__ == "__main__":

@@ -118,9 +118,9 @@ class Settings(BaseSettings):
     signature_lifetime_s: PositiveInt = 24 * 3600
     """How long a signed manifest is valid, in seconds; it is signed anew when half of that is over."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least level that is logged."""
+    """Least level that is logged: `debug`, `info`, `warning` or `error`."""
     log_format: Literal["text", "json"] = "text"
-    """Form of the log on standard error: lines of text, or one JSON object a line."""
+    """Form of the log on standard error: `text`, lines of text, or `json`, one JSON object a line."""
 
     @field_validator("models", mode="before")
     @classmethod

@@ -106,8 +106,9 @@ def test_a_wrong_setting_ends_it_with_one_sentence(models: Path, name: str, valu
     assert message[0].startswith("neumeta-service: ")
 
 
-def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
-    assert all(variable(name) in shown for name in Settings.model_fields)
+    for name, field in Settings.model_fields.items():
+        assert f"\n  {variable(name)} [{'none' if field.default is None else field.default}]\n" in shown

@@ -54,7 +54,7 @@ def pull(
     neumeta-client pull lenet-mnist --budget bytes=90000 --precision fp16
     neumeta-client pull lenet-mnist --budget params=20000 --budget macs=2000000
     neumeta-client pull lenet-mnist --budget latency_ms=4 --budget device=pi4
-    neumeta-client pull lenet-mnist --width conv1=8 --width conv2=16 --output small.onnx
+    neumeta-client pull lenet-mnist --width conv1=8 --width conv2=16 --width conv3=32 --output small.onnx
     neumeta-client pull lenet-mnist --rung small --model-version 1
     neumeta-client pull lenet-mnist --compression 0.6 --trust-root root.pub
     """
