@@ -45,8 +45,8 @@ class FactorisedBlock(nn.Module):
         out, in_, taps = shape
         if self.from_in is None:  # vectors carry no noise: it would move biases that no neighbour smooths
             return cast("Tensor", self.from_out(out, conditions, None)).view(out, in_, taps)
-        left = self.from_out(out, conditions, noise)
-        right = self.from_in(in_, conditions, noise).view(in_, self.rank, taps)
+        left: Tensor = self.from_out(out, conditions, noise)
+        right: Tensor = self.from_in(in_, conditions, noise).view(in_, self.rank, taps)
         # One product whose result is row-major: einsum gives kernels of one tap strides that the backward pass of a convolution on the
         # CPU mistakes for channels-last, and it writes beyond its memory (pytorch/pytorch#195394).
         return (left @ right.transpose(0, 1).flatten(1)).view(out, in_, taps)
