@@ -118,7 +118,7 @@ class GeneratedParameter(Record):
 
     @cached_property
     def sides(self) -> tuple[tuple[int, tuple[tuple[str, int], ...]], ...]:
-        """What ``axes`` come to, one for each: entries that are always there, and channel groups with the entries that each channel has."""
+        """``axes`` summed up, one for each: the size of its fixed segments, and ``(group, repeat)`` of the others."""
         return tuple(
             (
                 sum(segment.size({}) for segment in axis if segment.group is None),

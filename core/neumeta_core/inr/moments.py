@@ -41,9 +41,9 @@ def _matvec(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 def filled(members: Sequence[Tensor]) -> Tensor:
-    """Values ``[..., channels]`` of members from wide to narrow, who have those of the one before in channels that they lack.
+    """Values ``[..., channels]`` of members, from wide to narrow, at the channels of the widest: ``[members, ..., channels]``.
 
-    ``[members, ..., channels]``.
+    In channels that a member lacks it gets the values of the next wider one.
     """
     found = [members[0]]
     for values in members[1:]:

@@ -57,7 +57,7 @@ class CapturedProducts:
 
 
 class Lane:
-    """One recording of some work and the stream that it runs on. Members in different lanes are made at the same time."""
+    """One recorded graph with its stream and its own memory. Members in different lanes are made at the same time."""
 
     def __init__(self, work: Callable[[Tensor], Tensor], sizes: Tensor) -> None:
         """Record the work on the current device: it must not wait for the device, and what it reads must stay where it is."""

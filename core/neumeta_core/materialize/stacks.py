@@ -19,11 +19,11 @@ from neumeta_core.materialize.channels import ChannelGrid, ChannelStack
 
 Blocks = Sequence[AnchoredBlock] | Sequence[FactorisedBlock]
 Made = tuple[Tensor, Tensor | None]
-"""Values of blocks, and what they lack for the biases of their layers to add, where they have moments."""
+"""Values of blocks; and, where they have moments, what the biases of their layers have to add to reach the known mean."""
 
 
 class Alike:
-    """The blocks of one INR that have the same form, and the grids of their channels."""
+    """Blocks of one INR whose networks have equal shapes, so that one batched product makes them all; and the grids of their channels."""
 
     def __init__(self, indices: Sequence[int], blocks: Blocks, blur: Blur | None) -> None:
         self.indices = indices

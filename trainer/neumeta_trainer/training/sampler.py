@@ -101,7 +101,10 @@ class Sampler:
         return self._of_even_mean(generator) if even else self._of_any_widths(generator)
 
     def _of_even_mean(self, generator: torch.Generator) -> Configuration:
-        """A width for every group that is, in its group's order, at a random number to one power for all: so their mean is anywhere in [0, 1]."""
+        """A width for every group, such that the mean place of the widths among those allowed, in [0, 1], is itself evenly distributed.
+
+        Places are ``u ** power`` with u uniform and one power for all groups: their mean is 1 / (1 + power), which is drawn.
+        """
         mean = max(1e-3, float(torch.rand((), generator=generator)))
         power = 1 / mean - 1
         drawn = {}
