@@ -21,7 +21,7 @@ PATH = "/blob"
 ETAG = '"rival"'
 
 
-class Wish(BaseModel):
+class Selection(BaseModel):
     compression: float
 
 
@@ -37,11 +37,11 @@ def starlette_app(data: bytes) -> ASGIApp:
 
 
 def fastapi_app(data: bytes) -> ASGIApp:
-    """POST a validated wish, get the bytes."""
+    """POST a validated selection, get the bytes."""
     app = FastAPI()
 
     @app.post(PATH, response_class=Response)
-    async def blob(_: Wish) -> Response:
+    async def blob(_: Selection) -> Response:
         return Response(data, media_type="application/octet-stream")
 
     return app

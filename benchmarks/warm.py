@@ -26,7 +26,7 @@ from servers import ROOT, binary, client, free_port, nginx, running, service
 from wrk import Load, Rates, run_wrk
 
 JSON_BODY = {"content-type": "application/json"}
-WISH = '{"compression": 0}'
+SELECTION = '{"compression": 0}'
 GET, ALONE, POST, KNOWN = "GET", "GET, one at a time", "POST", "GET, 304"
 STATIC = """
 worker_processes 1; pid nginx.pid; error_log stderr warn;
@@ -68,7 +68,7 @@ def start(stack: ExitStack, folder: Path) -> list[Target]:
     """Start all servers; gives what to measure, with everything warm."""
     save_megabyte(folder / "models")
     served = stack.enter_context(service(models=folder / "models", quiet=True))
-    answer = served.client.post(f"/v1/models/{NAME}/materialize", content=WISH, headers=JSON_BODY).raise_for_status()
+    answer = served.client.post(f"/v1/models/{NAME}/materialize", content=SELECTION, headers=JSON_BODY).raise_for_status()
     base, path = served.url, answer.headers["content-location"]
     known = {"if-none-match": answer.headers["etag"]}
     (folder / "blob").write_bytes(answer.content)
@@ -80,8 +80,8 @@ def start(stack: ExitStack, folder: Path) -> list[Target]:
         Target(ALONE, "service", Load(f"{base}{path}", connections=1), "Starlette"),
         Target(KNOWN, "Starlette", Load(bare, headers={"if-none-match": ETAG})),
         Target(KNOWN, "service", Load(f"{base}{path}", headers=known), "Starlette"),
-        Target(POST, "FastAPI", Load(plain, "POST", WISH, JSON_BODY)),
-        Target(POST, "service", Load(f"{base}/v1/models/{NAME}/materialize", "POST", WISH, JSON_BODY), "FastAPI"),
+        Target(POST, "FastAPI", Load(plain, "POST", SELECTION, JSON_BODY)),
+        Target(POST, "service", Load(f"{base}/v1/models/{NAME}/materialize", "POST", SELECTION, JSON_BODY), "FastAPI"),
     ]
     if binary("nginx") is None:
         print("nginx is not installed, so its rows are left out (for example: apt-get install nginx, or brew install nginx).")

@@ -1,4 +1,4 @@
-"""The data plane: from a wish to bytes. Knows no HTTP.
+"""The data plane: from a selection to bytes. Knows no HTTP.
 
 spec -> caches, fastest first -> one build per key in flight -> the device's worker thread -> caches.
 """
@@ -24,7 +24,7 @@ from neumeta_service.cache import Cache, Entry, LeaseHolder, Origin
 from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.errors import ArtifactGone, NotSigned, RefusedRequest, VersionNotFound
 from neumeta_service.flight import Dropped, SingleFlight
-from neumeta_service.orders import Order, Resolver, Wish
+from neumeta_service.orders import Order, Resolver, Selection
 from neumeta_service.profiles import Profiles, ProfileStore
 from neumeta_service.selfcheck import Inspector, Quarantine
 from neumeta_service.signing.manifest import WrittenManifest, write_manifest
@@ -86,13 +86,13 @@ class Engine:
         self.signs = signer is not None
         self._quarantine = Quarantine(inspector, lambda digest: self.catalog.by_digest(digest), caches)
 
-    async def resolve(self, name: str, wish: Wish) -> Order:
-        """The one spec that a wish comes to.
+    async def resolve(self, name: str, selection: Selection) -> Order:
+        """The one spec that a selection comes to.
 
         Raises ModelNotFound, VersionNotFound, ManifoldRefused, RungNotFound, ProfileNotFound, StoreUnavailable, InvalidField or
         BudgetImpossible.
         """
-        return await self._resolver.resolve(self.catalog, name, wish)
+        return await self._resolver.resolve(self.catalog, name, selection)
 
     def plan(self, order: Order) -> JsonObject:
         """What is known of a member without making it."""

@@ -1,4 +1,4 @@
-"""From a wish to an order: every way to say a size comes to one spec of integers."""
+"""From a selection to an order: every way to say a size comes to one spec of integers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX_REMEMBERED = 1024
 
 
 @dataclass(frozen=True)
-class Wish:
+class Selection:
     """What a client asks of a model: a compression, widths, a budget (of cost, of latency or of both) or a rung, a precision and a version."""
 
     compression: float | None = None
@@ -34,7 +34,7 @@ class Wish:
     precision: str = "fp32"
     version: VersionChoice = LATEST
 
-    def at(self, rung: Rung) -> Wish:
+    def at(self, rung: Rung) -> Selection:
         """The same with what a rung selects in place of its name."""
         costs, latency = (None, None) if rung.budget is None else (rung.budget.costs(), rung.budget.latency())
         return replace(self, rung=None, compression=rung.compression, widths=rung.widths, budget=costs, latency=latency)
@@ -49,45 +49,45 @@ class Order(Origin):
 
 
 class Resolver:
-    """Resolves wishes, and remembers what they came to."""
+    """Resolves selections, and remembers what they came to."""
 
     def __init__(self, profiles: Profiles) -> None:
         self._profiles = profiles
         self._resolved: LRUCache[tuple[str, str], Origin] = LRUCache(_MAX_REMEMBERED)
 
-    async def resolve(self, catalog: Catalog, name: str, wish: Wish) -> Order:
-        """The order that a wish comes to; for its errors see ``Engine.resolve``."""
-        manifold = catalog.manifold(name, wish.version)
-        if wish.rung is None:
-            return await self._resolve(manifold, wish)
+    async def resolve(self, catalog: Catalog, name: str, selection: Selection) -> Order:
+        """The order that a selection comes to; for its errors see ``Engine.resolve``."""
+        manifold = catalog.manifold(name, selection.version)
+        if selection.rung is None:
+            return await self._resolve(manifold, selection)
         try:
-            return await self._resolve(manifold, wish.at(catalog.rung(name, wish.rung)))
+            return await self._resolve(manifold, selection.at(catalog.rung(name, selection.rung)))
         except InvalidField as error:
             if error.field == "precision":  # No rung chooses that.
                 raise
             reason = str(error).removesuffix(".")
-            raise InvalidField("rung", wish.rung, f"one that version {manifold.header.version} has; it stands for {reason}") from error
+            raise InvalidField("rung", selection.rung, f"one that version {manifold.header.version} has; it stands for {reason}") from error
 
-    async def _resolve(self, manifold: Manifold, wish: Wish) -> Order:
-        if wish.latency is not None:
-            wish = await self._measured(manifold, wish, wish.latency)
+    async def _resolve(self, manifold: Manifold, selection: Selection) -> Order:
+        if selection.latency is not None:
+            selection = await self._measured(manifold, selection, selection.latency)
         # By its text: 1, 1.0 and true are equal, but not equally allowed.
-        key = manifold.digest, repr(wish)
+        key = manifold.digest, repr(selection)
         origin: Origin | None = self._resolved.get(key)
         if origin is None:
             # The solver sizes several members: milliseconds on large networks.
-            origin = await asyncio.to_thread(_origin, manifold, wish) if wish.budget is not None else _origin(manifold, wish)
+            origin = await asyncio.to_thread(_origin, manifold, selection) if selection.budget is not None else _origin(manifold, selection)
             self._resolved[key] = origin
         return Order(origin.key, origin.spec, manifold)
 
-    async def _measured(self, manifold: Manifold, wish: Wish, limit: LatencyLimit) -> Wish:
+    async def _measured(self, manifold: Manifold, selection: Selection, limit: LatencyLimit) -> Selection:
         limit.check()
-        profile = await self._profiles.find(manifold, limit.device, wish.precision)
-        member = await asyncio.to_thread(solve_within, manifold, profile, limit.ms, budget=wish.budget)
-        return replace(wish, budget=None, latency=None, widths=member)
+        profile = await self._profiles.find(manifold, limit.device, selection.precision)
+        member = await asyncio.to_thread(solve_within, manifold, profile, limit.ms, budget=selection.budget)
+        return replace(selection, budget=None, latency=None, widths=member)
 
 
-def _origin(manifold: Manifold, wish: Wish) -> Origin:
-    member = manifold.configure(wish.compression, wish.widths, wish.budget, precision=wish.precision)
-    spec = Spec.of(manifold, member, wish.precision)
+def _origin(manifold: Manifold, selection: Selection) -> Origin:
+    member = manifold.configure(selection.compression, selection.widths, selection.budget, precision=selection.precision)
+    spec = Spec.of(manifold, member, selection.precision)
     return Origin(spec.cache_key(manifold.fingerprint), spec)

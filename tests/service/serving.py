@@ -83,7 +83,7 @@ def live(app: ASGIApp, **options: Any) -> Iterator[str]:
 
 
 def posting(client: httpx.Client) -> socket.socket:
-    """A connection over which a wish was sent, and nothing read."""
+    """A connection over which a request was sent, and nothing read."""
     body = b'{"compression": 0.5}'
     head = f"POST {POST} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     connection = socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60)

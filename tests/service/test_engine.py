@@ -17,7 +17,7 @@ from neumeta_service.cache import DiskCache, Entry, MemoryCache, Origin
 from neumeta_service.catalog.catalog import Catalog, Refusal
 from neumeta_service.engine import Delivery, Engine
 from neumeta_service.errors import ArtifactGone, ModelNotFound, VersionNotFound
-from neumeta_service.orders import Order, Wish
+from neumeta_service.orders import Order, Selection
 from neumeta_service.telemetry.metrics import Metrics
 from torch import Tensor
 
@@ -34,7 +34,7 @@ def engine_of(*manifolds: CountedManifold, cache_bytes: int = 1_000_000) -> Engi
 async def test_delivers_what_core_makes(manifold: CountedManifold) -> None:
     engine = engine_of(manifold)
     for precision in ("fp32", "fp16"):
-        origin = await engine.resolve("tiny", Wish(widths={"conv1": 5, "conv2": 7}, precision=precision))
+        origin = await engine.resolve("tiny", Selection(widths={"conv1": 5, "conv2": 7}, precision=precision))
         delivery = await engine.deliver(origin)
         member = manifold.configure(widths={"conv1": 5, "conv2": 7})
         expected = assemble(manifold, member, manifold.materialize(member), precision)
@@ -50,7 +50,7 @@ async def test_fifty_equal_requests_are_one_build(manifold: CountedManifold) -> 
 
     async def ask() -> None:
         # 0.5 and 0.5000001 round to the same integers.
-        deliveries.append(await engine.deliver(await engine.resolve("tiny", Wish(compression=0.5 + 1e-7 * (len(deliveries) % 2)))))
+        deliveries.append(await engine.deliver(await engine.resolve("tiny", Selection(compression=0.5 + 1e-7 * (len(deliveries) % 2)))))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(50):
@@ -70,7 +70,7 @@ async def test_fifty_different_requests_at_once_get_the_bytes_that_each_gets_alo
     engine = engine_of(manifold)
 
     async def ask(number: int) -> None:
-        digests[number] = (await engine.deliver(await engine.resolve("tiny", Wish(widths=members[number])))).entry.digest
+        digests[number] = (await engine.deliver(await engine.resolve("tiny", Selection(widths=members[number])))).entry.digest
 
     async with anyio.create_task_group() as tasks:
         for number in range(50):
@@ -87,7 +87,7 @@ async def test_builds_run_in_one_worker_thread(manifold: CountedManifold) -> Non
     engine = engine_of(manifold)
     async with anyio.create_task_group() as tasks:
         for compression in (0, 0.25, 0.5, 0.75):
-            tasks.start_soon(engine.deliver, await engine.resolve("tiny", Wish(compression=compression)))
+            tasks.start_soon(engine.deliver, await engine.resolve("tiny", Selection(compression=compression)))
     assert manifold.builds == 4
     assert manifold.threads == {"neumeta-device_0"}
     await engine.aclose()
@@ -96,7 +96,7 @@ async def test_builds_run_in_one_worker_thread(manifold: CountedManifold) -> Non
 async def test_a_cancelled_request_does_not_cancel_the_build(manifold: CountedManifold) -> None:
     engine = engine_of(manifold)
     manifold.gate.clear()
-    origin = await engine.resolve("tiny", Wish(compression=0.5))
+    origin = await engine.resolve("tiny", Selection(compression=0.5))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(engine.deliver, origin)
         await anyio.to_thread.run_sync(manifold.started.wait)
@@ -112,7 +112,7 @@ async def test_closing_waits_for_builds(manifold: CountedManifold) -> None:
     engine = engine_of(manifold)
     manifold.gate.clear()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(engine.deliver, await engine.resolve("tiny", Wish(compression=0.5)))
+        tasks.start_soon(engine.deliver, await engine.resolve("tiny", Selection(compression=0.5)))
         await anyio.to_thread.run_sync(manifold.started.wait)
         tasks.cancel_scope.cancel()
     manifold.gate.set()
@@ -122,7 +122,7 @@ async def test_closing_waits_for_builds(manifold: CountedManifold) -> None:
 
 async def test_an_evicted_artifact_is_made_again(manifold: CountedManifold) -> None:
     engine = engine_of(manifold, cache_bytes=0)
-    made = await engine.deliver(await engine.resolve("tiny", Wish(compression=0.5)))
+    made = await engine.deliver(await engine.resolve("tiny", Selection(compression=0.5)))
     again = await engine.find(made.entry.digest)
     assert again.entry == made.entry
     assert again.tier == "built"
@@ -143,7 +143,7 @@ class Changed(CountedManifold):
 async def test_other_bytes_are_gone_and_never_mixed(models: Path) -> None:
     manifold = Changed.load(models / "tiny" / "1" / "manifold.safetensors")
     engine = engine_of(manifold, cache_bytes=0)
-    made = await engine.deliver(await engine.resolve("tiny", Wish(compression=0.5)))
+    made = await engine.deliver(await engine.resolve("tiny", Selection(compression=0.5)))
     manifold.changed = True
     with pytest.raises(ArtifactGone, match="POST /v1/models/tiny/materialize"):
         await engine.find(made.entry.digest)
@@ -220,9 +220,9 @@ async def test_a_failed_build_is_an_error_and_the_next_one_works(models: Path, c
     engine = engine_of(Broken.load(models / "tiny" / "1" / "manifold.safetensors"))
     for compression, reason in ((0, "out of memory"), (0.5, "not finite")):
         with pytest.raises(AssemblyError, match=reason):
-            await engine.deliver(await engine.resolve("tiny", Wish(compression=compression)))
+            await engine.deliver(await engine.resolve("tiny", Selection(compression=compression)))
         assert reason in caplog.text
-    assert (await engine.deliver(await engine.resolve("tiny", Wish(compression=0.75)))).tier == "built"
+    assert (await engine.deliver(await engine.resolve("tiny", Selection(compression=0.75)))).tier == "built"
     await engine.aclose()
 
 
@@ -231,7 +231,7 @@ async def test_a_slower_cache_fills_the_faster_one(manifold: CountedManifold) ->
     fast, slow = MemoryCache(1_000_000, metrics), MemoryCache(1_000_000, metrics)
     slow.name = "slow"
     engine = Engine(Catalog([manifold]), [fast, slow], metrics)
-    origin = await engine.resolve("tiny", Wish(compression=0.5))
+    origin = await engine.resolve("tiny", Selection(compression=0.5))
     await engine.deliver(origin)
     await fast.aclose()
     assert [(await engine.deliver(origin)).tier for _ in range(2)] == ["slow", "memory"]
@@ -245,28 +245,28 @@ async def test_a_slower_cache_fills_the_faster_one(manifold: CountedManifold) ->
 
 async def test_a_budget_gives_the_largest_member_that_fits(manifold: CountedManifold) -> None:
     engine = engine_of(manifold)
-    delivery = await engine.deliver(await engine.resolve("tiny", Wish(budget=Budget(bytes=4000))))
+    delivery = await engine.deliver(await engine.resolve("tiny", Selection(budget=Budget(bytes=4000))))
     assert 3000 < len(delivery.entry.data) <= 4000
     await engine.aclose()
 
 
-async def test_wishes_that_cannot_be(manifold: CountedManifold) -> None:
+async def test_selections_that_cannot_be(manifold: CountedManifold) -> None:
     engine = engine_of(manifold)
     with pytest.raises(ModelNotFound, match="'nobody'"):
-        await engine.resolve("nobody", Wish(compression=0.5))
+        await engine.resolve("nobody", Selection(compression=0.5))
     for version in (2, "2", "stable"):
         with pytest.raises(VersionNotFound, match=f"no version '{version}' of 'tiny'"):
-            await engine.resolve("tiny", Wish(compression=0.5, version=version))
+            await engine.resolve("tiny", Selection(compression=0.5, version=version))
     with pytest.raises(ManifoldRefused, match=r"broken version 2 .* truncated"):
-        await engine.resolve("broken", Wish(compression=0.5))
+        await engine.resolve("broken", Selection(compression=0.5))
     with pytest.raises(InvalidField, match=r"compression: 0\.8 .* 0\.75"):
-        await engine.resolve("tiny", Wish(compression=0.8))
+        await engine.resolve("tiny", Selection(compression=0.8))
     await engine.aclose()
 
 
 async def test_an_uncached_build_is_seen_by_the_metrics(manifold: CountedManifold) -> None:
     engine = engine_of(manifold)
-    delivery = await engine.deliver(await engine.resolve("tiny", Wish(compression=0.5)))
+    delivery = await engine.deliver(await engine.resolve("tiny", Selection(compression=0.5)))
     assert delivery.seconds.keys() == {"cache", "queue", "inr", "onnx"}
     sample = engine.metrics.registry.get_sample_value
     wait_for(lambda: sample("neumeta_queue_depth") == 0)

@@ -33,19 +33,19 @@ async def test_both_devices_make_the_same_weights_within_1e_5(models, compressio
 
 
 async def test_many_sizes_at_once_are_the_bytes_of_one_after_the_other(models):
-    wishes = [{"widths": {"conv1": one, "conv2": two}} for one in range(2, 9) for two in range(3, 10)]
+    selections = [{"widths": {"conv1": one, "conv2": two}} for one in range(2, 9) for two in range(3, 10)]
     together: dict[str, bytes] = {}
     async with in_process(create_app(Settings(models=models, device="cuda"))) as client:
 
-        async def ask(wish: dict[str, dict[str, int]]) -> None:
-            together[str(wish)] = (await client.post(POST, json=wish)).raise_for_status().content
+        async def ask(selection: dict[str, dict[str, int]]) -> None:
+            together[str(selection)] = (await client.post(POST, json=selection)).raise_for_status().content
 
         async with anyio.create_task_group() as tasks:
-            for wish in wishes:
-                tasks.start_soon(ask, wish)
+            for selection in selections:
+                tasks.start_soon(ask, selection)
     async with in_process(create_app(Settings(models=models, device="cuda"))) as client:
-        for wish in wishes[::-1]:
-            assert (await client.post(POST, json=wish)).raise_for_status().content == together[str(wish)]
+        for selection in selections[::-1]:
+            assert (await client.post(POST, json=selection)).raise_for_status().content == together[str(selection)]
 
 
 async def test_the_artifact_runs_on_the_cuda_provider_of_onnxruntime(models):

@@ -22,13 +22,13 @@ from neumeta_service.catalog.repository import Repository
 from neumeta_service.catalog.store import Store
 from neumeta_service.engine import Engine
 from neumeta_service.errors import ArtifactGone, ModelNotFound, StoreUnavailable
-from neumeta_service.orders import Wish
+from neumeta_service.orders import Selection
 from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.serving import JSON, POST, CountedManifold, live, tiny_app, wait_for
 from tests.tiny import save_tiny
 
-HALF = Wish(compression=0.5)
+HALF = Selection(compression=0.5)
 
 
 def counted(_: str, __: int, data: bytes) -> Manifold:
@@ -66,7 +66,7 @@ async def test_a_request_in_flight_goes_on_with_the_manifold_that_it_holds(tmp_p
     async with serving(tmp_path) as at, anyio.create_task_group() as tasks:
         manifold = at.manifold(1)
         manifold.gate.clear()
-        resolved, other = [await at.engine.resolve("tiny", wish) for wish in (HALF, Wish(compression=0.25))]
+        resolved, other = [await at.engine.resolve("tiny", selection) for selection in (HALF, Selection(compression=0.25))]
         delivered = []
 
         async def deliver() -> None:
@@ -111,7 +111,7 @@ async def test_what_was_resolved_before_is_not_mixed_up_with_a_newer_version(tmp
         assert (await at.reloads.run()).added == (("tiny", 2),)
         after = await at.engine.resolve("tiny", HALF)
         assert (before.spec.version, after.spec.version) == (1, 2)
-        assert before == await at.engine.resolve("tiny", Wish(compression=0.5, version=1))
+        assert before == await at.engine.resolve("tiny", Selection(compression=0.5, version=1))
         assert (await at.engine.deliver(before)).entry.digest != (await at.engine.deliver(after)).entry.digest
 
 

@@ -17,7 +17,7 @@ TEXT: Content = {"text/plain": {"schema": {"type": "string"}}}
 PROBLEM: Content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
 OF_A_BODY = ("malformed_body", "invalid_request", "body_too_large", "unsupported_media_type")
 """Problems of every request with a body."""
-OF_A_WISH = (
+OF_A_SELECTION = (
     *OF_A_BODY,
     "budget_impossible",
     "model_not_found",

@@ -10,13 +10,13 @@ from pydantic_core import PydanticCustomError
 from neumeta_service.budget import BudgetRequest
 from neumeta_service.catalog.aliases import LATEST
 from neumeta_service.json_model import Integer, JsonModel, Number, Precision, Version
-from neumeta_service.orders import Wish
+from neumeta_service.orders import Selection
 
 SELECTORS = ("compression", "widths", "budget", "rung")
 
 
 class MaterializeRequest(JsonModel):
-    """A wish for a member: exactly one of ``compression``, ``widths``, ``budget`` and ``rung``."""
+    """The selection of a member: exactly one of ``compression``, ``widths``, ``budget`` and ``rung``."""
 
     compression: Number = None
     """Uniform: every channel group keeps `1 - compression` of its channels, rounded."""
@@ -37,10 +37,10 @@ class MaterializeRequest(JsonModel):
             raise PydanticCustomError("one_selector", "exactly one of compression, widths, budget and rung")
         return self
 
-    def wish(self) -> Wish:
+    def selection(self) -> Selection:
         """The same for the engine."""
         costs, latency = (None, None) if self.budget is None else (self.budget.costs(), self.budget.latency())
-        return Wish(self.compression, self.widths, costs, latency, self.rung, self.precision, self.version)
+        return Selection(self.compression, self.widths, costs, latency, self.rung, self.precision, self.version)
 
 
 class SpecDocument(JsonModel):

@@ -12,7 +12,7 @@ from neumeta_service.catalog.aliases import LATEST
 from neumeta_service.http.schemas import MaterializeRequest
 from neumeta_service.jobs.job import Job, JobState, Member, MemberState, Outcome
 from neumeta_service.json_model import JsonModel, Number, Precision, Version
-from neumeta_service.orders import Wish
+from neumeta_service.orders import Selection
 
 MAX_MEMBERS = 256
 
@@ -25,7 +25,7 @@ class Ladder(JsonModel):
 
 
 class JobRequest(JsonModel):
-    """A wish for up to 256 members of one model: either ``members`` or a ``ladder``."""
+    """The selection of up to 256 members of one model: either ``members`` or a ``ladder``."""
 
     model: Annotated[str, Field(max_length=64)]
     version: Version = LATEST
@@ -44,14 +44,14 @@ class JobRequest(JsonModel):
             raise PydanticCustomError("version_of_job", "no version in a member: the job has one")
         return self
 
-    def wishes(self) -> Iterator[tuple[str, Wish]]:
-        """Each wish with its place in this request, in which ``{}`` stands for the name of a field."""
+    def selections(self) -> Iterator[tuple[str, Selection]]:
+        """Each selection with its place in this request, in which ``{}`` stands for the name of a field."""
         for index, member in enumerate(self.members or ()):
-            yield f"members.{index}.{{}}", member.wish()
+            yield f"members.{index}.{{}}", member.selection()
         if self.ladder is not None:
             for index, compression in enumerate(self.ladder.compressions):
                 for precision in self.ladder.precisions:
-                    yield f"ladder.compressions.{index}", Wish(compression=compression, precision=precision)
+                    yield f"ladder.compressions.{index}", Selection(compression=compression, precision=precision)
 
 
 class MemberProblem(JsonModel):

@@ -1,4 +1,4 @@
-"""From wishes to jobs: everything that can be refused is refused before a job begins."""
+"""From selections to jobs: everything that can be refused is refused before a job begins."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from neumeta_service.catalog.catalog import VersionChoice
 from neumeta_service.engine import Engine
 from neumeta_service.jobs.board import Jobs
 from neumeta_service.jobs.job import Job, Member
-from neumeta_service.orders import Wish
+from neumeta_service.orders import Selection
 
 logger = logging.getLogger(__name__)
 
 
-async def plan(engine: Engine, model: str, wishes: Iterable[tuple[str, Wish]], *, version: VersionChoice = LATEST) -> Job:
-    """A job for the members that wishes come to; each wish has its place in the request, for errors.
+async def plan(engine: Engine, model: str, selections: Iterable[tuple[str, Selection]], *, version: VersionChoice = LATEST) -> Job:
+    """A job for the members that selections come to; each selection has its place in the request, for errors.
 
     Raises ModelNotFound, VersionNotFound, ManifoldRefused, RungNotFound, ProfileNotFound, StoreUnavailable, InvalidField or BudgetImpossible.
     """
     manifold = engine.catalog.manifold(model, version)
     members = []
-    for place, wish in wishes:
+    for place, selection in selections:
         try:
             # By number: what an alias leads to may change between two members.
-            order = await engine.resolve(model, replace(wish, version=manifold.header.version))
+            order = await engine.resolve(model, replace(selection, version=manifold.header.version))
         except InvalidField as error:
             raise InvalidField(place.format(error.field), error.value, error.expected) from None
         members.append(Member(order, effective_compression(manifold.architecture, order.spec.widths)))
@@ -46,6 +46,6 @@ async def prewarm(jobs: Jobs, engine: Engine, compressions: Sequence[float]) -> 
         for compression in compressions:
             if compression > largest:
                 logger.warning("%s has no member at compression %g to be made at start; its largest is %g", header.name, compression, largest)
-        wishes = [("{}", Wish(compression=compression)) for compression in compressions if compression <= largest]
-        if wishes:
-            jobs.add(await plan(engine, header.name, wishes, version=header.version))
+        selections = [("{}", Selection(compression=compression)) for compression in compressions if compression <= largest]
+        if selections:
+            jobs.add(await plan(engine, header.name, selections, version=header.version))

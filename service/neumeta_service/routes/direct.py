@@ -1,7 +1,7 @@
 """The two requests that devices repeat, taken to their handlers at once.
 
 FastAPI's way to a handler (its router, its dependencies, its body) takes longer than all the rest of an answer from memory. It describes
-these routes all the same, and it gets every body that is no valid wish, so that it alone says what is wrong with those. Errors of the handlers
+these routes all the same, and it gets every body that is no valid selection, so that it alone says what is wrong with those. Errors of the handlers
 become the same problem documents here as there.
 """
 
@@ -74,7 +74,7 @@ async def _answer(work: Awaitable[Response], scope: Scope, receive: Receive, sen
 
 
 def _wanted(message: Message) -> MaterializeRequest | None:
-    """The wish that a body states, if it is there in one piece and valid."""
+    """The selection that a body states, if it is there in one piece and valid."""
     if message["type"] != "http.request" or message.get("more_body", False):
         return None
     try:

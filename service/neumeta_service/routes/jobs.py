@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from neumeta_core.errors import InvalidField
 
 from neumeta_service.http.deps import DeclaredRoute, EngineDep
-from neumeta_service.http.openapi import OF_A_WISH, problems
+from neumeta_service.http.openapi import OF_A_SELECTION, problems
 from neumeta_service.jobs import Jobs, Ticket, plan
 from neumeta_service.jobs.documents import JobDocument, JobList, JobRequest, document, summary
 
@@ -29,7 +29,7 @@ KeyHeader = Annotated[str | None, Header(description="Sent again with the same b
 async def create_job(wanted: JobRequest, engine: EngineDep, jobs: JobsDep, response: Response, idempotency_key: KeyHeader = None) -> JobDocument:
     """Make up to 256 members ahead of time; the answer's `Location` says how it goes on."""
     ticket = None if idempotency_key is None else _ticket(idempotency_key, wanted)
-    job = jobs.known(ticket) or jobs.submit(await plan(engine, wanted.model, wanted.wishes(), version=wanted.version), ticket)
+    job = jobs.known(ticket) or jobs.submit(await plan(engine, wanted.model, wanted.selections(), version=wanted.version), ticket)
     answer = document(job)
     response.headers["location"] = answer.url
     return answer
@@ -41,7 +41,7 @@ router.add_api_route(
     methods=["POST"],
     status_code=HTTPStatus.ACCEPTED,
     route_class_override=DeclaredRoute,
-    responses=problems(*OF_A_WISH, "idempotency_key_reused", "too_many_jobs"),
+    responses=problems(*OF_A_SELECTION, "idempotency_key_reused", "too_many_jobs"),
 )
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from neumeta_service.catalog.aliases import LATEST
 from neumeta_service.http import present
 from neumeta_service.http.deps import JSON, DeclaredRoute, EngineDep, NegotiatedRoute, engine_of, waiting_for
-from neumeta_service.http.openapi import BYTES, OF_A_WISH, answer, problems
+from neumeta_service.http.openapi import BYTES, OF_A_SELECTION, answer, problems
 from neumeta_service.http.schemas import (
     CurveDocument,
     ManifestDocument,
@@ -56,7 +56,7 @@ async def get_samples(name: str, engine: EngineDep, version: str = LATEST) -> Sa
 
 async def plan(name: str, wanted: MaterializeRequest, engine: EngineDep) -> PlanDocument:
     """What a member would be, cost and be worth; nothing is made for it."""
-    return present.plan(engine.plan(await engine.resolve(name, wanted.wish())), wanted.compression)
+    return present.plan(engine.plan(await engine.resolve(name, wanted.selection())), wanted.compression)
 
 
 router.add_api_route(
@@ -64,7 +64,7 @@ router.add_api_route(
     plan,
     methods=["POST"],
     route_class_override=DeclaredRoute,
-    responses=problems(*OF_A_WISH),
+    responses=problems(*OF_A_SELECTION),
 )
 
 
@@ -76,7 +76,8 @@ def install(app: FastAPI) -> None:
         methods=["POST"],
         tags=["models"],
         response_class=Response,
-        responses=answer(BYTES, model=ManifestDocument) | problems(*OF_A_WISH, "not_acceptable", "overloaded", "deadline_exceeded", "build_failed"),
+        responses=answer(BYTES, model=ManifestDocument)
+        | problems(*OF_A_SELECTION, "not_acceptable", "overloaded", "deadline_exceeded", "build_failed"),
         route_class_override=NegotiatedRoute,
     )
 
@@ -84,7 +85,7 @@ def install(app: FastAPI) -> None:
 async def materialize(name: str, wanted: MaterializeRequest, request: Request) -> Response:
     """A member of the family: its ONNX bytes, or with `Accept: application/json` its manifest."""
     engine = engine_of(request)
-    order = await engine.resolve(name, wanted.wish())
+    order = await engine.resolve(name, wanted.selection())
     delivery = await engine.deliver(order, waiting_for(request))
     if request.state.answer_type == JSON:
         assert order.manifold is not None

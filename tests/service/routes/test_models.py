@@ -177,11 +177,11 @@ async def test_what_was_measured_in_a_precision_is_what_its_members_are_promised
 
 
 async def test_a_budget_of_bytes_buys_more_channels_in_int8(client: httpx.AsyncClient) -> None:
-    wishes = [{"budget": {"bytes": 2500}, "precision": precision} for precision in ("fp32", "int8")]
-    fp32, int8 = [(await client.post(POST, json=wish, headers=JSON)).json() for wish in wishes]
+    selections = [{"budget": {"bytes": 2500}, "precision": precision} for precision in ("fp32", "int8")]
+    fp32, int8 = [(await client.post(POST, json=selection, headers=JSON)).json() for selection in selections]
     assert max(fp32["size"], int8["size"]) <= 2500
     assert int8["cost"]["params"] > fp32["cost"]["params"]
-    assert (await client.post(POST, json=wishes[1])).headers["etag"] == f'"{int8["digest"]}"'
+    assert (await client.post(POST, json=selections[1])).headers["etag"] == f'"{int8["digest"]}"'
 
 
 async def test_a_manifold_without_a_curve(tmp_path: Path) -> None:

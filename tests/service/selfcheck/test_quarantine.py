@@ -17,7 +17,7 @@ from neumeta_service.cache import Entry, MemoryCache, Origin
 from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.engine import Engine
 from neumeta_service.errors import SelfCheckFailed
-from neumeta_service.orders import Wish
+from neumeta_service.orders import Selection
 from neumeta_service.selfcheck import Inspector, Quarantine
 from neumeta_service.telemetry.metrics import Metrics
 
@@ -121,7 +121,7 @@ async def test_what_is_blocked_while_it_is_fetched_does_not_come_back(false_mode
     memory, held = MemoryCache(1_000_000, metrics), Held(metrics)
     catalog = Catalog([Manifold.load(false_models / "tiny" / "1" / "manifold.safetensors")])
     engine = Engine(catalog, [memory, held], metrics, inspector=Inspector(metrics))
-    origin = await engine.resolve("tiny", Wish(compression=SHARED))
+    origin = await engine.resolve("tiny", Selection(compression=SHARED))
     entry = (await engine.deliver(origin)).entry
     await memory.aclose()
     held.read, held.gate = anyio.Event(), anyio.Event()
