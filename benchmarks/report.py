@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from neumeta_trainer.machine import processor
 
 Value = str | int | float | None
 Row = dict[str, Value]
@@ -28,13 +28,7 @@ def arguments(text: str | None, *, runs: int | None = None) -> argparse.Argument
 def machine() -> Row:
     """What the figures of a run belong to."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu, "torch": torch.__version__}
-
-
-def _processor() -> str:
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text().splitlines() if known.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return {"processor": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu, "torch": torch.__version__}
 
 
 @dataclass

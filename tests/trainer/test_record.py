@@ -3,7 +3,8 @@
 import pytest
 import torch
 from neumeta_trainer.errors import RecordRefused
-from neumeta_trainer.results.record import Measurement, RunRecord, machine, read_records, write_record
+from neumeta_trainer.machine import machine
+from neumeta_trainer.results.record import Measurement, RunRecord, read_records, write_record
 
 
 def record(**changes) -> RunRecord:

@@ -21,9 +21,9 @@ from neumeta_trainer.data import Batches, Splits
 from neumeta_trainer.data.stages import batches_for, calibration_batches, divided
 from neumeta_trainer.export.manifold import make_manifold, rehearse, write_manifold
 from neumeta_trainer.fingerprint import BASE_FIELDS, INR_FIELDS, NETWORK_FIELDS, fingerprint
+from neumeta_trainer.machine import machine
 from neumeta_trainer.results.artifacts import with_all_precisions
 from neumeta_trainer.results.evaluate import accuracy, measure_beyond, measure_curve, measure_members
-from neumeta_trainer.results.record import machine
 from neumeta_trainer.results.report import Result
 from neumeta_trainer.structure.channel_groups import Analysis
 from neumeta_trainer.structure.fusion import fuse_batch_norm

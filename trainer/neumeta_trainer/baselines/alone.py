@@ -21,8 +21,9 @@ from neumeta_trainer.data import Splits
 from neumeta_trainer.data.stages import batches_for, divided
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.fingerprint import NETWORK_FIELDS, fingerprint
+from neumeta_trainer.machine import machine
 from neumeta_trainer.results.evaluate import accuracy
-from neumeta_trainer.results.record import Measurement, RunRecord, machine
+from neumeta_trainer.results.record import Measurement, RunRecord
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.morphing import find_groups
 from neumeta_trainer.structure.resize import resized

@@ -20,8 +20,9 @@ from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Order, Recipe
 from neumeta_trainer.data import Splits
 from neumeta_trainer.errors import RecipeRefused
+from neumeta_trainer.machine import machine
 from neumeta_trainer.results.evaluate import accuracy
-from neumeta_trainer.results.record import Measurement, RunRecord, machine
+from neumeta_trainer.results.record import Measurement, RunRecord
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.ordering import channel_order, permute
 from neumeta_trainer.structure.resize import resized

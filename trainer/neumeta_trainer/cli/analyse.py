@@ -35,8 +35,9 @@ from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import Splits
 from neumeta_trainer.data.stages import divided
 from neumeta_trainer.export.manifold import FILE_NAME
+from neumeta_trainer.machine import machine
 from neumeta_trainer.overrides import variant_of
-from neumeta_trainer.results.record import MatrixRecord, machine, write_record
+from neumeta_trainer.results.record import MatrixRecord, write_record
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.morphing import find_groups
 

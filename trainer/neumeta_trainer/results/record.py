@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
-import torch
 from neumeta_core.architecture import Record
 from neumeta_core.curve import Curve
 from neumeta_core.files import write_whole
@@ -187,19 +184,3 @@ def _kind(content: bytes) -> str:
     except ValueError:
         return "run"  # whose reader says what is wrong with the file
     return str(raw.get("kind", "run")) if isinstance(raw, dict) else "run"
-
-
-def machine(device: torch.device) -> str:
-    """What computed, in words: the GPU, or processor and cores."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {os.cpu_count()} cores"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.machine()
