@@ -55,7 +55,7 @@ fuzz: $(VENV)/.dev-$(RUNTIME)  ## Read 100,000 damaged manifold files; ask 500 t
 	$(BIN)/python -m tests.fuzz.manifold --inputs 100000
 
 soak: $(VENV)/.dev-$(RUNTIME)  ## Ten minutes of mixed load while Redis and a replica are killed and started again
-	@scripts/need.sh redis
+	@scripts/need.sh redis nginx
 	$(BIN)/python benchmarks/soak.py
 
 check: $(VENV)/.dev-$(RUNTIME)  ## Lint, format and type checks
@@ -67,10 +67,12 @@ check: $(VENV)/.dev-$(RUNTIME)  ## Lint, format and type checks
 	cd $(WEB) && npm run check
 
 bench: $(VENV)/.dev-$(RUNTIME)  ## Run all benchmarks (docs/performance.md); the machine should have nothing else to do (JSON=FOLDER: keep the figures)
-	@scripts/need.sh redis node chromium
-	@$(MAKE) --no-print-directory $(EXPLORER)
+	@for each in redis node chromium wrk nginx; do scripts/need.sh $$each || true; done
+	-@$(MAKE) --no-print-directory $(EXPLORER)
 	@$(if $(JSON),mkdir -p '$(JSON)')
-	@set -e; for each in $(BENCHMARKS); do echo "== benchmarks/$$each.py"; $(BIN)/python benchmarks/$$each.py $(if $(JSON),--json '$(JSON)'/$$each.json); done
+	@failed=; for each in $(BENCHMARKS); do echo "== benchmarks/$$each.py"; \
+	  $(BIN)/python benchmarks/$$each.py $(if $(JSON),--json '$(JSON)'/$$each.json) || failed+=" $$each"; done; \
+	if [ "$$failed" ]; then echo "Failed, or missed a bar:$$failed" >&2; exit 1; fi
 
 report: $(VENV)/.dev-$(RUNTIME)  ## Fill docs/results.md with the tables and pictures of all recorded results
 	$(BIN)/neumeta report results --into docs/results.md

@@ -3,7 +3,7 @@
     python benchmarks/explorer.py [--runs N] [--json FILE]
 
 Every run is a first visit, with a cache of its own. The service has made both networks before, so the times are the page's: its files, its
-requests, and in the last column onnxruntime-web. Needs Chromium, and the page (`make explorer`).
+requests, and in the second row onnxruntime-web. Needs Chromium, and the page (`make explorer`).
 """
 
 from __future__ import annotations

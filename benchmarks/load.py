@@ -7,8 +7,9 @@ import hashlib
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import httpx
 from latency import Body, path
@@ -71,15 +72,15 @@ class Load:
             kind = draw.choices(list(MIX), list(MIX.values()))[0]
             if kind in ("cold", "warm") or not self._known:
                 body = self._member(draw) if kind == "cold" else draw.choice(self._popular)
-                await self._repeat("cold" if kind == "cold" else "warm", lambda body=body: self._post(body))
+                await self._repeat("cold" if kind == "cold" else "warm", partial(self._post, body))
             else:
                 known = draw.choice(list(self._known.values()))
-                await self._repeat(kind, lambda kind=kind, known=known: self._get(kind, known, draw))
+                await self._repeat(kind, partial(self._get, kind, known, draw))
 
     def _member(self, draw: random.Random) -> Body:
         return {"widths": {str(group["name"]): draw.randint(group["minimum"], group["full"]) for group in self._groups}}
 
-    async def _repeat(self, kind: str, ask) -> None:  # type: ignore[no-untyped-def]
+    async def _repeat(self, kind: str, ask: Callable[[], Awaitable[str]]) -> None:
         """Ask until there is an answer, as the clients of this service do."""
         start, phase = time.perf_counter(), self.phase
         for _ in range(TRIES):

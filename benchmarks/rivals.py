@@ -5,6 +5,7 @@ python benchmarks/rivals.py starlette|fastapi FILE PORT
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -51,4 +52,8 @@ APPS = {"starlette": starlette_app, "fastapi": fastapi_app}
 
 if __name__ == "__main__":
     kind, file, port = sys.argv[1:]
-    uvicorn.run(APPS[kind](Path(file).read_bytes()), port=int(port), log_config=None, access_log=False)
+    app = APPS[kind](Path(file).read_bytes())
+    # As the service: a rival with more to do for each request would be no measure.
+    gc.collect()
+    gc.freeze()
+    uvicorn.run(app, port=int(port), log_config=None, access_log=False, proxy_headers=False, server_header=False)

@@ -4,7 +4,8 @@
 
 The shipped LeNet by two replicas, with one Redis and the shipped nginx before them, all on loopback. A replica is killed in the first quarter and
 Redis in the second and third; each comes back. Exits with 1 when a byte was wrong, an answer was a 5xx other than 503 with Retry-After, a client
-gave up, or, over five minutes and more, a replica's memory in the last quarter was above that in the second by more than a twentieth.
+gave up, a server did not come back or was gone in the last quarter, or, over five minutes and more, a replica's memory in the last quarter was
+above that in the second by more than a twentieth.
 """
 
 from __future__ import annotations
@@ -52,17 +53,16 @@ def main() -> None:
     report = Report()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         redis = stack.enter_context(redis_server(Path(folder)))
-        replicas = [stack.enter_context(replica(f"replica {name}", redis, SHIPPED, cache_bytes=CACHE_BYTES)) for name in "ab"]
-        for each in replicas:
+        replicas = [stack.enter_context(replica(f"replica {name}", redis.redis_url, SHIPPED, device="cpu", cache_bytes=CACHE_BYTES)) for name in "ab"]
+        before = stack.enter_context(shipped_nginx(Path(folder), [each.port for each in replicas]))
+        for each in (redis, *replicas, before):
             each.wait_until_ready()
-        before = stack.enter_context(shipped_nginx(Path(folder), replicas))
-        before.wait_until_ready()
         load, memory = asyncio.run(soak(before, [redis, *replicas, before], options.seconds, options.clients))
     report.add("Requests", outcome_rows(load), f"{len(load.tally.digests):,} members")
     report.add("Milliseconds", latency_rows(load), "with all retries, as the client sees it")
     report.add("Memory, median MB by quarter", memory_rows(memory))
     report.save(options.json)
-    missed = [*missed_bars(load), *(grown(memory) if options.seconds >= SECONDS_FOR_MEMORY else [])]
+    missed = [*missed_bars(load), *gone(memory), *(grown(memory) if options.seconds >= SECONDS_FOR_MEMORY else [])]
     sys.exit(f"Missed: {'; '.join(missed)}." if missed else None)
 
 
@@ -82,27 +82,36 @@ async def soak(before: Restartable, servers: list[Restartable], seconds: float, 
     async with httpx.AsyncClient(base_url=before.url, trust_env=False, timeout=60, limits=limits) as client:
         load = Load(client, MODEL, groups, popular)
         running = asyncio.create_task(load.run(clients))
-        memory = await conduct(load, servers, seconds)
-        load.stop()
-        await running
+        try:
+            memory = await conduct(load, servers, seconds)
+        finally:
+            load.stop()
+            await running
     return load, memory
 
 
 async def conduct(load: Load, servers: list[Restartable], seconds: float) -> dict[str, list[int]]:
-    """Let the events happen, and look at the memory between them."""
+    """Let the events happen, and look at the memory between them; exits when what was started does not get ready."""
     by_name = {server.name: server for server in servers}
     memory: dict[str, list[int]] = {name: [] for name in by_name}
     actions: dict[str, Callable[[Restartable], None]] = {"kill": Restartable.kill, "start": Restartable.start}
     loop, waiting = asyncio.get_running_loop(), list(EVENTS)
+    returning: list[asyncio.Future[None]] = []
     begun = loop.time()
     while (share := (loop.time() - begun) / seconds) < 1:
         while waiting and waiting[0][0] <= share:
             _, what, name, load.phase = waiting.pop(0)
             if what in actions:
                 await asyncio.to_thread(actions[what], by_name[name])
+            if what == "start":  # Not waited for here: the events that follow would be late.
+                returning.append(loop.run_in_executor(None, by_name[name].wait_until_ready))
+        for each in returning:
+            if each.done():
+                each.result()
         for name, server in by_name.items():
             memory[name].append(server.resident())
         await asyncio.sleep(seconds / 200)
+    await asyncio.gather(*returning)
     return memory
 
 
@@ -138,6 +147,11 @@ def missed_bars(load: Load) -> list[str]:
     failures = [f"{what} ({count} times)" for what, count in sorted(load.tally.failures().items())]
     silent = [f"no {kind} was answered" for kind in MIX if not load.tally.outcomes[kind, "ok"]]
     return failures + silent
+
+
+def gone(memory: dict[str, list[int]]) -> list[str]:
+    """Servers that were not there at some moment of the last quarter, when all events are over."""
+    return [f"{name} was gone in the last quarter" for name, sizes in memory.items() if 0 in sizes[len(sizes) * 3 // 4 :]]
 
 
 def grown(memory: dict[str, list[int]]) -> list[str]:

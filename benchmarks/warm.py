@@ -16,14 +16,16 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from megabyte import NAME, save_megabyte
 from report import Report, Row, arguments, machine
+from restartable import ROOT, Restartable, answers, binary, free_port, nginx, shipped_nginx
 from rivals import ETAG, PATH
-from servers import ROOT, binary, client, free_port, nginx, running, service
-from wrk import Load, Rates, run_wrk
+from servers import Service, client, service
+from wrk import Rates, Request, run_wrk
 
 JSON_BODY = {"content-type": "application/json"}
 SELECTION = '{"compression": 0}'
@@ -41,11 +43,11 @@ http {
 
 @dataclass(frozen=True)
 class Target:
-    """A server under one kind of load, and the server that it is compared with."""
+    """A server under one kind of request, and the server that it is compared with."""
 
     case: str
     server: str
-    load: Load
+    request: Request
     rival: str = ""
 
 
@@ -58,7 +60,7 @@ def main() -> None:
     report = Report(machine() | versions())
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         targets = start(stack, Path(folder))
-        runs = [[run_wrk(target.load, options.seconds) for target in targets] for _ in range(options.runs)]
+        runs = [[run_wrk(target.request, options.seconds) for target in targets] for _ in range(options.runs)]
     title = f"Warm requests for 1 MB: {options.runs} runs of {options.seconds} s, 16 connections or one, one thread of load"
     report.add(title, rows(list(zip(targets, zip(*runs, strict=True), strict=True))))
     report.save(options.json)
@@ -74,47 +76,45 @@ def start(stack: ExitStack, folder: Path) -> list[Target]:
     (folder / "blob").write_bytes(answer.content)
     bare, plain = (rival(stack, kind, folder / "blob") for kind in ("starlette", "fastapi"))
     targets = [
-        Target(GET, "Starlette", Load(bare)),
-        Target(GET, "service", Load(f"{base}{path}"), "Starlette"),
-        Target(ALONE, "Starlette", Load(bare, connections=1)),
-        Target(ALONE, "service", Load(f"{base}{path}", connections=1), "Starlette"),
-        Target(KNOWN, "Starlette", Load(bare, headers={"if-none-match": ETAG})),
-        Target(KNOWN, "service", Load(f"{base}{path}", headers=known), "Starlette"),
-        Target(POST, "FastAPI", Load(plain, "POST", SELECTION, JSON_BODY)),
-        Target(POST, "service", Load(f"{base}/v1/models/{NAME}/materialize", "POST", SELECTION, JSON_BODY), "FastAPI"),
+        Target(GET, "Starlette", Request(bare)),
+        Target(GET, "service", Request(f"{base}{path}"), "Starlette"),
+        Target(ALONE, "Starlette", Request(bare, connections=1)),
+        Target(ALONE, "service", Request(f"{base}{path}", connections=1), "Starlette"),
+        Target(KNOWN, "Starlette", Request(bare, headers={"if-none-match": ETAG})),
+        Target(KNOWN, "service", Request(f"{base}{path}", headers=known), "Starlette"),
+        Target(POST, "FastAPI", Request(plain, "POST", SELECTION, JSON_BODY)),
+        Target(POST, "service", Request(f"{base}/v1/models/{NAME}/materialize", "POST", SELECTION, JSON_BODY), "FastAPI"),
     ]
     if binary("nginx") is None:
         print("nginx is not installed, so its rows are left out (for example: apt-get install nginx, or brew install nginx).")
         return targets
-    return targets + behind_nginx(stack, folder, base, path, known)
+    return targets + behind_nginx(stack, folder, served, path, known)
 
 
 def rival(stack: ExitStack, kind: str, file: Path) -> str:
     """Start one of benchmarks/rivals.py; gives the URL of its bytes."""
     port = free_port()
-    process = stack.enter_context(running([sys.executable, str(ROOT / "benchmarks" / "rivals.py"), kind, str(file), str(port)]))
-    return str(stack.enter_context(client(port, process, PATH)).base_url.join(PATH))
+    command = [sys.executable, str(ROOT / "benchmarks" / "rivals.py"), kind, str(file), str(port)]
+    server = stack.enter_context(Restartable(kind, port, command, is_ready=partial(answers, path=PATH)))
+    server.wait_until_ready()
+    return f"{server.url}{PATH}"
 
 
-def behind_nginx(stack: ExitStack, folder: Path, base: str, path: str, known: dict[str, str]) -> list[Target]:
+def behind_nginx(stack: ExitStack, folder: Path, served: Service, path: str, known: dict[str, str]) -> list[Target]:
     """Start nginx with the bytes as a file, and the shipped one with its cache before the service."""
-    static = stack.enter_context(nginx(folder, STATIC.replace("PORT", str(port := free_port())), port, "/blob"))
-    place = folder / "proxy"
+    port, place = free_port(), folder / "proxy"
     place.mkdir()
-    changes = {"worker_processes 2": "worker_processes 1", "service:8080 resolve": base.removeprefix("http://")}
-    changes["listen 8080"] = f"listen 127.0.0.1:{(port := free_port())}"
-    shipped = (ROOT / "docker" / "nginx" / "nginx.conf").read_text()
-    for before, after in changes.items():
-        assert before in shipped, f"docker/nginx/nginx.conf has no {before!r}"
-        shipped = shipped.replace(before, after)
-    cached = stack.enter_context(nginx(place, shipped, port, path))
+    file_server = stack.enter_context(nginx(folder, port, STATIC.replace("PORT", str(port)), "/blob"))
+    static = stack.enter_context(client(file_server))
+    proxy = stack.enter_context(shipped_nginx(place, [served.client.base_url.port or 0], workers=1, path=path))
+    cached = stack.enter_context(client(proxy))
     assert cached.get(path).headers["cache-status"].endswith("nginx; hit")
     file, artifact = str(static.base_url.join("/blob")), str(cached.base_url.join(path))
     return [
-        Target(GET, "nginx, file", Load(file)),
-        Target(GET, "nginx, shipped", Load(artifact), "nginx, file"),
-        Target(KNOWN, "nginx, file", Load(file, headers={"if-none-match": static.head("/blob").headers["etag"]})),
-        Target(KNOWN, "nginx, shipped", Load(artifact, headers=known), "nginx, file"),
+        Target(GET, "nginx, file", Request(file)),
+        Target(GET, "nginx, shipped", Request(artifact), "nginx, file"),
+        Target(KNOWN, "nginx, file", Request(file, headers={"if-none-match": static.head("/blob").headers["etag"]})),
+        Target(KNOWN, "nginx, shipped", Request(artifact, headers=known), "nginx, file"),
     ]
 
 

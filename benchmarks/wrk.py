@@ -21,7 +21,7 @@ end
 
 
 @dataclass(frozen=True)
-class Load:
+class Request:
     """A request that is repeated."""
 
     url: str
@@ -44,17 +44,17 @@ class Rates:
     p99: float
 
 
-def run_wrk(load: Load, seconds: int) -> Rates:
+def run_wrk(request: Request, seconds: int) -> Rates:
     """Repeat a request for some seconds; exits when one failed."""
-    lines = [f"wrk.method = {json.dumps(load.method)}", f"wrk.body = {json.dumps(load.body)}"]
-    lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in load.headers.items()]
+    lines = [f"wrk.method = {json.dumps(request.method)}", f"wrk.body = {json.dumps(request.body)}"]
+    lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in request.headers.items()]
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "load.lua"
+        script = Path(folder) / "request.lua"
         script.write_text("\n".join(lines) + _REPORT)
-        command = ["wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "-s", str(script), load.url]
+        command = ["wrk", "-t1", f"-c{request.connections}", f"-d{seconds}s", "-s", str(script), request.url]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     [report] = [line.split()[1:] for line in output.splitlines() if line.startswith("REPORT ")]
     requests, size, microseconds, median, p99, failed = map(float, report)
     if failed or not requests:
-        sys.exit(f"{load.method} {load.url}: {failed:.0f} of {requests:.0f} requests failed.\n{output}")
+        sys.exit(f"{request.method} {request.url}: {failed:.0f} of {requests:.0f} requests failed.\n{output}")
     return Rates(1e6 * requests / microseconds, size / microseconds, median / 1000, p99 / 1000)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# need.sh redis|node|chromium … makes sure that what the tests and the explorer page need is there; installs what is missing.
+# need.sh redis|node|chromium|PROGRAM … makes sure that what tests, benchmarks and the explorer page need is there; installs what is missing.
 set -euo pipefail
 
 has() {
@@ -8,6 +8,8 @@ has() {
     # The oldest that Vite runs on.
     node) command -v npm >/dev/null && node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' ;;
     chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
+    # Debian's nginx is where only administrators look.
+    *) PATH=$PATH:/usr/sbin command -v "$1" ;;
   esac >/dev/null 2>&1
 }
 
