@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,7 @@ def main() -> None:
     meter = Meter(options.threads)
     with service() as running, tempfile.TemporaryDirectory() as cache, Client(running.url, cache=Path(cache)) as client:
         sizes = measure(client, meter, options.runs, options.metric)
-        ways = {"of all sizes": sizes.latency, "measured anew": meter}
+        ways: dict[str, Callable[[Artifact], Latency]] = {"of all sizes": sizes.latency, "measured anew": meter}
         fit = partial(client.autofit, MODEL, metric=options.metric, threads=options.threads)
         found = [(limit, way, fit(latency_ms=limit, measure=measured)) for limit in limits(sizes) for way, measured in ways.items()]
     report.add(f"{options.metric} of single calls", [size_row(sizes, artifact) for artifact in sizes.artifacts])

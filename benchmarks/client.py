@@ -3,8 +3,8 @@
     python benchmarks/client.py [--runs N] [--json FILE]
 
 Interpreters are started in turn, bare and with the import, with all bytecode made before, as an installer makes it; what a bare one takes is
-subtracted. Pulls are of a LeNet from a service in a process of its own, and of one that signs: for the latest version the service is asked which
-one that is, for a version by its number nobody is.
+subtracted. Pulls are of a LeNet from a service in a process of its own, and of one that signs. The requests of a pull are the service's own count:
+for the latest version it is asked which one that is, for a version by its number it is not asked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from measure import Timing
@@ -113,7 +115,7 @@ def self_times(line: str, environment: Mapping[str, str]) -> dict[str, int]:
     return {name: int(own) for own, name in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", told, re.MULTILINE)}
 
 
-def signing(folder: Path) -> tuple[dict[str, object], str]:
+def signing(folder: Path) -> tuple[dict[str, Any], str]:
     """Settings of a service that signs, and the key that clients trust."""
     root, online, now = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate(), int(time.time())
     write_key(folder / "online.pem", online)
@@ -122,14 +124,24 @@ def signing(folder: Path) -> tuple[dict[str, object], str]:
     return {"signing_key": folder / "online.pem", "signing_certificate": folder / "online.cert"}, public_of(root)
 
 
-def pulls(manifests: str, settings: Mapping[str, object], trust_root: str | None, runs: int) -> list[Row]:
-    rows = []
+def pulls(manifests: str, settings: Mapping[str, Any], trust_root: str | None, runs: int) -> list[Row]:
+    rows: list[Row] = []
     with service(**settings) as running, tempfile.TemporaryDirectory() as cache, Client(running.url, cache=cache, trust_root=trust_root) as client:
-        for version, requests in ((None, 1), (1, 0)):
+        for version in (None, 1):
             client.pull(MODEL, compression=0.5, version=version)
+            before = requests(running.client)
             timed = [[pull(client, version) for _ in range(PULLS)] for _ in range(runs)]
-            rows.append({"manifests": manifests, "version": version or "latest", "requests": requests} | pull_figures(timed))
+            asked = (requests(running.client) - before) / (runs * PULLS)
+            row: Row = {"manifests": manifests, "version": version or "latest", "requests": asked}
+            rows.append(row | pull_figures(timed))
     return rows
+
+
+def requests(client: httpx.Client) -> float:
+    """Requests that a service has answered, but for those for this count, by its own count."""
+    told = client.get("/metrics").raise_for_status().text
+    counts = re.findall(r'^neumeta_requests_total\{operation="(?!get_metrics")\w+",.*\} (\S+)$', told, re.MULTILINE)
+    return sum(map(float, counts))
 
 
 def pull(client: Client, version: int | None) -> float:

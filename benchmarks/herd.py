@@ -1,44 +1,44 @@
 """Many cold requests at once over a real socket: for one spec, and for many; and the memory of the service meanwhile.
 
-    python benchmarks/herd.py [--herd N] [--specs N] [--kind KIND] [--json FILE]
+    python benchmarks/herd.py [--runs N] [--herd N] [--specs N] [--kind KIND] [--json FILE]
 
 The shipped LeNet and a whole ResNet-20 under an untrained INR. A herd of clients asks one fresh service for the full network at the same moment:
 it has to be built exactly once, which the service's own metrics tell. The same herd comes again when the network is cached: that is what
 serving so many connections takes on this machine, whose cores the clients share. Then many different members are asked for at once, and a
-second fresh service is asked for the same ones, one after the other. Both have answered one other request before.
+second fresh service is asked for the same ones, one after the other. Both have answered one other request before, and both are asked by the
+same clients and timed by the same clock (benchmarks/crowd.py). Every run starts services of its own; times and ratios
+are medians over the runs, builds those of each run, memory is the highest of all. Ends with 1 when a bar is missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import re
 import shutil
+import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from crowd import seconds_for
 from families import KINDS, find_family, write_manifolds
-from latency import Body, ask, members, path
+from latency import WARM_UP, Body, ask, members
+from measure import Timing
 from memory import MEGABYTE, peak_resident, start_peak
 from report import Report, Row, arguments
 from servers import SHIPPED, Service, redis_server, service
 
 LENET = "lenet-mnist"
 FULL: Body = {"compression": 0.0}
-WARM_UP: Body = {"compression": 0.0, "precision": "fp16"}
-SECONDS_FOR_A_CLIENT = 600
 ALLOWED_MEMORY = 256 * MEGABYTE
 """Above idle, beside twice the artifact."""
 
 
 @dataclass(frozen=True)
-class Together:
+class AtOnce:
     """What a fresh service did under simultaneous requests."""
 
     herd: float
@@ -54,72 +54,68 @@ class Together:
 
 
 @dataclass(frozen=True)
-class Alone:
-    """What another fresh service did with one request at a time."""
+class OneByOne:
+    """What another fresh service did for one client."""
 
     full: float
-    """Seconds for the full network."""
+    """Seconds for the full network, which was not there before."""
     specs: float
+    """Seconds for all different members, one after the other."""
     artifact: int
     """Bytes of the full network."""
+
+
+Run = tuple[AtOnce, OneByOne]
 
 
 def main() -> None:
     options = parsed()
     report = Report()
-    rows = []
+    measured: dict[str, list[Run]] = {}
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder)
         shutil.copytree(SHIPPED / LENET, models / LENET)
         for model in (LENET, *write_manifolds(find_family("resnet20"), [options.kind], models)):
-            with redis_server() as redis, service(redis, models) as running:
-                together = crowd(running, model, options.herd, options.specs)
-            with redis_server() as redis, service(redis, models) as running:
-                alone = one_by_one(running, model, options.specs)
-            rows.append(row(model, together, alone))
-    report.add(f"{options.herd} cold requests for one spec, {options.specs} for different ones", rows)
+            measured[model] = [run(models, model, options.herd, options.specs) for _ in range(options.runs)]
+    times = f"medians of {options.runs} runs, lowest to highest"
+    report.add(f"{options.herd} cold requests for one spec at once: {times}", [herd_row(model, runs) for model, runs in measured.items()])
+    report.add(f"{options.specs} cold requests for different specs: {times}", [specs_row(model, runs) for model, runs in measured.items()])
     report.save(options.json)
-    if any(each["builds"] != 1 for each in rows):
-        sys.exit("A herd for one spec was served by more than one materialization, or by none.")
+    if missed := [f"{model}: {bar}" for model, runs in measured.items() for bar in missed_bars(runs)]:
+        sys.exit("\n".join(missed))
 
 
 def parsed() -> argparse.Namespace:
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, runs=3)
     parser.add_argument("--herd", type=int, default=200, help="clients that ask for one spec (200)")
     parser.add_argument("--specs", type=int, default=50, help="different specs (50)")
     parser.add_argument("--kind", choices=KINDS, default="mlp", help="INR of the ResNet-20 (mlp: the slowest, so that all requests meet)")
     return parser.parse_args()
 
 
-def crowd(running: Service, model: str, herd: int, specs: int) -> Together:
+def run(models: Path, model: str, herd: int, specs: int) -> Run:
+    with redis_server() as redis, service(redis, models) as running:
+        together = at_once(running, model, herd, specs)
+    with redis_server() as redis, service(redis, models) as running:
+        return together, one_by_one(running, model, specs)
+
+
+def at_once(running: Service, model: str, herd: int, specs: int) -> AtOnce:
     idle = start_peak(running.process)
     ask(running.client, model, WARM_UP)
     before = materializations(running.client)
-    one = asyncio.run(at_once(running.url, model, [FULL] * herd))
-    again = asyncio.run(at_once(running.url, model, [FULL] * herd))
+    one = seconds_for(running.url, model, [FULL] * herd, clients=herd)
+    again = seconds_for(running.url, model, [FULL] * herd, clients=herd)
     builds = materializations(running.client) - before
-    many = asyncio.run(at_once(running.url, model, members(running.client, model, specs)))
-    return Together(one, again, builds, many, peak_resident(running.process) - idle)
+    many = seconds_for(running.url, model, members(running.client, model, specs), clients=specs)
+    return AtOnce(one, again, builds, many, peak_resident(running.process) - idle)
 
 
-def one_by_one(running: Service, model: str, specs: int) -> Alone:
+def one_by_one(running: Service, model: str, specs: int) -> OneByOne:
     ask(running.client, model, WARM_UP)
-    full = ask(running.client, model, FULL)
-    seconds = [ask(running.client, model, body).milliseconds / 1e3 for body in members(running.client, model, specs)]
-    return Alone(full.milliseconds / 1e3, sum(seconds), full.size)
-
-
-async def at_once(url: str, model: str, bodies: Sequence[Body]) -> float:
-    """Seconds until all are answered, each over a connection of its own that is open, as that of one client who asks for one after the other is."""
-    async with AsyncExitStack() as stack:
-        # A client each: one with many connections looks through all of them for every request. Without TLS nothing is there to verify.
-        made = (httpx.AsyncClient(base_url=url, timeout=SECONDS_FOR_A_CLIENT, trust_env=False, verify=False) for _ in bodies)
-        clients = [await stack.enter_async_context(client) for client in made]
-        await asyncio.gather(*(client.get("/livez") for client in clients))
-        start = time.perf_counter()
-        for response in await asyncio.gather(*(client.post(path(model), json=body) for client, body in zip(clients, bodies, strict=True))):
-            response.raise_for_status()
-        return time.perf_counter() - start
+    full = seconds_for(running.url, model, [FULL], clients=1)
+    many = seconds_for(running.url, model, members(running.client, model, specs), clients=1)
+    return OneByOne(full, many, ask(running.client, model, FULL, tier="memory").size)
 
 
 def materializations(client: httpx.Client) -> int:
@@ -128,20 +124,54 @@ def materializations(client: httpx.Client) -> int:
     return round(float(found[1])) if found else 0
 
 
-def row(model: str, together: Together, alone: Alone) -> Row:
+def allowed(runs: Sequence[Run]) -> float:
+    """Bytes that the service may take above idle."""
+    return 2 * runs[0][1].artifact + ALLOWED_MEMORY
+
+
+def missed_bars(runs: Sequence[Run]) -> list[str]:
+    """What is wrong with a model's runs, in sentences."""
+    builds, peak = [together.builds for together, _ in runs], max(together.memory for together, _ in runs)
+    missed = []
+    if any(each != 1 for each in builds):
+        missed.append(f"A herd for one spec was served by {builds} materializations, not by one in every run.")
+    if peak > allowed(runs):
+        missed.append(f"The service took {peak / MEGABYTE:.0f} MB above idle, more than the {allowed(runs) / MEGABYTE:.0f} allowed.")
+    return missed
+
+
+def herd_row(model: str, runs: Sequence[Run]) -> Row:
+    one, herd, again = (
+        Timing.of([1e3 * each for each in seconds])
+        for seconds in zip(*((alone.full, together.herd, together.again) for together, alone in runs), strict=True)
+    )
     return {
         "model": model,
-        "ms one request": 1e3 * alone.full,
-        "ms herd": 1e3 * together.herd,
-        "cached herd": 1e3 * together.again,
-        "herd / one": together.herd / alone.full,
-        "herd / cached": together.herd / together.again,
-        "builds": together.builds,
-        "s specs at once": together.specs,
-        "s one by one": alone.specs,
-        "at once / one by one": together.specs / alone.specs,
-        "peak MB above idle": together.memory / MEGABYTE,
-        "allowed MB": (2 * alone.artifact + ALLOWED_MEMORY) / MEGABYTE,
+        "ms one request": one.median,
+        "one, spread": one.spread,
+        "ms herd": herd.median,
+        "herd, spread": herd.spread,
+        "ms cached herd": again.median,
+        "cached, spread": again.spread,
+        "herd / one": statistics.median(together.herd / alone.full for together, alone in runs),
+        "herd / cached": statistics.median(together.herd / together.again for together, _ in runs),
+        "builds": ", ".join(str(together.builds) for together, _ in runs),
+        "peak MB above idle": max(together.memory for together, _ in runs) / MEGABYTE,
+        "allowed MB": allowed(runs) / MEGABYTE,
+    }
+
+
+def specs_row(model: str, runs: Sequence[Run]) -> Row:
+    together, alone = Timing.of([each.specs for each, _ in runs]), Timing.of([each.specs for _, each in runs])
+    ratio = Timing.of([each.specs / other.specs for each, other in runs])
+    return {
+        "model": model,
+        "s at once": together.median,
+        "at once, spread": together.spread,
+        "s one by one": alone.median,
+        "one by one, spread": alone.spread,
+        "at once / one by one": ratio.median,
+        "ratio, spread": ratio.spread,
     }
 
 

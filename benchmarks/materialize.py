@@ -3,7 +3,8 @@
     python benchmarks/materialize.py [--runs N] [--networks NAME …] [--kinds KIND …] [--device auto|cpu|cuda] [--most G] [--json FILE]
 
 INRs are untrained: values do not change the time. Multiply-adds are those of all matrix products of one forward pass, counted from
-their shapes. The floor is these multiply-adds at the rate of the faster of two matrix products, measured in the same run. A pass of
+their shapes. The floor is these multiply-adds at the rate of the faster of two matrix products, measured once in the same run for each
+arithmetic, with as many threads of the CPU as make the network: one for small networks of cheap kinds. A pass of
 more than ``--most`` thousand million multiply-adds is timed on a part of the tensors (the column *timed* says how large a part) and
 scaled by its multiply-adds; its memory is that of the part. Ratios leave out the ONNX file, which both sides have to write.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import published_procedure
 import torch
@@ -22,10 +24,18 @@ from memory import MEGABYTE, peak_of
 from neumeta_core.device import multiplies_bf16
 from neumeta_core.inr import MlpINR
 from neumeta_core.manifold import Manifold
+from neumeta_core.materialize import is_single_threaded
 from report import Report, Row, arguments
 from work import coordinates, generated_values, multiply_adds, part_of
 
 GIGA = 1e9
+
+
+class Rate(NamedTuple):
+    """Which of the machine's rates a floor is taken from."""
+
+    arithmetic: str
+    threads: int | None
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,12 @@ class Measurement:
     """Share of the multiply-adds that was timed."""
     timing: Timing
     peak: float | None
+    threads: int | None
+    """Of the CPU, that made it; None on CUDA."""
+
+    @property
+    def rate(self) -> Rate:
+        return Rate(self.arithmetic, self.threads)
 
 
 def main() -> None:
@@ -58,8 +74,9 @@ def main() -> None:
     for device in devices(options.device):
         measured = [each for kind in options.kinds for family in families for each in measure(family, kind, device, most, options.runs)]
         published = {family.name: published_procedure.cost_of(family, most, options.runs, device) for family in families}
-        rates = {each.arithmetic: matrix_rates(device, dtype_of(each.arithmetic)) for each in measured}
-        report.add(f"Materialization on {device}", [against_floor(each, max(rates[each.arithmetic].values())) for each in measured], *notes(rates))
+        needed = dict.fromkeys(each.rate for each in measured)
+        rates = {rate: matrix_rates(device, dtype_of(rate.arithmetic), one_thread=rate.threads == 1) for rate in needed}
+        report.add(f"Materialization on {device}", [against_floor(each, max(rates[each.rate].values())) for each in measured], *notes(rates))
         report.add(f"The published procedure on {device}", [procedure(name, cost) for name, cost in published.items()])
         report.add(f"Against the published procedure on {device}", [against_published(each, published[each.network]) for each in measured])
         report.add(f"Cost of a coordinate on {device}", list(growth(measured)))
@@ -93,11 +110,19 @@ def dtype_of(arithmetic: str) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[arithmetic.split("-")[1]]
 
 
-def notes(rates: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
-    """Which matrix product the floor of each arithmetic is taken from."""
-    for arithmetic, found in rates.items():
+def notes(rates: Mapping[Rate, Mapping[str, float]]) -> Iterator[str]:
+    """Which matrix product the floors are taken from, and how many threads it had: as many as the rows."""
+    for (arithmetic, threads), found in rates.items():
         fastest = max(found, key=lambda name: found[name])
-        yield f"Floor of {arithmetic}: {fastest}, {found[fastest] / GIGA:,.0f} x 10^9 multiply-adds a second."
+        by = "" if threads is None else f", threads {threads}"
+        yield f"Floor of {arithmetic}{by}: {fastest}, {found[fastest] / GIGA:,.0f} x 10^9 multiply-adds a second."
+
+
+def threads_of(manifold: Manifold) -> int | None:
+    """How many threads of the CPU make its members; None on CUDA."""
+    if manifold.device.type != "cpu":
+        return None
+    return 1 if is_single_threaded(manifold.inr, manifold.header.sampling) else torch.get_num_threads()
 
 
 def measure(family: Family, kind: str, device: str, most: int, runs: int) -> Iterator[Measurement]:
@@ -109,7 +134,8 @@ def measure(family: Family, kind: str, device: str, most: int, runs: int) -> Ite
         peak = peak_of(lambda: manifold.materialize(full), device)  # noqa: B023
         timing = timed(lambda: manifold.materialize(full), runs, device)  # noqa: B023
         values, pairs = generated_values(family.architecture), coordinates(family.architecture)
-        yield Measurement(family.name, kind, manifold.arithmetic, pairs, values, macs, share, timing.scaled(1 / share), peak)
+        scaled, threads = timing.scaled(1 / share), threads_of(manifold)
+        yield Measurement(family.name, kind, manifold.arithmetic, pairs, values, macs, share, scaled, peak, threads)
 
 
 def against_floor(measured: Measurement, rate: float) -> Row:
@@ -118,6 +144,7 @@ def against_floor(measured: Measurement, rate: float) -> Row:
         "network": measured.network,
         "kind": measured.kind,
         "arithmetic": measured.arithmetic,
+        "threads": measured.threads,
         "10^9 multiply-adds": measured.macs / GIGA,
         "timed": f"{measured.share:.1%}",
         "ms": 1e3 * measured.timing.median,

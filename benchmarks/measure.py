@@ -5,10 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from neumeta_core.device import resolve_device
+from neumeta_core.materialize import single_threaded
+from report import text
 
 MATRICES = {"[4096, 256] x [256, 256]": (4096, 256, 256), "1024^3": (1024, 1024, 1024)}
 """Products ``[m, k] x [k, n]`` by name: that of a hidden layer on many coordinates, and a large square one."""
@@ -28,6 +31,11 @@ class Timing:
 
     def scaled(self, factor: float) -> Timing:
         return Timing(factor * self.median, factor * self.lowest, factor * self.highest)
+
+    @property
+    def spread(self) -> str:
+        """Lowest to highest, as tables show it."""
+        return f"{text(self.lowest)} to {text(self.highest)}"
 
 
 def timed(work: Callable[[], object], runs: int, device: str = "cpu") -> Timing:
@@ -53,9 +61,10 @@ def devices(asked: str) -> list[str]:
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
-def matrix_rates(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
-    """Multiply-adds per second of each of ``MATRICES``, with the threads and modes of this process."""
-    return {name: m * k * n / _product(m, k, n, device, dtype).median for name, (m, k, n) in MATRICES.items()}
+def matrix_rates(device: str = "cpu", dtype: torch.dtype = torch.float32, *, one_thread: bool = False) -> dict[str, float]:
+    """Multiply-adds per second of each of ``MATRICES``, with the modes of this process: on one thread, or on all that it has."""
+    with single_threaded() if one_thread else nullcontext():
+        return {name: m * k * n / _product(m, k, n, device, dtype).median for name, (m, k, n) in MATRICES.items()}
 
 
 def _product(m: int, k: int, n: int, device: str, dtype: torch.dtype) -> Timing:

@@ -137,7 +137,7 @@ class Cost:
     """Seconds that the procedure takes for a whole network, without the export."""
 
     rows: float
-    """The Python loop: once, for all samples."""
+    """The Python loop: once, for all samples. Timed once."""
     sample: float
     """One sample: noise, encoding, MLPs, copying and writing."""
     share: float
@@ -149,7 +149,10 @@ class Cost:
 
 
 def cost_of(family: Family, most: int, runs: int, device: str = "cpu") -> Cost:
-    """Time the procedure at full width on a part of the tensors that needs about ``most`` multiply-adds, and scale."""
+    """Time the procedure at full width on a part of the tensors that needs about ``most`` multiply-adds, and scale.
+
+    Of ``runs`` repetitions the medians; the Python loop is timed once, without one before it, for it takes seconds and counts once of K.
+    """
     whole = published_inr(family)
     part = part_of(family.architecture, most / _multiply_adds(whole))
     inr = published_inr(family, list(part.by_name)).to(device)

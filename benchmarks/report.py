@@ -14,6 +14,8 @@ from neumeta_trainer.machine import processor
 Value = str | int | float | None
 Row = dict[str, Value]
 """Column -> value; None is shown as a dash."""
+SMALLEST_OF_FOUR_DIGITS = 999.5
+"""Rounded to three digits this is 1e+03."""
 
 
 def arguments(text: str | None, *, runs: int | None = None) -> argparse.ArgumentParser:
@@ -45,7 +47,7 @@ class Report:
         """Print rows, which have the same columns, as a Markdown table, and notes under it."""
         self.tables[title] = rows
         columns = list(rows[0])
-        cells = [columns, *([_text(row[column]) for column in columns] for row in rows)]
+        cells = [columns, *([text(row[column]) for column in columns] for row in rows)]
         widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
         lines = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
         lines.insert(1, " | ".join("-" * width for width in widths))
@@ -57,9 +59,10 @@ class Report:
             path.write_text(json.dumps({"machine": self.machine, "tables": self.tables}, indent=2) + "\n")
 
 
-def _text(value: Value) -> str:
+def text(value: Value) -> str:
+    """A value as tables show it; numbers to three digits, and to whole ones where these are more."""
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        return f"{value:,.0f}" if abs(value) >= SMALLEST_OF_FOUR_DIGITS else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else value

@@ -46,6 +46,9 @@ def test_figures_of_the_whole_network_and_of_a_part(tmp_path: Path) -> None:
     assert hidden_layers < rows["mlp"]["10^9 multiply-adds"] < 1.5 * hidden_layers
     assert rows["mlp"]["timed"] != "100.0%"
     assert rows["factorised"]["timed"] == rows["anchored"]["timed"] == "100.0%"
+    assert (rows["factorised"]["threads"], rows["anchored"]["threads"], rows["mlp"]["threads"]) == (1, 1, torch.get_num_threads())
+    for threads in {row["threads"] for row in rows.values()}:
+        assert printed.count(f"\nFloor of cpu-fp32-k1, threads {threads}: ") == 1, "measured once, as the network is made"
 
 
 def test_the_published_procedure_makes_a_network_that_runs(published: Any) -> None:
