@@ -62,7 +62,7 @@ def resnet20_cifar100_factorised(tier: Tier = "short") -> Recipe:
 def _with_factorised(recipe: Recipe) -> Recipe:
     """With a warm start."""
     fit = FitStage(optimization=Optimization(steps=1500, rate=3e-3), targets=96, calibration=2048)
-    tune = _with_all_members(recipe.tune, rate=1e-3)
+    tune = _with_all_members(recipe.tune, rate=3e-5)
     return dataclasses.replace(recipe, name=f"{recipe.name}-factorised", inr=FactorisedSettings(hidden=64, rank=64), fit=fit, tune=tune)
 
 
