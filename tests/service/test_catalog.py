@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from neumeta_core.errors import ManifoldRefused
 from neumeta_core.manifold import Manifold
-from neumeta_service.catalog.catalog import Catalog, Refusal, Selector
+from neumeta_service.catalog.catalog import Catalog, Refusal, VersionChoice
 from neumeta_service.errors import ModelNotFound, VersionNotFound
 
 from tests.tiny import tiny_manifold
@@ -34,7 +34,7 @@ def test_every_version_is_there_by_name_and_number(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize(("selector", "version"), [("latest", 10), (2, 2), ("2", 2), (10, 10), ("stable", 2), ("1.x", 10)])
-def test_a_version_is_chosen_by_number_alias_or_as_the_latest(catalog: Catalog, selector: Selector, version: int) -> None:
+def test_a_version_is_chosen_by_number_alias_or_as_the_latest(catalog: Catalog, selector: VersionChoice, version: int) -> None:
     assert catalog.manifold("tiny", selector).header.version == version
 
 
@@ -46,7 +46,7 @@ def test_without_a_choice_it_is_the_latest(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize("selector", [3, "3", "beta", "", "x" * 16_000])
-def test_a_version_that_is_not_there(catalog: Catalog, selector: Selector) -> None:
+def test_a_version_that_is_not_there(catalog: Catalog, selector: VersionChoice) -> None:
     with pytest.raises(VersionNotFound, match="GET /v1/models/tiny/versions") as caught:
         catalog.manifold("tiny", selector)
     assert len(str(caught.value)) < 250
@@ -66,7 +66,7 @@ def test_a_name_that_is_not_there(catalog: Catalog) -> None:
         ("broken", 1, "broken version 1 was refused: old."),
     ],
 )
-def test_what_was_refused_says_why(catalog: Catalog, name: str, selector: Selector, reason: str) -> None:
+def test_what_was_refused_says_why(catalog: Catalog, name: str, selector: VersionChoice, reason: str) -> None:
     with pytest.raises(ManifoldRefused) as caught:
         catalog.manifold(name, selector)
     assert str(caught.value) == reason

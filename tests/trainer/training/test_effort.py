@@ -32,7 +32,7 @@ def test_a_family_runs_the_random_members_that_its_training_draws(even: bool) ->
     sampler = Sampler(tiny_architecture(), uniform_share=0.0)
     stage = NetworkStage(optimization=Optimization(steps=3, rate=0.1), batch=10, members=2, even=even)
     members = [member for step in range(3) for member in (*sampler.always, *sampler.draw(step, 2, even=even))]
-    costs = sum(cost_of(sampler.architecture, member, 0).macs for member in members)
+    costs = sum(cost_of(sampler.architecture, member).macs for member in members)
     assert networks_macs(dataclasses.replace(digits(), base=None, family=stage), sampler) == 10 * costs
 
 

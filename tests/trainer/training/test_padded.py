@@ -10,7 +10,7 @@ from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import NetworkStage, Optimization, TuneStage
 from neumeta_trainer.data import Batches, load_digits
 from neumeta_trainer.networks.small import SmallNet
-from neumeta_trainer.structure import common
+from neumeta_trainer.structure import shared_layers
 from neumeta_trainer.structure.channel_groups import find_architecture
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.resize import sliced
@@ -161,7 +161,7 @@ def test_padded_end_to_end_training_has_the_value_and_the_gradients_of_the_slice
     for step in (0, 3):
         assert_alike(tensors_and_gradients(inr, padded, step), tensors_and_gradients(inr, plain, step))
     # Without anything that is kept from one member for the others.
-    monkeypatch.setattr(common, "_agree", lambda *_: False)
+    monkeypatch.setattr(shared_layers, "_agree", lambda *_: False)
     apart = sliced_task(inr, network, full, sampler, batches, stage, Compute())
     assert_alike(tensors_and_gradients(inr, plain, 3), tensors_and_gradients(inr, apart, 3))
 
