@@ -4,26 +4,21 @@ import importlib
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Barrier, Thread
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 from neumeta_core.architecture import ChannelGroup
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture
-def latency(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+def latency() -> Any:
     return importlib.import_module("latency")
 
 
 @pytest.fixture
-def crowd(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+def crowd() -> Any:
     return importlib.import_module("crowd")
 
 
@@ -32,7 +27,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     both = Barrier(2, timeout=30)
-    asked: list[tuple[str, object]] = []  # noqa: RUF012
+    asked: ClassVar[list[tuple[str, object]]] = []
 
     def do_GET(self) -> None:
         self._answer(b"")

@@ -12,12 +12,11 @@ import onnxruntime
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[2]
+from tests.deployment.files import ROOT
 
 
 @pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+def published() -> Any:
     return importlib.import_module("published_procedure")
 
 

@@ -16,15 +16,13 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.group import started
-from tests.deployment.files import ROOT
 from tests.deployment.test_nginx import NGINX
 
 MB = 1_000_000
 
 
 @pytest.fixture
-def soak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+def soak() -> Iterator[Any]:
     handler = signal.getsignal(signal.SIGTERM)
     yield importlib.import_module("soak")
     signal.signal(signal.SIGTERM, handler)

@@ -13,14 +13,14 @@ import torch
 from neumeta_core.configuration import Configuration
 from neumeta_core.manifold import Manifold
 
-ROOT = Path(__file__).parents[2]
+from tests.deployment.files import ROOT
+
 Weights = dict[str, torch.Tensor]
 real = Manifold.materialize
 
 
 @pytest.fixture
-def together(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+def together() -> Any:
     return importlib.import_module("together")
 
 
