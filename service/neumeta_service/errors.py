@@ -227,6 +227,15 @@ class NotAcceptable(RefusedRequest):
     code = "not_acceptable"
 
 
+class PreconditionFailed(RefusedRequest):
+    """The artifact is none of those that ``If-Match`` names."""
+
+    code = "precondition_failed"
+
+    def __init__(self, asked: str, digest: str) -> None:
+        super().__init__(f'If-Match: {asked[:100]!r} does not name the artifact, whose entity tag is "{digest}".')
+
+
 class RangeNotSatisfiable(RefusedRequest):
     """The range lies outside an artifact of ``size`` bytes."""
 

@@ -150,6 +150,25 @@ def test_if_none_match_that_does_not(blob: Blob, known: str) -> None:
     assert blob.get(if_none_match=known.format(bare=blob.etag.strip('"'))).status_code == 200
 
 
+@pytest.mark.parametrize("wanted", ["{etag}", '"a", {etag}', "*"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_if_match_that_names_it(blob: Blob, wanted: str, method: str) -> None:
+    response = blob.client.request(method, blob.url, headers={"if-match": wanted.format(etag=blob.etag), "range": "bytes=0-1"})
+    assert response.status_code == (206 if method == "GET" else 200)
+
+
+@pytest.mark.parametrize("wanted", ['"other"', "W/{etag}", "{bare}", '"*"', ""])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_if_match_that_does_not(blob: Blob, wanted: str, method: str) -> None:
+    # Before If-None-Match and Range (RFC 9110 section 13.2.2).
+    fields = {"if-match": wanted.format(etag=blob.etag, bare=blob.etag.strip('"')), "if-none-match": "*", "range": "bytes=0-1"}
+    response = blob.client.request(method, blob.url, headers=fields)
+    assert response.status_code == 412
+    if method == "GET":
+        assert response.json()["code"] == "precondition_failed"
+        assert blob.etag in response.json()["detail"]
+
+
 def test_several_if_none_match_fields(blob: Blob) -> None:
     assert blob.client.get(blob.url, headers=[("if-none-match", '"a"'), ("if-none-match", blob.etag)]).status_code == 304
 

@@ -37,6 +37,7 @@ const CODES: readonly (readonly [string, number, typeof NeuMetaClientError])[] =
   ["not_found", 404, ServiceError],
   ["method_not_allowed", 405, ServiceError],
   ["not_acceptable", 406, ServiceError],
+  ["precondition_failed", 412, ServiceError],
   ["body_too_large", 413, InvalidRequest],
   ["unsupported_media_type", 415, ServiceError],
   ["range_not_satisfiable", 416, ServiceError],

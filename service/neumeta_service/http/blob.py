@@ -13,14 +13,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from neumeta_service.cache import Entry
-from neumeta_service.errors import RangeNotSatisfiable
+from neumeta_service.errors import PreconditionFailed, RangeNotSatisfiable
 
 MEDIA_TYPE = "application/octet-stream"
 PIECE_BYTES = 4 * 1024 * 1024
 """Most of a body that waits at once for a client that reads slowly."""
 _IMMUTABLE = "public, max-age=31536000, immutable, no-transform"
-_CONDITIONS = {b"if-none-match", b"if-range", b"range"}
-_ENTITY_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+_CONDITIONS = {b"if-match", b"if-none-match", b"if-range", b"range"}
+_ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _RANGE = re.compile("([0-9]*)-([0-9]*)")
 
 Header = tuple[bytes, bytes]
@@ -59,9 +59,11 @@ def whole_response(entry: Entry, *, is_signed: bool = False) -> BlobResponse:
 
 
 def blob_response(entry: Entry, request: Request) -> BlobResponse:
-    """The answer to a GET or HEAD of the artifact itself; raises RangeNotSatisfiable."""
+    """The answer to a GET or HEAD of the artifact itself; raises PreconditionFailed and RangeNotSatisfiable, in the order of RFC 9110 13.2.2."""
     headers, conditions = _headers(entry), _conditions(request)
-    if _is_known(conditions.get(b"if-none-match", ""), entry):
+    if b"if-match" in conditions and not _names(conditions[b"if-match"], entry, strong=True):
+        raise PreconditionFailed(conditions[b"if-match"], entry.digest)
+    if _names(conditions.get(b"if-none-match", ""), entry):
         return BlobResponse(headers.not_modified, status=304)
     if request.method == "HEAD":
         return BlobResponse(headers.whole)
@@ -121,9 +123,9 @@ def _part(conditions: dict[bytes, str], entry: Entry) -> range | None:
     return parse_range(text, len(entry.data))
 
 
-def _is_known(known: str, entry: Entry) -> bool:
-    """Whether an ``If-None-Match`` names this artifact; weak comparison (RFC 9110 section 13.1.2)."""
-    return bool(known) and (known.strip() == "*" or _etag(entry) in _ENTITY_TAG.findall(known))
+def _names(tags: str, entry: Entry, *, strong: bool = False) -> bool:
+    """Whether a list of entity tags names this artifact; a strong comparison takes no weak ones (RFC 9110 section 8.8.3.2)."""
+    return tags.strip() == "*" or any(tag == _etag(entry) and not (strong and weak) for weak, tag in _ENTITY_TAG.findall(tags))
 
 
 def _etag(entry: Entry) -> str:

@@ -36,6 +36,7 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     "not_found": (HTTPStatus.NOT_FOUND, "There is no such route"),
     "method_not_allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "The method is not allowed here"),
     "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, "Nothing acceptable can be sent"),
+    "precondition_failed": (HTTPStatus.PRECONDITION_FAILED, "The artifact is another"),
     "body_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"),
     "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not declared as JSON"),
     "unauthenticated": (HTTPStatus.UNAUTHORIZED, "The request carries no valid token"),

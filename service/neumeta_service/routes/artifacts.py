@@ -16,7 +16,7 @@ RESPONSES = (
     answer(BYTES)
     | answer(BYTES, 206, description="The range that was asked for.")
     | answer({}, 304, description="The client has it already.")
-    | problems("artifact_gone", "range_not_satisfiable", "overloaded", "deadline_exceeded", "build_failed")
+    | problems("artifact_gone", "precondition_failed", "range_not_satisfiable", "overloaded", "deadline_exceeded", "build_failed")
 )
 
 

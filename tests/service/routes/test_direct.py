@@ -70,6 +70,7 @@ ASKED = {
     "a part of it": Asked("GET", ARTIFACT, {"range": "bytes=10-19"}),
     "no part of it": Asked("GET", ARTIFACT, {"range": "bytes=9999999-"}),
     "a known one": Asked("GET", ARTIFACT, {"if-none-match": "*"}),
+    "another": Asked("GET", ARTIFACT, {"if-match": '"other"'}),
     "an unknown one": Asked("GET", "/v1/artifacts/sha256:" + "0" * 64),
     "no digest": Asked("GET", "/v1/artifacts/"),
     "its signature": Asked("GET", f"{ARTIFACT}/signature"),
