@@ -12,6 +12,15 @@ from playwright.sync_api import Route, expect
 from tests.explorer.conftest import UNKNOWN, Explorer, busy
 
 MODEL = "lenet-mnist"
+PIXELS_OF_RING = """() => {
+  const canvas = document.querySelector("#chart canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const colour = getComputedStyle(document.documentElement).getPropertyValue("--strong").trim();
+  const wanted = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  let found = 0;
+  for (let at = 0; at < data.length; at += 4) if (wanted.every((value, channel) => data[at + channel] === value)) found += 1;
+  return found > 20;
+}"""
 
 
 def choose(explorer: Explorer, compression: float) -> None:
@@ -44,6 +53,13 @@ def test_a_point_of_the_curve_can_be_clicked(explorer: Explorer) -> None:
     place.click(position={"x": box["width"] - 2, "y": 40})
     expect(explorer.page.locator("#compression")).to_have_value("0")
     expect(explorer.page.locator("#params")).to_have_text(f"{plan(explorer, compression=0)['cost']['params']:,}")
+
+
+def test_every_chosen_size_has_its_ring_in_the_chart(explorer: Explorer) -> None:
+    explorer.open()
+    for compression in (0.3, 0.75, 0):  # Between points, at the first and at the last of them.
+        choose(explorer, compression)
+        explorer.page.wait_for_function(PIXELS_OF_RING)
 
 
 def test_a_budget_is_kept(explorer: Explorer) -> None:

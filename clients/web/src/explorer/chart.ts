@@ -63,20 +63,18 @@ export class Chart {
     return { width: this.#place.clientWidth, height: HEIGHT };
   }
 
-  /** Abscissas in rising order, as uPlot wants them: the curve's points and the chosen size among them. */
+  /** Abscissas in rising order and each once, as uPlot wants them: the curve's points and the chosen size, which may be one of them. */
   get #data(): uPlot.AlignedData {
-    const current = this.#current;
-    const value = current?.quality.value ?? null;
-    const chosen = current === undefined || value === null ? [] : [{ params: current.cost.params, quality: value, held_out: false, chosen: true }];
-    const all = [...this.#points.map((point) => ({ ...point, chosen: false })), ...chosen].sort((a, b) => a.params - b.params);
-    const column = (wanted: (point: (typeof all)[number]) => boolean) => all.map((point) => (wanted(point) ? point.quality : null));
+    const chosen = this.#current === undefined ? undefined : { params: this.#current.cost.params, quality: this.#current.quality.value };
+    const abscissas = [...new Set([...this.#points, ...(chosen === undefined ? [] : [chosen])].map((each) => each.params))].sort((a, b) => a - b);
+    const column = (shown: (point: Point) => boolean) => abscissas.map((params) => this.#points.find((point) => point.params === params && shown(point))?.quality ?? null);
     return [
-      all.map((point) => point.params),
-      column((point) => !point.chosen),
-      column((point) => !point.chosen && !point.held_out),
+      abscissas,
+      column(() => true),
+      column((point) => !point.held_out),
       column((point) => point.held_out),
-      column((point) => point.chosen),
-    ] as uPlot.AlignedData;
+      abscissas.map((params) => (params === chosen?.params ? chosen.quality : null)),
+    ];
   }
 
   #options(curve: Curve): uPlot.Options {
