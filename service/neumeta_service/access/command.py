@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from neumeta_service.access.caller import SCOPES
-from neumeta_service.access.keys import Key, new_token, read_keys, write_keys
+from neumeta_service.access.keys import Key, changing, new_token, read_keys, write_keys
 from neumeta_service.rate import parse_rate
 from neumeta_service.settings import SettingsError
 
@@ -39,7 +40,7 @@ def _new(arguments: Namespace) -> None:
     path = _file(arguments)
     token, identity, digest = new_token()
     key = Key(id=identity, sha256=digest, scopes=arguments.scopes, expires=arguments.expires, rate=arguments.rate)
-    _write(path, [*(read_keys(path) if path.exists() else ()), key])
+    _write(path, lambda: [*(read_keys(path) if path.exists() else ()), key])
     sys.stdout.write(f"{token}\n")
     sys.stderr.write(f"This token is shown once; {path} holds its hash alone. A running service knows it after a second.\n")
 
@@ -52,10 +53,14 @@ def _list(arguments: Namespace) -> None:
 
 def _revoke(arguments: Namespace) -> None:
     path = _file(arguments)
-    keys = read_keys(path)
-    kept = [key for key in keys if key.id != arguments.id]
-    if len(kept) == len(keys):
-        raise SettingsError(f"{path} has no key {arguments.id!r}; `neumeta-service api-keys list` shows those that there are.")
+
+    def kept() -> list[Key]:
+        keys = read_keys(path)
+        others = [key for key in keys if key.id != arguments.id]
+        if len(others) == len(keys):
+            raise SettingsError(f"{path} has no key {arguments.id!r}; `neumeta-service api-keys list` shows those that there are.")
+        return others
+
     _write(path, kept)
 
 
@@ -65,9 +70,10 @@ def _file(arguments: Namespace) -> Path:
     return Path(arguments.file)
 
 
-def _write(path: Path, keys: list[Key]) -> None:
+def _write(path: Path, keys: Callable[[], list[Key]]) -> None:
     try:
-        write_keys(path, keys)
+        with changing(path):
+            write_keys(path, keys())
     except OSError as error:
         raise SettingsError(f"The file of API keys {path} cannot be written: {error.strerror}.") from None
 

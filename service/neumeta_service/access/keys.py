@@ -11,8 +11,10 @@ import math
 import os
 import re
 import secrets
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from neumeta_service.access.caller import Caller, Scope
 from neumeta_service.rate import parse_rate
 from neumeta_service.settings import SettingsError
+
+if sys.platform != "win32":
+    import fcntl
 
 _TOKEN = re.compile("nm_([0-9a-f]{8})_[0-9a-f]{64}")
 _NO_DIGEST = bytes(32)
@@ -82,6 +87,23 @@ def read_keys(path: Path) -> tuple[Key, ...]:
     if len({key.id for key in keys}) < len(keys):
         raise SettingsError(f"The file of API keys {path} is not valid: two keys have the same id.")
     return keys
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Others who would change the file wait, where the system has such locks: written from what was read before, a revoked key would live again.
+
+    The lock is the folder's, for the file itself is replaced. Raises OSError.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def write_keys(path: Path, keys: Sequence[Key]) -> None:

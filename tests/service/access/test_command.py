@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -62,6 +63,14 @@ def test_revoke_takes_one_out(file: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["api-keys", "revoke", first[3:11]]) == 0
     assert [key.id for key in read_keys(file)] == [second[3:11]]
     assert "has no key" in failure(capsys, "revoke", first[3:11])
+
+
+def test_keys_made_at_once_are_all_kept(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    revoked = token_of(capsys)[3:11]
+    commands = [["new"]] * 6 + [["revoke", revoked]] + [["new"]] * 6
+    with ThreadPoolExecutor(len(commands)) as threads:
+        assert set(threads.map(lambda command: main(["api-keys", *command]), commands)) == {0}
+    assert {key.id for key in read_keys(file)} == {token[3:11] for token in capsys.readouterr().out.split()}
 
 
 @pytest.mark.parametrize(
