@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from neumeta_core.device import resolve_device
-from neumeta_core.materialize import single_threaded
+from neumeta_core.materialize import computing_with
 from report import text
 
 MATRICES = {"[4096, 256] x [256, 256]": (4096, 256, 256), "1024^3": (1024, 1024, 1024)}
@@ -63,7 +63,7 @@ def devices(asked: str) -> list[str]:
 
 def matrix_rates(device: str = "cpu", dtype: torch.dtype = torch.float32, *, one_thread: bool = False) -> dict[str, float]:
     """Multiply-adds per second of each of ``MATRICES``, with the modes of this process: on one thread, or on all that it has."""
-    with single_threaded() if one_thread else nullcontext():
+    with computing_with(1) if one_thread else nullcontext():
         return {name: m * k * n / _product(m, k, n, device, dtype).median for name, (m, k, n) in MATRICES.items()}
 
 

@@ -19,6 +19,8 @@ MAX_VALUES = 2**29
 """Most values that a network may have: 2 GiB of fp32, the limit of one ONNX file."""
 MAX_WIDTHS = 2**20
 """Most widths that all groups of a network may have together: whoever asks for a budget has each of them looked at."""
+MAX_AXES = 32
+"""Most dimensions of a parameter: NumPy 1 has no more."""
 Count = Annotated[int, Field(ge=1, le=MAX_VALUES)]
 Version = Annotated[int, Field(ge=1, le=999_999_999)]
 """Of a model: the name of its folder, at most nine digits."""
@@ -91,7 +93,7 @@ class GeneratedParameter(Record):
     """
 
     name: str = Field(min_length=1)
-    axes: tuple[Axis, ...] = Field(min_length=1)
+    axes: tuple[Axis, ...] = Field(min_length=1, max_length=MAX_AXES)
     out_dim: int = 0
     in_dim: int | None = None
     macs_per_element: float = Field(ge=0, le=2**31)

@@ -9,11 +9,11 @@ import onnx
 from neumeta_core.architecture import Architecture
 from neumeta_core.cost import cost_of
 from neumeta_core.curve import REFERENCE, Estimate
-from neumeta_core.errors import AssemblyError, PrecisionRefused
+from neumeta_core.errors import PrecisionRefused
 from neumeta_core.header import Header
 from neumeta_core.precision import PRECISIONS, check_precision
 from neumeta_core.precision.encoding import Encoding
-from neumeta_core.template_check import check_smallest
+from neumeta_core.template_check import check_extremes
 
 
 class Blueprint:
@@ -48,10 +48,10 @@ class Blueprint:
         try:
             encoding = PRECISIONS[precision](onnx.load_from_string(self.template), self.architecture)
             if precision != REFERENCE:  # The file's own graph was checked when it was read.
-                check_smallest(encoding.template, encoding.architecture)
+                check_extremes(encoding.template, encoding.architecture)
         except PrecisionRefused as refusal:
             return refusal
-        except AssemblyError as error:
+        except Exception as error:  # Of whatever the file's constants hold.
             return PrecisionRefused(precision, f"this network cannot be computed in {precision} ({error})")
         return encoding
 

@@ -56,7 +56,7 @@ def uniform(architecture: Architecture, compression: float) -> Configuration:
 
     Raises InvalidField outside ``[0, max_compression]`` and for what is not a finite number.
     """
-    expected = f"a number from 0 to {architecture.max_compression:g}"
+    expected = f"a number from 0 to {architecture.max_compression}"
     if isinstance(compression, bool) or not isinstance(compression, (int, float)):
         raise InvalidField("compression", compression, expected)
     if not 0 <= compression <= architecture.max_compression:

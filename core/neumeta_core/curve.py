@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from neumeta_core.architecture import Record, Total, Widths
+from neumeta_core.architecture import Count, Record, Total, Widths
 
 Kind = Literal["measured", "interpolated", "extrapolated"]
 Quality = Annotated[float, Field(ge=-1e30, le=1e30)]
 """Of whatever metric; two of them have a finite difference."""
+MAX_POINTS = 1000
+"""Each is checked when a file is read, and looked at by every promise."""
 REFERENCE = "fp32"
 """The precision in which every point was measured."""
 
@@ -20,7 +22,7 @@ class CurvePoint(Record):
 
     compression: float = Field(ge=0, lt=1)
     """The uniform compression that was asked for."""
-    widths: dict[str, int]
+    widths: dict[str, Count]
     params: Total
     macs: Total
     quality: Quality
@@ -54,7 +56,7 @@ class Curve(Record):
     """For example ``accuracy``, a fraction."""
     split: str
     samples: int = Field(gt=0)
-    points: tuple[CurvePoint, ...] = Field(min_length=1)
+    points: tuple[CurvePoint, ...] = Field(min_length=1, max_length=MAX_POINTS)
 
     def at(self, widths: Widths, macs: int, precision: str = REFERENCE) -> Estimate:
         """The measured value when this very configuration was measured, else linear in multiply-adds between the nearest points.

@@ -17,7 +17,7 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         device = None
-    if device is None or device.type not in ("cpu", "cuda"):
+    if device is None or device.type not in ("cpu", "cuda") or (device.index or 0) < 0:  # PyTorch reads cuda:200 as cuda:-56.
         raise DeviceUnavailable(f"device: {name!r} is not known; expected auto, cpu, cuda or cuda:N.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceUnavailable(f"device: {name} is not there; this machine has {torch.cuda.device_count()} CUDA devices. Use auto or cpu.")

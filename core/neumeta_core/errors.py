@@ -33,6 +33,13 @@ def _cut(reason: str) -> str:
     return reason if len(reason) <= _MAX_REASON else f"{reason[: _MAX_REASON - 1]}…"
 
 
+def _short(value: object) -> str:
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits.
+        return "a number of thousands of digits"
+
+
 class NeuMetaError(Exception):
     """Root of all errors of this project's server side."""
 
@@ -49,7 +56,7 @@ class InvalidField(RequestError):
     """One field has a value that is not allowed."""
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        super().__init__(f"{field}: {_SHORT.repr(value)} is not allowed; expected {expected}.")
+        super().__init__(f"{field}: {_short(value)} is not allowed; expected {expected}.")
         self.field = field
         self.value = value
         self.expected = expected

@@ -29,4 +29,4 @@ def whole(path: Path) -> Iterator[Path]:
 def write_whole(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with whole(path) as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -33,7 +32,7 @@ from neumeta_core.errors import InvalidField, ManifoldRefused, NetworkUnsupporte
 from neumeta_core.files import whole
 from neumeta_core.header import FORMAT_VERSION, Header
 from neumeta_core.inr import INR, MlpINR, build_inr
-from neumeta_core.materialize import Materializer, is_single_threaded, prepare, single_threaded
+from neumeta_core.materialize import Materializer, computing_with, is_single_threaded, prepare
 from neumeta_core.template_check import check_template
 from neumeta_core.validation import first_fault
 
@@ -101,7 +100,7 @@ class Manifold(Blueprint):
 
     def materialize(self, member: Configuration) -> dict[str, Tensor]:
         """Parameter name -> fp32 values in the layout of its ONNX initializer, on the manifold's device."""
-        with single_threaded() if self._is_single_threaded else nullcontext():
+        with computing_with(self._threads):
             if self._materializer is None:
                 self._materializer = prepare(self.inr, self.header.sampling, self._dtype)
             return self._materializer(member)
@@ -118,12 +117,10 @@ class Manifold(Blueprint):
         return self
 
     def _settle_threads(self) -> None:
-        self._is_single_threaded = self.device.type == "cpu" and is_single_threaded(self.inr, self.header.sampling)
         # Remembered: PyTorch's number of threads is that of the thread which asks.
-        threads = torch.get_num_threads()
-        if self.device.type == "cpu":
-            torch.set_num_threads(threads)  # From now on MKL too takes that many; by itself it takes fewer when it likes.
-        self._kernels = kernels(self.device, 1 if self._is_single_threaded else threads)
+        is_alone = self.device.type == "cpu" and is_single_threaded(self.inr, self.header.sampling)
+        self._threads = 1 if is_alone else torch.get_num_threads()
+        self._kernels = kernels(self.device, self._threads)
 
     def save(self, path: Path, *, half: bool = True) -> None:
         """Write the file, whole or not at all; ``half`` stores the INR in fp16. ManifoldRefused when values are not finite then."""
@@ -155,7 +152,13 @@ class Manifold(Blueprint):
         header = _header(data)
         try:
             tensors = safetensors.torch.load(data)
-        except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        except (
+            safetensors.SafetensorError,
+            ValueError,
+            KeyError,
+            RuntimeError,
+            TypeError,
+        ) as error:  # The last two: of an empty tensor's other sizes.
             raise ManifoldRefused(f"the file is damaged: {error}.") from None
         inputs, labels, template = (tensors.pop(name, None) for name in ("canary.inputs", "canary.labels", "template"))
         if template is None or template.dtype != torch.uint8:

@@ -1,4 +1,4 @@
-"""Whether the graph in a manifold file is one of which every member can be made, and which does no harm to who reads it."""
+"""Whether the graph in a manifold file is one of which members can be made, and which does no harm to who reads it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import onnx
 
-from neumeta_core.architecture import Architecture
+from neumeta_core.architecture import Architecture, Widths
 from neumeta_core.errors import AssemblyError, ManifoldRefused
 from neumeta_core.header import Header
 from neumeta_core.template import IR_VERSION, OPSET, hollow
@@ -22,7 +22,7 @@ _WITHOUT_VALUES = ("name", "dims", "data_type")
 
 
 def check_template(template: bytes, header: Header) -> None:
-    """The template is an ONNX model with the header's input and output, of which every member can be made. Raises ManifoldRefused."""
+    """The template is an ONNX model with the header's input and output, valid at the smallest and the full widths. Raises ManifoldRefused."""
     try:
         model = onnx.load_from_string(template)
     except Exception:
@@ -37,25 +37,32 @@ def check_template(template: bytes, header: Header) -> None:
     _check_ends(model.graph, header)
     _check_patches(model, header.architecture)
     try:
-        check_smallest(model, header.architecture)
+        check_extremes(model, header.architecture)
     except AssemblyError as error:
-        raise ManifoldRefused(f"the template makes no valid model at the smallest widths: {error}") from None
+        raise ManifoldRefused(f"the template makes no valid model at {error}") from None
 
 
-def check_smallest(model: onnx.ModelProto, architecture: Architecture) -> None:
-    """The smallest member, which shows a width that was left unpatched, is valid; AssemblyError with the checker's reason if not.
+def check_extremes(model: onnx.ModelProto, architecture: Architecture) -> None:
+    """The smallest and the full member are valid: a width that was left unpatched fits one of them at most.
 
-    Its weights come as inputs: with values, even zeros, a small file could ask for as much memory as it likes.
+    Raises AssemblyError with the widths and the checker's reason.
     """
-    try:
-        member = hollow(model, architecture, architecture.smallest_widths)
-        generated = [initializer for initializer in member.graph.initializer if initializer.name in architecture.by_name]
-        for weight in generated:
-            member.graph.initializer.remove(weight)
-            member.graph.input.append(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
-        onnx.checker.check_model(member, full_check=True)
-    except Exception as error:
-        raise AssemblyError(str(error).strip().split("\n")[0]) from None
+    for name, widths in (("smallest", architecture.smallest_widths), ("full", architecture.full_widths)):
+        try:
+            _check_member(model, architecture, widths)
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise AssemblyError(f"the {name} widths: {reason}") from None
+
+
+def _check_member(model: onnx.ModelProto, architecture: Architecture, widths: Widths) -> None:
+    """Its weights come as inputs: with values, even zeros, a small file could ask for as much memory as it likes."""
+    member = hollow(model, architecture, widths)
+    generated = [initializer for initializer in member.graph.initializer if initializer.name in architecture.by_name]
+    for weight in generated:
+        member.graph.initializer.remove(weight)
+        member.graph.input.append(onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims))
+    onnx.checker.check_model(member, full_check=True)
 
 
 def _check_whole(model: onnx.ModelProto) -> None:

@@ -63,7 +63,10 @@ def test_the_nearest_multiple_is_taken(group: ChannelGroup, ratio: float) -> Non
         assert abs(round_width(group, ratio) - wanted) <= group.granularity / 2 + 1e-6
 
 
-@pytest.mark.parametrize("value", [-0.01, 0.7501, 1, 2.0, float("nan"), float("inf"), -float("inf"), True, False, "0.5", None, [0.5], 10**400])
+@pytest.mark.parametrize(
+    "value",
+    [-0.01, 0.7501, 1, 2.0, float("nan"), float("inf"), -float("inf"), True, False, "0.5", None, [0.5], 10**400, pytest.param(10**5000, id="long")],
+)
 def test_a_bad_compression_names_field_value_and_range(value: Any) -> None:
     with pytest.raises(InvalidField) as refused:
         uniform(ARCHITECTURE, value)
@@ -72,6 +75,11 @@ def test_a_bad_compression_names_field_value_and_range(value: Any) -> None:
     assert refused.value.expected == "a number from 0 to 0.75"
     assert str(refused.value).startswith("compression: ")
     assert refused.value.code == "invalid_request"
+
+
+def test_the_range_that_is_named_has_the_number_that_was_refused_outside() -> None:
+    with pytest.raises(InvalidField, match=r"compression: 0\.6666667 is not allowed; expected a number from 0 to 0\.6666666666666666\."):
+        uniform(ARCHITECTURE.model_copy(update={"max_compression": 2 / 3}), 0.6666667)
 
 
 def test_widths_are_taken_by_name_in_the_order_of_the_architecture() -> None:

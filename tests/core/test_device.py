@@ -11,7 +11,7 @@ def test_auto_is_cuda_when_there_is_one() -> None:
     assert resolve_device("cpu") == torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", ["", "gpu", "CUDA", "meta", "tpu", "cuda:x", "cpu,cuda"])
+@pytest.mark.parametrize("name", ["", "gpu", "CUDA", "meta", "tpu", "cuda:x", "cpu,cuda", "cuda:-1", "cuda:200"])
 def test_unknown_names_are_refused(name: str) -> None:
     with pytest.raises(DeviceUnavailable, match="expected auto, cpu, cuda or cuda:N"):
         resolve_device(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -57,6 +58,18 @@ def test_a_width_that_no_patch_follows_is_found(patched_bytes: bytes) -> None:
     patches = header_of(patched_bytes)["architecture"]["patches"]
     assert patches.pop()["node"] == "target"
     assert "the template makes no valid model at the smallest widths" in refusal(with_value(patched_bytes, ("architecture", "patches"), patches))
+
+
+def test_a_constant_that_fits_the_smallest_member_alone_is_found(patched_bytes: bytes) -> None:
+    patches = header_of(patched_bytes)["architecture"]["patches"]
+    assert patches.pop()["node"] == "target"
+
+    def fit(model: onnx.ModelProto) -> None:
+        (target,) = [node for node in model.graph.node if node.name == "target"]
+        target.attribute[0].t.CopyFrom(numpy_helper.from_array(np.array([-1, 36])))
+
+    data = with_template(with_value(patched_bytes, ("architecture", "patches"), patches), fit)
+    assert "the template makes no valid model at the full widths" in refusal(data)
 
 
 def test_a_constant_that_contradicts_itself_is_refused(patched_bytes: bytes) -> None:

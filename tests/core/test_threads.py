@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -64,6 +65,13 @@ def test_large_networks_are_made_by_all(width: int, expected: bool) -> None:
     matrix = GeneratedParameter(name="w", axes=(tiny.group("a"), tiny.group("a")), in_dim=1, macs_per_element=1)
     architecture = Architecture(groups=(ChannelGroup(name="a", full=width, minimum=100),), parameters=(matrix,), max_compression=0.5)
     assert is_single_threaded(build_inr(architecture, FactorisedSettings(hidden=4, rank=1)), Sampling()) is expected
+
+
+def test_every_thread_of_a_program_makes_a_member_as_the_fingerprint_says() -> None:
+    manifold = tiny.tiny_manifold(COORDINATE)
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(2,)) as program:
+        assert program.submit(threads_of, manifold).result() == {3}
+        assert program.submit(torch.get_num_threads).result() == 2
 
 
 def test_the_fingerprint_names_the_threads_that_are_used() -> None:

@@ -9,6 +9,6 @@ from __future__ import annotations
 from neumeta_core.materialize.host import all_to_host, to_host
 from neumeta_core.materialize.materializer import Materializer, prepare
 from neumeta_core.materialize.reference import materialize
-from neumeta_core.materialize.threads import is_single_threaded, single_threaded
+from neumeta_core.materialize.threads import computing_with, is_single_threaded
 
-__all__ = ["Materializer", "all_to_host", "is_single_threaded", "materialize", "prepare", "single_threaded", "to_host"]
+__all__ = ["Materializer", "all_to_host", "computing_with", "is_single_threaded", "materialize", "prepare", "to_host"]

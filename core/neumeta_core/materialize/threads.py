@@ -23,13 +23,14 @@ def is_single_threaded(inr: INR, sampling: Sampling) -> bool:
 
 
 @contextmanager
-def single_threaded() -> Iterator[None]:
-    """Have no operation of this thread shared with others.
+def computing_with(threads: int) -> Iterator[None]:
+    """Have so many threads share every operation of this one.
 
-    PyTorch keeps the number for the process too: a thread that computes for the first time meanwhile begins with it.
+    PyTorch keeps the number for the process too: a thread that computes for the first time meanwhile begins with it. Once it is set, MKL
+    takes that many; by itself it takes fewer when it likes.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     try:
         yield
     finally:

@@ -8,8 +8,8 @@ follow from its widths and the kind of device and from nothing else.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import cast
 
 import torch
@@ -25,6 +25,8 @@ TILE_ROWS = {"cpu": 2**10, "cuda": 2**16}
 """Most coordinates of a tile by kind of device, unless a single channel has more: with 256 hidden units, 1 MiB and 64 MiB of fp32."""
 _SMALL = 256
 """Blocks of at most so many coordinates at full width are stacked: alone they would keep no core busy."""
+Grid = Callable[[int, int, int, Blur | None, torch.device], Tensor]
+"""``encoded_grid`` with the memory of one member: its blocks share grids. No longer, for there is no end of widths."""
 
 
 class CoordinateTiles:
@@ -41,20 +43,22 @@ class CoordinateTiles:
         for index, (out, in_, taps) in enumerate(inr.full_shapes):
             alike[out * in_, taps].append(index)
         self._stacks: list[TileStack] = []
+        grid: Grid = cache(encoded_grid)
         for (coordinates, _), members in alike.items():
             most = TILE_ROWS[device.type] // coordinates if coordinates <= _SMALL else 1
-            self._stacks += [TileStack(inr, members[start : start + most], blur, dtype) for start in range(0, len(members), most)]
+            self._stacks += [TileStack(inr, members[start : start + most], blur, dtype, grid) for start in range(0, len(members), most)]
 
     def __call__(self, widths: Widths) -> dict[str, Tensor]:
         """Block name -> values ``[out, in, taps]``."""
         from_sizes = torch.baddbmm(self._size_bias, self._from_sizes, self._inr.conditions(widths).unsqueeze(2)).squeeze(2)
-        return {name: values for stack in self._stacks for name, values in stack.make(widths, from_sizes)}
+        grid: Grid = cache(encoded_grid)
+        return {name: values for stack in self._stacks for name, values in stack.make(widths, from_sizes, grid)}
 
 
 class TileStack:
     """One block, or ``n`` small ones with equally many taps as batched matrix products."""
 
-    def __init__(self, inr: MlpINR, members: Sequence[int], blur: Blur | None, dtype: torch.dtype) -> None:
+    def __init__(self, inr: MlpINR, members: Sequence[int], blur: Blur | None, dtype: torch.dtype, grid: Grid) -> None:
         self._inr, self._members, self._blur = inr, members, blur
         self._networks = [cast("CoordinateMLP", inr.networks[index]) for index in members]
         layers = range(inr.settings.layers - 1)
@@ -65,12 +69,12 @@ class TileStack:
         self._out, self._out_bias = _cropped_outputs(inr, members, self._networks)
         self._dtype = dtype
         self._scales = inr.scales[list(members)].tolist()
-        self._full = [self._from_channels(k, *inr.full_shapes[index][:2]) for k, index in enumerate(members)]
+        self._full = [self._from_channels(k, *inr.full_shapes[index][:2], grid) for k, index in enumerate(members)]
 
-    def make(self, widths: Widths, from_sizes: Tensor) -> list[tuple[str, Tensor]]:
+    def make(self, widths: Widths, from_sizes: Tensor, grid: Grid) -> list[tuple[str, Tensor]]:
         """Name and values ``[out, in, taps]`` of every block; ``from_sizes`` is what the first layers of all blocks make of the sizes."""
         shapes = [self._inr.layout[index].shape(widths) for index in self._members]
-        firsts = [self._first(k, shape, from_sizes[index]) for k, (index, shape) in enumerate(zip(self._members, shapes, strict=True))]
+        firsts = [self._first(k, shape, from_sizes[index], grid) for k, (index, shape) in enumerate(zip(self._members, shapes, strict=True))]
         made = self._tiled(*firsts[0]) if len(firsts) == 1 else self._outputs(pad_sequence([_sums(*first) for first in firsts], batch_first=True))
         named = zip(self._members, shapes, self._scales, strict=True)
         return [
@@ -78,22 +82,22 @@ class TileStack:
             for k, (index, (out, in_, _), scale) in enumerate(named)
         ]
 
-    def _first(self, k: int, shape: tuple[int, int, int], from_sizes: Tensor) -> tuple[Tensor, Tensor]:
+    def _first(self, k: int, shape: tuple[int, int, int], from_sizes: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
         """What the first layer makes of the output channels and of the input channels with the sizes: ``[out, hidden]``, ``[in, hidden]``."""
         out, in_, _ = shape
         rows, columns = self._full[k]
         if self._inr.settings.positions == "relative" or out > len(rows) or in_ > len(columns):
-            rows, columns = self._from_channels(k, out, in_)
+            rows, columns = self._from_channels(k, out, in_, grid)
         return rows[:out], columns[:in_] + from_sizes
 
-    def _from_channels(self, k: int, out: int, in_: int) -> tuple[Tensor, Tensor]:
+    def _from_channels(self, k: int, out: int, in_: int, grid: Grid) -> tuple[Tensor, Tensor]:
         """What it makes of the channels alone; where positions are absolute, narrower blocks have the first of them."""
         index, network = self._members[k], self._networks[k]
         extent_out, extent_in = self._inr.extents(index, out, in_)
         blur = None if self._inr.layout[index].is_vector else self._blur
         device = network.out.weight.device
-        rows = network.from_out(encoded_grid(out, extent_out, network.bands_out, blur, device))
-        return rows, network.from_in(encoded_grid(in_, extent_in, network.bands_in, blur, device))
+        rows = network.from_out(grid(out, extent_out, network.bands_out, blur, device))
+        return rows, network.from_in(grid(in_, extent_in, network.bands_in, blur, device))
 
     def _tiled(self, rows: Tensor, columns: Tensor) -> Tensor:
         """The only block, some output channels at a time."""
@@ -114,9 +118,8 @@ def _sums(rows: Tensor, columns: Tensor) -> Tensor:
     return (rows.unsqueeze(1) + columns).flatten(0, 1)
 
 
-@lru_cache(maxsize=64)
 def encoded_grid(channels: int, extent: int, bands: int, blur: Blur | None, device: torch.device) -> Tensor:
-    """Encoded positions of a grid, fp32: shape ``[channels, 1 + 2 * bands]``; kept, for many blocks and requests share them."""
+    """Encoded positions of a grid, fp32: shape ``[channels, 1 + 2 * bands]``."""
     return encode_channels(channels, extent, bands, torch.empty(0, device=device), blur)
 
 

@@ -46,10 +46,14 @@ def write_key(path: Path, key: Ed25519PrivateKey, passphrase: str | None = None)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise KeyRefused(f"{path} exists, and a private key is never overwritten; choose another name.") from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink()  # Half a key would only be in the way of a whole one.
+        raise
 
 
 def is_encrypted(path: Path) -> bool:

@@ -202,3 +202,15 @@ def test_a_network_that_cannot_be_computed_in_fp16_is_refused_in_fp16_alone(tiny
         with pytest.raises(InvalidField, match="expected another one: this network cannot be computed in fp16") as refused:
             manifold.cost(member, "fp16")
         assert len(str(refused.value)) < 500
+
+
+def test_a_constant_with_more_values_than_it_has_places_is_refused_in_fp16_alone(tiny_bytes: bytes) -> None:
+    def add(template: onnx.ModelProto) -> None:
+        template.graph.initializer.append(TensorProto(name="surplus", data_type=TensorProto.FLOAT, dims=[3], raw_data=bytes(16)))
+
+    manifold = Manifold.from_bytes(with_template(tiny_bytes, add))
+    member = manifold.configure(0.5)
+    assert manifold.cost(member).bytes
+    for _ in range(2):
+        with pytest.raises(InvalidField, match="expected another one: this network cannot be computed in fp16"):
+            manifold.cost(member, "fp16")

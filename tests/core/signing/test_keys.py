@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def test_a_private_key_is_never_overwritten(tmp_path: Path) -> None:
     write_key(tmp_path / "root.pem", ROOT)
     with pytest.raises(KeyRefused, match="never overwritten"):
         write_key(tmp_path / "root.pem", NEXT_ROOT)
+    assert public_of(read_key(tmp_path / "root.pem")) == public_of(ROOT)
+
+
+def test_a_key_that_could_not_be_written_whole_leaves_its_name_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            write_key(tmp_path / "root.pem", ROOT)
+    write_key(tmp_path / "root.pem", ROOT)
     assert public_of(read_key(tmp_path / "root.pem")) == public_of(ROOT)
 
 
