@@ -24,7 +24,7 @@ ENV PATH=/opt/venv/bin:${PATH} PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=
 # Ubuntu keeps only the newest build of a package, so a pinned one could not be installed for long.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends python3 python3-venv \
+    && apt-get install --yes --no-install-recommends python3 python3-venv tini \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 neumeta \
     && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --shell /usr/sbin/nologin neumeta \
@@ -58,4 +58,6 @@ EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"NEUMETA_PORT\"]}/livez', timeout=4)"]
+# To process 1 the kernel gives no signal that it does not handle yet: one that comes while models are loaded would be lost.
+ENTRYPOINT ["tini", "--"]
 CMD ["neumeta-service"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from neumeta_service.routes.explorer import FOLDER
 
-from tests.deployment.files import DOCKERFILES, ROOT, SERVICE_DOCKERFILE, Instruction, instructions
+from tests.deployment.files import DOCKERFILES, ROOT, SERVICE_DOCKERFILE, Instruction, compose, instructions
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ALLOWED = [line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
@@ -132,7 +132,16 @@ def test_it_ends_as_a_user_that_is_not_root(dockerfile: Path) -> None:
 @each_dockerfile
 def test_it_starts_a_command_of_the_project_without_a_shell(dockerfile: Path) -> None:
     command = [word for step in instructions(dockerfile, "ENTRYPOINT", "CMD") for word in step.exec_form()]
-    assert command[0] in PROJECT["scripts"]
+    assert command[2 if command[:2] == ["tini", "--"] else 0] in PROJECT["scripts"]
+
+
+def test_a_signal_reaches_the_service_while_it_starts() -> None:
+    """Process 1 gets none that it does not handle yet; importing PyTorch alone takes seconds."""
+    [entrypoint] = [step.exec_form() for step in instructions(SERVICE_DOCKERFILE, "ENTRYPOINT")]
+    [installed] = [step.value for step in instructions(SERVICE_DOCKERFILE, "RUN") if "apt-get install" in step.value]
+    assert entrypoint == ["tini", "--"]
+    assert "tini" in installed.split()
+    assert not compose()["services"]["service"]["init"]
 
 
 def test_the_service_has_a_cpu_and_a_gpu_variant() -> None:

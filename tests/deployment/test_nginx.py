@@ -174,9 +174,13 @@ def test_signatures_are_not_kept_and_do_not_wait_for_each_other(tmp_path: Path) 
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_ranges_and_validators_are_those_of_the_service(proxied: Proxied, warm: bool) -> None:
-    url, data = proxied.artifact()
     if warm:
-        proxied.client.get(url)
+        proxied.client.get(proxied.artifact()[0])
+    check_ranges_and_validators(proxied)
+
+
+def check_ranges_and_validators(proxied: Proxied) -> None:
+    url, data = proxied.artifact()
     etag = f'"{url.rpartition("/")[2]}"'
     part = proxied.client.get(url, headers={"range": "bytes=10-19"})
     assert (part.status_code, part.content, part.headers["content-range"]) == (206, data[10:20], f"bytes 10-19/{len(data)}")
@@ -184,6 +188,7 @@ def test_ranges_and_validators_are_those_of_the_service(proxied: Proxied, warm: 
         assert proxied.client.get(url, headers={"range": "bytes=10-", "if-range": validator}).status_code == status
     assert proxied.client.get(url, headers={"range": "bytes=0-1,3-4"}).content == data
     assert proxied.client.get(url, headers={"if-none-match": etag}).status_code == 304
+    assert proxied.client.get(url, headers={"if-match": '"other"'}).status_code == 412
     assert proxied.client.get(url, headers={"range": f"bytes={len(data)}-"}).status_code == 416
     head = proxied.client.head(url)
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(data)))
@@ -219,6 +224,16 @@ def test_what_needs_a_token_is_not_kept(tmp_path: Path) -> None:
             assert answer.status_code == status
             assert "nginx; hit" not in answer.headers["cache-status"]
         assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_with_a_token_too_ranges_and_validators_are_those_of_the_service(tmp_path: Path) -> None:
+    token = bearer(add_key(tmp_path / "keys.json"))
+    app = tiny_app(tmp_path, Manifold.load(save_tiny(tmp_path)), api_keys_file=tmp_path / "keys.json")
+    with live(app) as base, proxy(tmp_path, [httpx.URL(base).port or 0]) as client:
+        client.headers.update(token)
+        check_ranges_and_validators(Proxied(client, app))
+        answer = client.get(Proxied(client, app).artifact()[0], headers={"x-request-id": "a"})
+        assert answer.headers.get_list("x-request-id") == ["a"]
 
 
 def test_what_was_kept_before_there_were_keys_is_not_given_for_a_token(proxied: Proxied) -> None:
