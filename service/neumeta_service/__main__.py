@@ -10,7 +10,7 @@ from textwrap import indent
 
 from neumeta_core.errors import NeuMetaError
 
-from neumeta_service.access import check_exposure, command
+from neumeta_service.access import command, enclosed
 from neumeta_service.app import create_app
 from neumeta_service.http.server import Server
 from neumeta_service.settings import Settings, SettingsError, load_settings, variable
@@ -26,8 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "run" in chosen:
             chosen.run(chosen)
             return 0
-        settings = load_settings()
-        check_exposure(settings)
+        settings = enclosed(load_settings())
         log.configure(settings.log_level, settings.log_format)
         app = create_app(settings)
     except (SettingsError, NeuMetaError) as error:

@@ -193,7 +193,7 @@ class Engine:
         if delivery is not None:
             return delivery
         manifold = _maker_of(order)  # Before the lease, which is for those who can build.
-        async with self._lease_holder.hold(order.key, seconds) as is_stored:
+        async with self._lease_holder.hold(order.key, seconds, is_wanted=lambda: self._flights.is_wanted(order.key)) as is_stored:
             delivery = await self._look_up(order, seconds) if is_stored else None
             if delivery is None:
                 entry = await self._build(order, manifold, seconds)

@@ -278,6 +278,15 @@ class Unauthenticated(RefusedRequest):
         self.headers = {"www-authenticate": f'Bearer realm="neumeta"{cause}'}
 
 
+class Misdirected(RefusedRequest):
+    """The request is for a host of another name."""
+
+    code = "misdirected"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"Host: {host[:100]!r} is no name of this service; NEUMETA_ALLOWED_HOSTS has those that it answers to, beside addresses.")
+
+
 class Forbidden(RefusedRequest):
     """The token is good, but has not the scope that the request takes."""
 

@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     """The `aud` that a JWT must have."""
     allow_anonymous: bool = False
     """Whether the service may listen on another address than loopback and ask for no token."""
+    allowed_hosts: str | None = None
+    """Names by which the service may be asked (`Host`), with commas; addresses always may. Without it `localhost` alone where it listens on loopback,
+    asks for no token and has no trusted proxies, and else every name."""
     rate_limit: str | None = None
     """Most requests of one key (without keys: of one client's address), like `600/minute`; replicas count together in Redis, when that is one
     server; else each for itself."""

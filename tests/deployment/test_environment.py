@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from neumeta_service.access import check_exposure
+from neumeta_service.access import enclosed
 from neumeta_service.settings import Settings, SettingsError, variable
 
 from tests.deployment.files import COMPOSE_FILE, ROOT, SERVICE_DOCKERFILE, compose, image_environment, with_defaults
@@ -64,10 +64,10 @@ def test_the_container_starts_without_keys_and_the_bare_image_does_not(monkeypat
     for key in SETTINGS:
         monkeypatch.setenv(key, environment.get(key, ""))
     with pytest.raises(SettingsError, match="NEUMETA_ALLOW_ANONYMOUS=1"):
-        check_exposure(Settings())
+        enclosed(Settings())
     for key in SETTINGS:
         monkeypatch.setenv(key, {**passed, **environment}.get(key, ""))
-    check_exposure(Settings())
+    enclosed(Settings())
 
 
 def test_the_trainer_finds_its_mounts() -> None:

@@ -17,7 +17,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from neumeta_service.access import check_exposure
+from neumeta_service.access import enclosed
 from neumeta_service.settings import Settings, load_settings, variable
 
 from tests.deployment.exposition import Exposed, check
@@ -187,7 +187,7 @@ def test_the_settings_are_those_of_the_service(environment: dict[str, str]) -> N
 def test_nobody_is_let_in_without_a_key(environment: dict[str, str]) -> None:
     settings = load_settings(environment)
     assert not settings.allow_anonymous
-    check_exposure(settings)
+    enclosed(settings)
     assert settings.api_keys_file is not None
     [mounted] = [mount for mount in SERVICE["volumeMounts"] if mount["mountPath"] == str(settings.api_keys_file.parent)]
     [volume] = [volume for volume in DEPLOYMENT["volumes"] if volume["name"] == mounted["name"]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import httpx
 
-LAST = b"GET /livez HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"
+LAST = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import neumeta_core.errors
@@ -41,7 +42,7 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert document["code"] == code
     assert document["status"] == status
     assert document["type"] == f"urn:neumeta:problem:{code}"
-    assert document["instance"] == response.request.url.path
+    assert unquote(document["instance"]) == response.request.url.path
     assert document["request_id"] == response.headers["x-request-id"]
     assert len(response.content) < 20_000
     return document
@@ -176,6 +177,21 @@ async def test_unknown_things(client: httpx.AsyncClient) -> None:
     problem(await client.get("/v1/artifacts/%2e%2e%2fpasswd"), 404, "not_found")
     problem(await client.get("/v2/anything"), 404, "not_found")
     problem(await client.get("/v1/models/"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("target", "instance"),
+    [("/%00%0a%20x", "/%00%0A%20x"), ("//evil.example/x", "/%2Fevil.example/x"), ("/a%2520b", "/a%2520b"), ("/v1/mod%C3%A9les", "/v1/mod%C3%A9les")],
+)
+async def test_the_instance_is_a_reference_to_what_was_asked_for(client: httpx.AsyncClient, target: str, instance: str) -> None:
+    url = client.base_url.copy_with(raw_path=target.encode())
+    response = await client.send(httpx.Request("GET", url))
+    assert response.json()["instance"] == instance
+
+
+async def test_no_cache_keeps_a_problem(client: httpx.AsyncClient) -> None:
+    for response in (await client.get(f"/v1/artifacts/sha256:{'0' * 64}"), await client.post(POST, json={})):
+        assert response.headers["cache-control"] == "no-store"
 
 
 async def test_a_method_that_is_not_allowed_names_those_that_are(client: httpx.AsyncClient) -> None:

@@ -97,6 +97,21 @@ def test_the_number_of_fields_is_limited(client: httpx.Client) -> None:
         assert client.get("/livez", headers={f"x-{number}": "x" for number in range(extra)}).status_code == status
 
 
+@pytest.mark.parametrize("hosts", [b"", b"host: a\r\nhost: a\r\n", b"Host: a\r\nHOST: b\r\n"])
+def test_a_request_names_one_host(client: httpx.Client, hosts: bytes) -> None:
+    with connect(client) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\n" + hosts + b"\r\nGET /livez HTTP/1.1\r\nhost: a\r\n\r\n")
+        answers = received(connection)
+    assert answers.startswith(b"HTTP/1.1 400 ")
+    assert answers.count(b"HTTP/1.1 ") == 1
+
+
+def test_one_of_http_1_0_needs_none(client: httpx.Client) -> None:
+    with connect(client) as connection:
+        connection.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert received(connection).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_long_body_is_no_long_head(client: httpx.Client) -> None:
     body = b'{"compression": 0.5}' + b" " * (MAX_BODY_BYTES - 20)
     post = f"POST {POST} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body

@@ -20,7 +20,7 @@ from neumeta_service.settings import Settings, SettingsError, load_settings, var
 from pydantic import ValidationError
 
 from tests.service import test_main, test_server, test_signing, test_tracing
-from tests.service.access import test_access_settings
+from tests.service.access import test_access_settings, test_names
 from tests.service.cache.backends import SharedFolder
 from tests.service.redis_server import RedisServer
 from tests.service.selfcheck.judged import judged_manifold, save
@@ -222,7 +222,7 @@ async def test_setting_prewarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_every_setting_has_a_test() -> None:
-    elsewhere = (test_main, test_server, test_tracing, test_access_settings, test_signing)
+    elsewhere = (test_main, test_server, test_tracing, test_access_settings, test_names, test_signing)
     tests = [name for module in elsewhere for name in vars(module)] + [*globals()]
     for name in Settings.model_fields:
         assert any(test.startswith("test_setting_") and name in test for test in tests), name

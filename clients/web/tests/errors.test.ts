@@ -44,6 +44,7 @@ const CODES: readonly (readonly [string, number, typeof NeuMetaClientError])[] =
   ["explorer_missing", 404, ServiceError],
   ["unauthenticated", 401, AccessRefused],
   ["forbidden", 403, AccessRefused],
+  ["misdirected", 421, ServiceError],
   ["rate_limited", 429, ServiceUnavailable],
   ["headers_too_large", 431, ServiceError],
   ["not_ready", 503, ServiceUnavailable],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from fastapi import FastAPI
@@ -12,6 +13,7 @@ from neumeta_service.access.jwt import TokenVerifier, read_verifier
 from neumeta_service.access.keys import read_key_ring
 from neumeta_service.access.limits import RateLimits, limits_in_memory, limits_in_redis
 from neumeta_service.access.middleware import AccessControl, RateLimit
+from neumeta_service.access.names import OwnNames
 from neumeta_service.cache.redis_url import RedisUrl
 from neumeta_service.rate import parse_rate
 from neumeta_service.settings import Settings, SettingsError
@@ -20,9 +22,12 @@ from neumeta_service.watched import WatchedFiles
 
 
 class Access:
-    """Authentication and rate limits, or neither: what is off costs nothing."""
+    """Names, authentication and rate limits, or none of them: what is off costs nothing."""
 
-    def __init__(self, authenticator: Authenticator | None, limits: RateLimits | None, rate: RateLimitItem | None) -> None:
+    def __init__(
+        self, authenticator: Authenticator | None, limits: RateLimits | None, rate: RateLimitItem | None, names: Sequence[str] | None = None
+    ) -> None:
+        self._names = names
         self._authenticator = authenticator
         self._limits = limits
         self._rate = rate
@@ -33,6 +38,8 @@ class Access:
             app.add_middleware(RateLimit, limits=self._limits, rate=self._rate)
         if self._authenticator is not None:
             app.add_middleware(AccessControl, authenticator=self._authenticator)
+        if self._names is not None:
+            app.add_middleware(OwnNames, names=self._names)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -47,7 +54,8 @@ def build_access(settings: Settings, metrics: Metrics) -> Access:
     authenticator = Authenticator(keys, tokens) if keys or tokens else None
     rate = parse_rate(settings.rate_limit) if settings.rate_limit else None
     # A key may have a limit of its own, now or when its file is read again.
-    return Access(authenticator, _rate_limits(settings, metrics) if rate or keys else None, rate)
+    limits = _rate_limits(settings, metrics) if rate or keys else None
+    return Access(authenticator, limits, rate, settings.allowed_hosts.split(",") if settings.allowed_hosts else None)
 
 
 def _token_verifier(settings: Settings) -> WatchedFiles[TokenVerifier] | None:

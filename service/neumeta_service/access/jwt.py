@@ -47,7 +47,11 @@ class TokenVerifier:
         except jwt.InvalidTokenError as error:
             raise Unauthenticated(f"The JWT is not valid: {str(error).rstrip(chr(46))}.", "invalid_token") from None
         granted = SCOPES.intersection(str(claims.get("scope", "")).split())
-        return Caller(f"jwt:{claims['sub']}", granted, float(claims["exp"]) + _LEEWAY_S)
+        try:
+            claims["sub"].encode()  # Half of a surrogate pair is no text: neither Redis nor a log can hold it.
+            return Caller(f"jwt:{claims['sub']}", granted, float(claims["exp"]) + _LEEWAY_S)
+        except (UnicodeEncodeError, OverflowError):
+            raise Unauthenticated("The JWT is not valid: its subject is no text, or it expires at no time that there is.", "invalid_token") from None
 
 
 def read_verifier(path: Path, *, issuer: str, audience: str) -> TokenVerifier:
@@ -62,7 +66,13 @@ def read_verifier(path: Path, *, issuer: str, audience: str) -> TokenVerifier:
         raise SettingsError(f"The file of JWT keys {path} cannot be read: {error.strerror}.") from None
     except (ValueError, AttributeError, jwt.PyJWTError):
         raise SettingsError(f"The file of JWT keys {path} is no JWK Set (RFC 7517) with a usable key.") from None
-    usable = {key.key_id or "": key for key in keys if key.algorithm_name in _ALGORITHMS}
+    if not all(isinstance(key.key_id, str | None) for key in keys):
+        raise SettingsError(f"The file of JWT keys {path} has a kid that is no text.")
+    usable = [key for key in keys if key.algorithm_name in _ALGORITHMS and key.public_key_use in (None, "sig")]
     if not usable:
         raise SettingsError(f"The file of JWT keys {path} has no key for {', '.join(_ALGORITHMS)}.")
-    return TokenVerifier(usable, issuer=issuer, audience=audience)
+    # A token names its key by this alone.
+    names = [key.key_id or "" for key in usable]
+    if len(set(names)) < len(names):
+        raise SettingsError(f"The file of JWT keys {path} has two keys of one kid, or several without.")
+    return TokenVerifier(dict(zip(names, usable, strict=True)), issuer=issuer, audience=audience)

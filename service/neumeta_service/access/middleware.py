@@ -14,6 +14,7 @@ from neumeta_service.errors import Forbidden, RefusedRequest, Unauthenticated
 from neumeta_service.http.problems import problem_of
 
 _VARY = (b"vary", b"Authorization")
+_PRIVATE = (b"cache-control", b"private")
 
 
 class AccessControl:
@@ -42,7 +43,8 @@ class AccessControl:
 
         async def send_private(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*map(_private, message["headers"]), _VARY]
+                headers = [*map(_private, message["headers"]), _VARY]
+                message["headers"] = headers if any(name == b"cache-control" for name, _ in headers) else [*headers, _PRIVATE]
             await send(message)
 
         await self._app(scope, receive, send_private)

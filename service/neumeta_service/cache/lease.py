@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from neumeta_service.flight import Dropped
 from neumeta_service.telemetry.metrics import Metrics
 
 
@@ -63,17 +64,17 @@ class LeaseHolder:
         self._times = times
 
     @asynccontextmanager
-    async def hold(self, key: str, seconds: MutableMapping[str, float]) -> AsyncIterator[bool]:
+    async def hold(self, key: str, seconds: MutableMapping[str, float], *, is_wanted: Callable[[], bool]) -> AsyncIterator[bool]:
         """Wait until this replica is to build, or another one has: gives True when the entry is now in the cache.
 
-        The wait is added to ``seconds["lease"]``.
+        The wait is added to ``seconds["lease"]``. Raises Dropped when it has to wait for another replica and nobody wants the entry any more.
         """
         if self._leases is None:
             yield False
             return
         token = secrets.token_hex(16)
         with self._metrics.stage("lease", seconds):
-            claim = await self._claim(self._leases, key, token)
+            claim = await self._claim(self._leases, key, token, is_wanted)
         if claim is not Claim.OURS:
             yield claim is Claim.STORED
             return
@@ -86,10 +87,12 @@ class LeaseHolder:
                 await renewal
             await self._leases.release(key, token)
 
-    async def _claim(self, leases: Leases, key: str, token: str) -> Claim:
+    async def _claim(self, leases: Leases, key: str, token: str, is_wanted: Callable[[], bool]) -> Claim:
         """Anything but THEIRS."""
         claim, waited = await leases.claim(key, token, self._times.ttl_s), False
         while claim is Claim.THEIRS:
+            if not is_wanted():
+                raise Dropped
             waited = True
             # Jitter, so that those who wait do not ask all at once.
             await asyncio.sleep(random.uniform(*self._times.pauses_s))

@@ -35,7 +35,9 @@ class DescribedApp(FastAPI):
     """FastAPI whose description holds the schema of problem documents, which no handler returns."""
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
+        """The OpenAPI document, made once."""
+        if self.openapi_schema is not None:
+            return self.openapi_schema
         document = super().openapi()
         _, schemas = models_json_schema([(ProblemDocument, "serialization")], ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= schemas["$defs"]

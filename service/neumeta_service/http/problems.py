@@ -7,6 +7,7 @@ import reprlib
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -41,6 +42,7 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, str]] = {
     "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is not declared as JSON"),
     "unauthenticated": (HTTPStatus.UNAUTHORIZED, "The request carries no valid token"),
     "forbidden": (HTTPStatus.FORBIDDEN, "The token does not allow this"),
+    "misdirected": (HTTPStatus.MISDIRECTED_REQUEST, "The request is for another host"),
     "rate_limited": (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests"),
     "headers_too_large": (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large"),
     "range_not_satisfiable": (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The range lies outside the artifact"),
@@ -167,9 +169,16 @@ def _problem(scope: Scope, code: str, detail: str, members: Mapping[str, object]
         "title": title,
         "status": int(status),
         "detail": detail,
-        "instance": scope["path"],
+        "instance": _reference(scope["path"]),
         "code": code,
         "request_id": request_id.get(),
         **(members or {}),
     }
-    return Response(json.dumps(document, allow_nan=False), status, dict(headers or {}), MEDIA_TYPE)
+    # What is wrong now may be right in a second: no cache may keep it (404 it could, without asking; RFC 9110 section 15.1).
+    return Response(json.dumps(document, allow_nan=False), status, {"cache-control": "no-store", **(headers or {})}, MEDIA_TYPE)
+
+
+def _reference(path: str) -> str:
+    """A path as a URI reference; with two slashes in front it would name a host (RFC 3986 section 4.2)."""
+    quoted = quote(path, safe="/:@")
+    return f"/%2F{quoted[2:]}" if quoted.startswith("//") else quoted

@@ -94,6 +94,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse_head()
         elif len(self.pipeline) >= MAX_PIPELINED:
             self._end(self.transport.close)
+        elif self.parser.get_http_version() == "1.1" and sum(name == b"host" for name, _ in self.headers) != 1:  # RFC 9112 section 3.2.
+            self._end(lambda: self.send_400_response(_UNREADABLE))
         else:
             # CONNECT asks for a tunnel, and not for another answer than it gets.
             self._asks_for_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"

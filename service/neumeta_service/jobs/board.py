@@ -35,6 +35,7 @@ class Jobs:
         self._engine = engine
         self._jobs: dict[str, Job] = {}
         self._tickets: dict[str, tuple[Ticket, Job]] = {}
+        self._submitted: set[str] = set()
         self._worker: asyncio.Task[None] | None = None
 
     def __iter__(self) -> Iterator[Job]:
@@ -61,8 +62,10 @@ class Jobs:
         known = self.known(ticket)
         if known is not None:
             return known
-        if sum(not other.is_finished for other in self) >= MAX_UNFINISHED:
+        # What the operator has made at start takes no client's place.
+        if sum(not other.is_finished for other in self if other.id in self._submitted) >= MAX_UNFINISHED:
             raise TooManyJobs(MAX_UNFINISHED)
+        self._submitted.add(job.id)
         if ticket is not None:
             self._tickets[ticket.key] = ticket, job
         self.add(job)
@@ -74,6 +77,7 @@ class Jobs:
         finished = [other for other in self if other.is_finished]
         for other in finished[: max(0, len(self._jobs) - MAX_KEPT)]:
             del self._jobs[other.id]
+        self._submitted &= self._jobs.keys()
         self._tickets = {key: (ticket, kept) for key, (ticket, kept) in self._tickets.items() if kept.id in self._jobs}
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())

@@ -9,16 +9,16 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from neumeta_service.errors import ExplorerMissing
+from neumeta_service.http.files import WholeFiles
 
 _GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:,|;\s*q=(?:1|0?\.[0-9]*[1-9])|$)", re.IGNORECASE)
 FOLDER = Path(__file__).parents[1] / "explorer"
 
 
-class _Assets(StaticFiles):
+class _Assets(WholeFiles):
     """Files whose names hold a digest of their content; FILE.gz goes in the place of FILE to whoever takes gzip (RFC 9110, section 12.5.3)."""
 
     async def check_config(self) -> None:
@@ -44,7 +44,7 @@ class _Assets(StaticFiles):
 
 def install(app: FastAPI, folder: Path = FOLDER) -> None:
     """Add ``/`` and ``/assets``; without a built page ``/`` says how to build one."""
-    page = StaticFiles(directory=folder, check_dir=False)
+    page = WholeFiles(directory=folder, check_dir=False)
 
     @app.get("/", include_in_schema=False)
     async def get_explorer(request: Request) -> Response:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from neumeta_service.access import check_exposure
+from neumeta_service.access import enclosed
 from neumeta_service.app import create_app
 from neumeta_service.settings import Settings, SettingsError, load_settings
 
@@ -48,9 +48,9 @@ def test_without_pyjwt_the_start_says_what_to_install(models: Path, tmp_path: Pa
 
 
 def test_setting_allow_anonymous(models: Path) -> None:
-    check_exposure(Settings(models=models, host="0.0.0.0", allow_anonymous=True))
+    enclosed(Settings(models=models, host="0.0.0.0", allow_anonymous=True))
     with pytest.raises(SettingsError):
-        check_exposure(Settings(models=models, host="0.0.0.0", allow_anonymous=False))
+        enclosed(Settings(models=models, host="0.0.0.0", allow_anonymous=False))
 
 
 async def test_setting_rate_limit(models: Path) -> None:

@@ -150,8 +150,19 @@ def test_a_jwt(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"exp": 1}, {"exp": None}, {"iss": "https://other"}, {"iss": None}, {"aud": "other"}, {"aud": None}, {"sub": None}, {"nbf": FAR}],
-    ids=str,
+    [
+        {"exp": 1},
+        {"exp": None},
+        {"iss": "https://other"},
+        {"iss": None},
+        {"aud": "other"},
+        {"aud": None},
+        {"sub": None},
+        {"nbf": FAR},
+        {"exp": 10**400},
+        {"sub": "half of a pair: \ud800"},
+    ],
+    ids=ascii,
 )
 def test_a_jwt_with_a_wrong_claim(tmp_path: Path, changes: dict[str, object]) -> None:
     provider = IdentityProvider()
@@ -199,6 +210,25 @@ def test_keys_and_jwts_side_by_side(tmp_path: Path, keys: Path) -> None:
     authenticator = Authenticator(key_file(keys, clock), jwks_file(provider.publish(tmp_path / "jwks.json"), clock))
     assert authenticator.authenticate(header(token)).scopes == {"admin"}
     assert authenticator.authenticate(header(provider.token())).scopes == {"read", "materialize"}
+
+
+def test_a_key_for_encryption_verifies_nothing(tmp_path: Path) -> None:
+    provider = IdentityProvider()
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [IdentityProvider("other").public(), provider.public() | {"use": "enc"}]}))
+    authenticator = Authenticator(None, jwks_file(tmp_path / "jwks.json", Clock()))
+    assert "invalid_token" in refusal(authenticator, header(provider.token()))
+
+
+@pytest.mark.parametrize(
+    ("kids", "reason"),
+    [(["one", "one"], "two keys of one kid"), ([None, None], "several without"), ([["one"], "two"], "a kid that is no text")],
+    ids=str,
+)
+def test_a_file_whose_keys_cannot_be_told_apart_is_refused(tmp_path: Path, kids: list[object], reason: str) -> None:
+    keys = [IdentityProvider().public() | {"kid": kid} for kid in kids]
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [{name: value for name, value in key.items() if value is not None} for key in keys]}))
+    with pytest.raises(SettingsError, match=reason):
+        read_verifier(tmp_path / "jwks.json", issuer=ISSUER, audience=AUDIENCE)
 
 
 @pytest.mark.parametrize(

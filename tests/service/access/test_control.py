@@ -110,7 +110,7 @@ async def test_a_token_in_the_url_is_no_token(client: httpx.AsyncClient, keys: K
     assert (await client.get("/v1/models", params={"access_token": keys.tokens["read"]})).status_code == 401
 
 
-async def test_artifacts_are_private(models: Path, client: httpx.AsyncClient, keys: Keys) -> None:
+async def test_answers_are_private(models: Path, client: httpx.AsyncClient, keys: Keys) -> None:
     token = bearer(keys.tokens["device"])
     made = await client.post(POST, json={"compression": 0.5}, headers=token)
     assert made.headers.get_list("vary") == ["Accept", "Authorization"]
@@ -119,7 +119,10 @@ async def test_artifacts_are_private(models: Path, client: httpx.AsyncClient, ke
         got = await client.get(manifest.json()["url"], headers=token | headers)
         assert (got.status_code, got.headers["cache-control"]) == (status, "private, max-age=31536000, immutable, no-transform")
         assert got.headers["vary"] == "Authorization"
+    for path in ("/v1/models", "/v1/models/tiny/curve"):
+        assert (await client.get(path, headers=token)).headers["cache-control"] == "private"
     async with in_process(tiny_app(models)) as client:
+        assert "cache-control" not in (await client.get("/v1/models")).headers
         made = await client.post(POST, json={"compression": 0.5})
         assert (await client.get(made.headers["content-location"])).headers["cache-control"].startswith("public, ")
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import anyio
 import pytest
 from neumeta_service.cache.lease import Claim, LeaseHolder, LeaseTimes
+from neumeta_service.flight import Dropped
 from neumeta_service.telemetry.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 NEVER_RENEWED = LeaseTimes(renewal_s=1e6, pauses_s=(0, 0), longest_s=1e7)
+
+
+def wanted() -> bool:
+    return True
 
 
 class Script:
@@ -49,13 +54,21 @@ class Script:
 )
 async def test_what_comes_of_a_claim(claims: list[Claim], is_stored: bool, result: str) -> None:
     leases, metrics, seconds = Script(*claims), Metrics(), dict[str, float]()
-    async with LeaseHolder(leases, metrics, NEVER_RENEWED).hold("key", seconds) as stored:
+    async with LeaseHolder(leases, metrics, NEVER_RENEWED).hold("key", seconds, is_wanted=wanted) as stored:
         assert stored is is_stored
         assert leases.released == []
     assert len(set(leases.tokens)) == 1, "one token for all its claims"
     assert leases.released == (leases.tokens[:1] if claims[-1] is Claim.OURS else [])
     assert metrics.registry.get_sample_value("neumeta_leases_total", {"result": result}) == 1
     assert seconds.keys() == {"lease"}
+
+
+async def test_who_waits_for_another_replica_stops_when_nobody_wants_it_any_more() -> None:
+    leases, wanted = Script(Claim.THEIRS, Claim.THEIRS), iter([True, False])
+    with pytest.raises(Dropped):
+        async with LeaseHolder(leases, Metrics(), NEVER_RENEWED).hold("key", {}, is_wanted=lambda: next(wanted)):
+            raise AssertionError("there is no lease")
+    assert leases.released == []
 
 
 def test_a_dead_holder_is_followed_within_two_seconds() -> None:
@@ -67,13 +80,13 @@ def test_a_dead_holder_is_followed_within_two_seconds() -> None:
 async def test_two_holders_have_different_tokens() -> None:
     leases = Script(Claim.OURS, Claim.OURS)
     holder = LeaseHolder(leases, Metrics(), NEVER_RENEWED)
-    async with holder.hold("key", {}), holder.hold("key", {}):
+    async with holder.hold("key", {}, is_wanted=wanted), holder.hold("key", {}, is_wanted=wanted):
         assert len(set(leases.tokens)) == 2
 
 
 async def test_renewed_until_the_end_and_no_longer() -> None:
     leases = Script(Claim.OURS)
-    async with LeaseHolder(leases, Metrics(), LeaseTimes(renewal_s=0.001)).hold("key", {}):
+    async with LeaseHolder(leases, Metrics(), LeaseTimes(renewal_s=0.001)).hold("key", {}, is_wanted=wanted):
         with anyio.fail_after(60):
             while leases.renewals < 3:
                 await anyio.sleep(0.001)
@@ -85,14 +98,14 @@ async def test_renewed_until_the_end_and_no_longer() -> None:
 async def test_a_lost_lease_is_not_renewed_again() -> None:
     leases = Script(Claim.OURS)
     leases.keeps = False
-    async with LeaseHolder(leases, Metrics(), LeaseTimes(renewal_s=0.001)).hold("key", {}):
+    async with LeaseHolder(leases, Metrics(), LeaseTimes(renewal_s=0.001)).hold("key", {}, is_wanted=wanted):
         await anyio.sleep(0.02)
         assert leases.renewals == 1
 
 
 async def test_a_build_that_hangs_loses_its_lease() -> None:
     leases = Script(Claim.OURS)
-    async with LeaseHolder(leases, Metrics(), LeaseTimes(renewal_s=0.001, longest_s=0.005)).hold("key", {}):
+    async with LeaseHolder(leases, Metrics(), LeaseTimes(renewal_s=0.001, longest_s=0.005)).hold("key", {}, is_wanted=wanted):
         await anyio.sleep(0.1)
         assert leases.renewals == 5
 
@@ -100,14 +113,14 @@ async def test_a_build_that_hangs_loses_its_lease() -> None:
 async def test_released_when_the_build_fails() -> None:
     leases = Script(Claim.OURS)
     with pytest.raises(LookupError):
-        async with LeaseHolder(leases, Metrics(), NEVER_RENEWED).hold("key", {}):
+        async with LeaseHolder(leases, Metrics(), NEVER_RENEWED).hold("key", {}, is_wanted=wanted):
             raise LookupError
     assert leases.released == leases.tokens
 
 
 async def test_without_leases_nothing_is_waited_for() -> None:
     metrics, seconds = Metrics(), dict[str, float]()
-    async with LeaseHolder(None, metrics).hold("key", seconds) as stored:
+    async with LeaseHolder(None, metrics).hold("key", seconds, is_wanted=wanted) as stored:
         assert stored is False
     assert not seconds
     assert "neumeta_leases_total{" not in metrics.render().decode()

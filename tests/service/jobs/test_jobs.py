@@ -15,9 +15,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from neumeta_core.precision import PRECISIONS
-from neumeta_service.jobs import Jobs, prewarm
+from neumeta_service.errors import TooManyJobs
+from neumeta_service.jobs import Jobs, plan, prewarm
 from neumeta_service.jobs.board import MAX_KEPT, MAX_UNFINISHED
 from neumeta_service.jobs.documents import MAX_MEMBERS, JobDocument, JobList, document
+from neumeta_service.orders import Selection
 
 from tests.service.redis_server import RedisServer
 from tests.service.selfcheck.judged import SHARED, judged_manifold, save
@@ -207,6 +209,23 @@ async def test_a_job_that_has_ended_keeps_no_manifold_in_memory(tmp_path: Path) 
         assert withdrawn() is None
         told = [(member.compression, member.precision, member.state) for member in document(job).members]
         assert told == [(0, "fp32", "done"), (0.5, "fp32", "cancelled")]
+
+
+@pytest.mark.anyio
+async def test_what_is_made_at_start_takes_no_clients_place(tmp_path: Path) -> None:
+    save_tiny(tmp_path)
+    async with serving(tmp_path) as at:
+        jobs = Jobs(at.engine)
+        at.manifold(1).gate.clear()
+        for _ in range(MAX_UNFINISHED):
+            await prewarm(jobs, at.engine, [0])
+        selections = [("{}", Selection(compression=0.5))]
+        for _ in range(MAX_UNFINISHED):
+            jobs.submit(await plan(at.engine, "tiny", selections))
+        with pytest.raises(TooManyJobs):
+            jobs.submit(await plan(at.engine, "tiny", selections))
+        at.manifold(1).gate.set()
+        await jobs.aclose()
 
 
 def test_jobs_are_listed_and_the_oldest_finished_ones_forgotten(client: httpx.Client, app: FastAPI) -> None:

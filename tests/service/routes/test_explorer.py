@@ -35,6 +35,17 @@ async def test_the_page_and_its_assets(tmp_path: Path) -> None:
         assert (missing.status_code, "immutable" in missing.headers.get("cache-control", "")) == (404, False)
 
 
+@pytest.mark.parametrize("asked", ["bytes=0-1", "bytes=5-2", "bytes=999-", "x=1", "lines=1-2,4-5"])
+async def test_no_part_of_a_page_is_sent(tmp_path: Path, asked: str) -> None:
+    (tmp_path / "assets").mkdir()
+    for name in ("index.html", "assets/main-1234.js"):
+        (tmp_path / name).write_text("whole")
+    async with client_of(tmp_path) as client:
+        for path in ("/", "/assets/main-1234.js"):
+            answer = await client.get(path, headers={"range": asked})
+            assert (answer.status_code, answer.text, answer.headers["accept-ranges"]) == (200, "whole", "none")
+
+
 async def test_without_a_built_page_the_answer_says_how_to_build_one(tmp_path: Path) -> None:
     async with client_of(tmp_path) as client:
         answer = await client.get("/")
