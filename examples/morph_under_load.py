@@ -41,7 +41,7 @@ BUSY = (sys.executable, "-c", "import os; parent = os.getppid()\nwhile os.getppi
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    arguments.add_argument("--seconds", type=float, default=5.0, help="how long the load lasts")
+    arguments.add_argument("--seconds", type=positive_seconds, default=5.0, help="how long the load lasts")
     seconds = arguments.parse_args().seconds
     # Whoever ends this program ends the service too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -107,6 +107,14 @@ class Calls:
             self.failed += 1
             print(f"a call failed: {error}")
         return 1000 * (time.perf_counter() - start)
+
+
+def positive_seconds(text: str) -> float:
+    """A time that something can happen in."""
+    seconds = float(text)
+    if not 0 < seconds < 1e6:
+        raise ValueError
+    return seconds
 
 
 def p95(milliseconds: list[float]) -> float:

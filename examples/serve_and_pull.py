@@ -39,7 +39,9 @@ def main() -> int:
     arguments.add_argument("--once", action="store_true", help="stop after the table")
     once = arguments.parse_args().once
     host, port = os.environ.get("NEUMETA_HOST", "127.0.0.1"), os.environ.get("NEUMETA_PORT", "8080")
-    url = f"http://{host}:{port}"
+    if not port.isdecimal() or not 0 < int(port[:9]) < 65536:
+        sys.exit(f"NEUMETA_PORT: {port!r} is no port; expected 1 to 65535.")
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=2):
         sys.exit(f"Something already listens on {host}:{port}. Stop it, or choose another port: NEUMETA_PORT=8090 make run")
     os.environ["no_proxy"] = f"{host},{os.environ.get('no_proxy', '')}"

@@ -234,8 +234,8 @@ def test_what_was_kept_is_verified(signed, tmp_path):
         client.pull("tiny", compression=0.5)
     with pytest.raises(SignatureInvalid):
         kept(signed, tmp_path, url, key=public_of(STRANGER))
-    (ref,) = (tmp_path / "cache" / "refs" / "tiny").iterdir()
-    ref.write_text(json.dumps({name: value for name, value in json.loads(ref.read_text()).items() if name != "signature"}))
+    for ref in (tmp_path / "cache" / "refs" / "tiny").iterdir():
+        ref.write_text(json.dumps({name: value for name, value in json.loads(ref.read_text()).items() if name != "signature"}))
     with pytest.raises(SignatureMissing):
         kept(signed, tmp_path, url)
 
@@ -321,9 +321,16 @@ def test_a_signature_of_another_artifact_vouches_for_none(signed, tmp_path):
     with live(signed.app()) as url:
         with Client(url, cache=tmp_path / "cache", trust_root=root) as client:
             other, artifact = (client.pull("tiny", compression=compression) for compression in (0, 0.5))
-        refs = {json.loads(path.read_text())["digest"]: path for path in (tmp_path / "cache" / "refs" / "tiny").iterdir()}
-        kept = json.loads(refs[artifact.digest].read_text())
-        kept["signature"] = json.loads(refs[other.digest].read_text())["signature"]
-        refs[artifact.digest].write_text(json.dumps(kept))
-        with Client(url, cache=tmp_path / "cache", trust_root=root) as client, pytest.raises(SignatureInvalid, match="The signature is of"):
+        refs = {path: json.loads(path.read_text()) for path in (tmp_path / "cache" / "refs" / "tiny").iterdir()}
+        [signature] = {json.dumps(kept["signature"]) for kept in refs.values() if kept["digest"] == other.digest}
+        for path, kept in refs.items():
+            if kept["digest"] == artifact.digest:
+                path.write_text(json.dumps({**kept, "signature": json.loads(signature)}))
+        with (
+            Client(url, cache=tmp_path / "cache", trust_root=root, offline=True) as client,
+            pytest.raises(SignatureInvalid, match="The signature is of"),
+        ):
             client.verify(artifact.path)
+        # The service has the right one.
+        with Client(url, cache=tmp_path / "cache", trust_root=root) as client:
+            assert client.verify(artifact.path).digest == artifact.digest

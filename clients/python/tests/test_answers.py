@@ -77,6 +77,15 @@ def test_an_answer_of_another_shape_names_the_field(client, service, document, n
         client.models()
 
 
+def test_a_name_in_an_answer_cannot_control_a_terminal(client, service):
+    widths = {"\x1b[2J\ud800" + 100 * "c": "x"}
+    service.manifest_changes = {"spec": {"model": "m", "version": 1, "manifold": "", "widths": widths, "precision": "", "opset": 17}}
+    with pytest.raises(UnexpectedAnswer, match=r"as manifest\.spec\.widths\.'.x1b\[2J.ud800c+; expected an integer") as caught:
+        client.manifest("lenet-mnist", compression=0.5)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize("field", ["model", "version", "digest", "size", "url", "filename", "spec", "spec_digest", "cost", "input", "output"])
 def test_a_manifest_with_null_for_a_field_names_it(client, service, field):
     service.manifest_changes = {field: None}

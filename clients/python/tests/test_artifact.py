@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -32,6 +34,15 @@ def test_a_session_runs_the_network(artifact):
     np.testing.assert_array_equal(logits, 2 * inputs)
 
 
+def test_a_session_runs_only_what_was_verified(artifact, classifier):
+    artifact.path.write_bytes(classifier())
+    with pytest.raises(IntegrityError, match="was changed"):
+        artifact.session()
+    artifact.path.unlink()
+    with pytest.raises(CacheError, match=artifact.path.name):
+        artifact.session()
+
+
 def test_without_onnxruntime_the_extra_is_named(artifact, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtra, match=r"neumeta-client\[run\]") as caught:
@@ -49,6 +60,37 @@ def test_save_copies_to_a_file(artifact, tmp_path):
 
 def test_save_into_a_folder_takes_the_name_of_the_manifest(artifact, tmp_path):
     assert artifact.save(tmp_path) == tmp_path / artifact.manifest.filename
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_save_into_a_folder_that_is_still_to_be_made(artifact, tmp_path, kind):
+    assert artifact.save(f"{tmp_path}/new/") == tmp_path / "new" / artifact.manifest.filename
+    assert artifact.save(kind(tmp_path / "new")) == tmp_path / "new" / artifact.manifest.filename
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_save_replaces_what_a_link_leads_to_and_not_the_link(artifact, tmp_path, is_there):
+    link, there = tmp_path / "link.onnx", tmp_path / "folder" / "there.onnx"
+    there.parent.mkdir()
+    link.symlink_to("folder/there.onnx")
+    if is_there:
+        there.write_text("old")
+    assert artifact.save(link) == link
+    assert link.is_symlink()
+    assert there.read_bytes() == artifact.path.read_bytes()
+    assert sorted(path.name for path in there.parent.iterdir()) == ["there.onnx"]
+
+
+def test_save_replaces_no_pipe_and_no_device(artifact, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / artifact.manifest.filename).mkdir()
+    for target in ("pipe", "link", "loop", ""):
+        with pytest.raises(CacheError, match=target or artifact.manifest.filename):
+            artifact.save(tmp_path / target)
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "loop").is_symlink()
 
 
 def test_save_replaces_only_by_what_verifies(artifact, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import random
 import sys
@@ -13,14 +14,18 @@ import pytest
 from neumeta_client import (
     Artifact,
     BudgetImpossible,
+    CacheError,
     Device,
     FitImpossible,
+    IntegrityError,
     InvalidRequest,
     Latency,
     MeasurementFailed,
+    Meter,
     MissingExtra,
     NeuMetaClientError,
 )
+from neumeta_client._fit.memory import memory_growth
 from neumeta_client._fit.runtime import require_onnxruntime
 
 STEP = 1 / 32
@@ -131,6 +136,8 @@ def test_what_was_found_is_there_though_the_cache_had_no_room_for_it(call, servi
     measured = []
 
     def measure(artifact):
+        """As if measuring took longer than others wait before they remove a file."""
+        os.utime(artifact.path, (0, artifact.path.stat().st_mtime))
         measured.append(artifact.manifest.compression.effective)
         return Latency(10 * (1 - measured[-1]) ** 2, 99, 40)
 
@@ -225,6 +232,13 @@ def test_a_network_is_measured_in_onnxruntime(client, service, classifier):
     assert fit.session().get_inputs()[0].name == "input"
 
 
+def test_no_file_of_the_working_directory_is_run(client, service, classifier, monkeypatch, tmp_path):
+    service.make = lambda _: classifier()
+    (tmp_path / "selectors.py").write_text("raise SystemExit('a file of the working directory was run')")
+    monkeypatch.chdir(tmp_path)
+    assert client.autofit("lenet-mnist", latency_ms=1e9, max_memory_bytes=1 << 30, threads=1).report.candidates[0].fits
+
+
 @pytest.mark.usefixtures("millisecond_calls")
 def test_memory_grows_with_the_network(client, service, classifier):
     service.make = lambda body: classifier(0 if body["compression"] else 1_000_000)
@@ -240,6 +254,19 @@ def test_a_network_that_does_not_run_is_an_error_of_this_package(client):
         client.autofit("lenet-mnist", latency_ms=4)
     with pytest.raises(NeuMetaClientError):
         client.bench("lenet-mnist")
+
+
+def test_a_file_that_was_changed_is_not_measured(client, service, classifier):
+    service.make = lambda body: classifier(round(10 * body["compression"]))
+    artifact, other = (client.pull("lenet-mnist", compression=compression) for compression in (0.1, 0.2))
+    artifact.path.write_bytes(other.path.read_bytes())
+    with pytest.raises(IntegrityError, match="was changed"):
+        Meter(threads=1)(artifact)
+    with pytest.raises(MeasurementFailed, match="IntegrityError"):
+        memory_growth(artifact, 1)
+    artifact.path.unlink()
+    with pytest.raises(CacheError, match=artifact.path.name):
+        Meter(threads=1)(artifact)
 
 
 def test_without_onnxruntime_nothing_is_asked_of_the_service(client, service, monkeypatch):

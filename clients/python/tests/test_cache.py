@@ -43,8 +43,8 @@ def test_what_was_used_least_recently_goes_first(service, cache, pulled):
         client.pull("lenet-mnist", compression=0.1)
         fourth = client.pull("lenet-mnist", compression=0.4)
     assert names(cache) == {artifact.digest[7:] for artifact in (oldest, newest, fourth)}
-    # The manifest went with its artifact.
-    assert len(list(cache.glob("refs/*/*.json"))) == 3
+    # Its manifests, of the latest version and of this one, went with the artifact.
+    assert len(list(cache.glob("refs/*/*.json"))) == 6
     assert not middle.path.exists()
 
 
@@ -52,6 +52,35 @@ def test_what_was_used_least_recently_goes_first(service, cache, pulled):
 def test_what_was_just_pulled_stays_however_large(call, service, cache):
     artifact = call(url=service.url, cache=cache, cache_limit=0).pull("lenet-mnist", compression=0.4)
     assert names(cache) == {artifact.digest[7:]}
+
+
+def test_what_another_client_has_just_pulled_stays_too(call, service, cache):
+    first, second = (call(url=service.url, cache=cache, cache_limit=0).pull("lenet-mnist", compression=compression) for compression in (0.1, 0.2))
+    assert names(cache) == {artifact.digest[7:] for artifact in (first, second)}
+    for age, artifact in ((100, first), (0, second)):
+        age_by(artifact, age)
+    third = call(url=service.url, cache=cache, cache_limit=0).pull("lenet-mnist", compression=0.3)
+    assert names(cache) == {artifact.digest[7:] for artifact in (second, third)}
+
+
+def test_a_time_to_come_protects_nothing_for_ever(call, service, cache):
+    """It was written while the clock was wrong."""
+    client = call(url=service.url, cache=cache, cache_limit=0)
+    age_by(client.pull("lenet-mnist", compression=0.1), -86400)
+    last = client.pull("lenet-mnist", compression=0.2)
+    assert names(cache) == {last.digest[7:]}
+
+
+def test_a_slow_download_is_used_from_its_end_on(client, service, cache):
+    manifest = client.manifest("lenet-mnist", compression=0.9)
+    with Cache(cache).download(manifest) as download:
+        assert download.lock()
+        download.write(service.make({"compression": 0.9, "precision": "fp32"}))
+        (part,) = cache.rglob("*.part")
+        os.utime(part, (0, 0))
+        path = download.commit()
+    assert Cache(cache).collect(0, grace_s=86400) == ()
+    assert path.is_file()
 
 
 @pytest.mark.usefixtures("pulled")
@@ -89,7 +118,7 @@ def test_a_file_that_is_removed_while_it_is_verified_is_downloaded_again(client,
     after = client.pull("lenet-mnist", compression=0.1)
     assert (after.path, after.path.stat().st_size, after.from_cache) == (before.path, SIZE, False)
     assert service.count("artifact") == 2
-    assert len(files()) == 2, "the manifest is there again too"
+    assert len(files()) == 3, "the manifests are there again too"
 
 
 def test_what_is_used_after_it_was_listed_stays(client, cache, pulled, monkeypatch):
@@ -107,7 +136,9 @@ def test_what_is_used_after_it_was_listed_stays(client, cache, pulled, monkeypat
 
 
 def test_a_collection_that_fails_fails_no_pull(call, service, cache, caplog):
-    (cache / "blobs" / "sha256" / "folder.onnx").mkdir(parents=True)
+    folder = cache / "blobs" / "sha256" / "folder.onnx"
+    folder.mkdir(parents=True)
+    os.utime(folder, (0, 0))
     artifact = call(url=service.url, cache=cache, cache_limit=0).pull("lenet-mnist", compression=0.4)
     assert artifact.path.stat().st_size == SIZE
     assert "not brought below its limit" in caplog.text
@@ -173,11 +204,11 @@ def test_a_manifest_that_was_left_half_written_goes(cache, client):
 def test_of_a_models_manifests_those_that_were_used_last_stay(client, service, cache, monkeypatch):
     service.make = lambda _: b"one for all sizes"
     for compression in (0.1, 0.2, 0.3):
-        client.pull("lenet-mnist", compression=compression)
+        client.pull("lenet-mnist", compression=compression, version=1)
     refs = {json.loads(path.read_text())["compression"]["requested"]: path for path in cache.glob("refs/*/*.json")}
     for age, compression in ((300, 0.1), (200, 0.2), (100, 0.3)):
         os.utime(refs[compression], (time.time() - age,) * 2)
-    client.pull("lenet-mnist", compression=0.1)
+    client.pull("lenet-mnist", compression=0.1, version=1)
     monkeypatch.setattr("neumeta_client._local.refs.MOST_REFS", 2)
     assert Cache(cache).collect(10**9) == ()
     assert set(cache.glob("refs/*/*.json")) == {refs[0.1], refs[0.3]}
@@ -280,7 +311,7 @@ def test_an_empty_cache_is_one(cache):
     assert (Cache(cache).entries(), Cache(cache).collect(0)) == ((), ())
 
 
-@pytest.mark.parametrize("limit", [-1, 1.5, True, "much"])
+@pytest.mark.parametrize("limit", [-1, 1.5, True, "much", "9" * 5000])
 def test_a_limit_is_a_number_of_bytes(call, service, cache, limit):
     with pytest.raises(InvalidRequest, match="cache_limit"):
         call(url=service.url, cache=cache, cache_limit=limit).models()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -68,6 +69,19 @@ def test_pull_as_json_with_output(run, tmp_path):
     printed = json.loads(out)
     assert (code, err, printed["path"], printed["from_cache"]) == (0, "", str(target), False)
     assert printed["manifest"]["size"] == target.stat().st_size
+
+
+def test_output_that_ends_in_a_slash_is_a_folder(run, tmp_path):
+    code, out, _ = run("pull", "lenet-mnist", "--compression", "0.5", "--output", f"{tmp_path}/new/")
+    assert (code, Path(out.strip()).parent, Path(out.strip()).suffix) == (0, tmp_path / "new", ".onnx")
+    assert Path(out.strip()).stat().st_size == 262_144
+
+
+def test_output_to_a_pipe_is_one_sentence(run, tmp_path):
+    """As to /dev/null, which a test that fails must not replace."""
+    os.mkfifo(tmp_path / "pipe")
+    code, out, err = run("pull", "lenet-mnist", "--compression", "0.5", "--output", str(tmp_path / "pipe"))
+    assert (code, out, err.count("\n"), "pipe is no regular file" in err) == (1, "", 1, True)
 
 
 def test_models(run):
@@ -172,6 +186,8 @@ def test_text_of_the_service_is_shown_as_it_is(run, service):
         ["pull", "lenet-mnist", "--width", "conv1"],
         ["pull", "lenet-mnist", "--width", "conv1=8", "--width", "conv1=9"],
         ["pull", "lenet-mnist", "--budget", "params=-3"],
+        ["pull", "lenet-mnist", "--budget", f"bytes={'9' * 5000}"],
+        ["pull", "lenet-mnist", "--width", f"conv1={'9' * 5000}"],
         ["pull", "lenet-mnist", "--budget", "latency_ms=fast", "--budget", "device=pi4"],
         ["pull", "lenet-mnist", "--budget", "latency_ms=nan", "--budget", "device=pi4"],
         ["pull", "lenet-mnist", "--budget", "latency_ms=4", "--budget", "device="],
@@ -184,6 +200,7 @@ def test_text_of_the_service_is_shown_as_it_is(run, service):
         ["bench", "lenet-mnist", "--metric", "mean"],
         ["pull", "../evil", "--compression", "0.5"],
         ["models", "--url", "nonsense"],
+        ["models", "--url", "http://foo..bar:8080"],
         ["models", "--nonsense"],
         ["nonsense"],
     ],

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -28,6 +31,15 @@ def test_verify_says_what_a_file_is(run, tmp_path):
     assert "lenet-mnist 1 in fp32, conv1 16" in out
     assert "no signature was verified" in out
     assert json.loads(run("verify", str(tmp_path / "small.onnx"), "--json")[1])["manifest"]["spec"]["widths"] == {"conv1": 16}
+
+
+@pytest.mark.parametrize("group", ["\x1b]0;owned\x07conv1", "\ud800conv1", "conv1\r\n"], ids=ascii)
+def test_what_the_service_named_cannot_control_the_terminal_of_verify(run, service, group):
+    widths = {group: 16, **{f"a_long_name_{layer}": 16 for layer in range(50)}}
+    service.manifest_changes = {"spec": {"model": "m", "version": 1, "manifold": "", "widths": widths, "precision": "fp32", "opset": 17}}
+    code, out, _ = run("verify", run(*PULL)[1].strip())
+    assert (code, out.rstrip("\n").isprintable(), "conv1 16" in " ".join(out.split())) == (0, True, True)
+    assert out.endswith("no signature was verified\n")
 
 
 def test_verify_refuses_a_file_that_was_changed(run, tmp_path):
@@ -63,6 +75,78 @@ def test_cache_ls_lists_what_was_pulled(run, files):
     (entry,) = document["entries"]
     assert (entry["models"], entry["finished"]) == (["lenet-mnist/1"], True)
     assert entry["path"].endswith(files()[0])
+
+
+@pytest.fixture
+def in_a_terminal(environment):
+    """Of so many columns."""
+
+    def widen(columns: int) -> None:
+        environment.setenv("FORCE_COLOR", "1")
+        environment.setenv("COLUMNS", str(columns))
+
+    return widen
+
+
+def cells(out: str, column: int) -> str:
+    """What a table has in a column below its heading, put together from all lines."""
+    return "".join(line.split("│")[column + 1].strip() for line in out.splitlines() if line.count("│") > column + 1)
+
+
+def test_names_that_begin_alike_do_not_look_alike_in_a_terminal(run, cache, in_a_terminal):
+    run(*PULL)
+    (path,) = cache.rglob("*.onnx")
+    for number in (10, 100):
+        name = f"cifar{number}-{'x' * 40}"
+        (cache / "refs" / name).mkdir(parents=True)
+        (cache / "refs" / name / "0.json").write_text(json.dumps({"digest": f"sha256:{path.stem}", "version": 1}))
+    in_a_terminal(60)
+    code, out, _ = run("cache", "ls")
+    assert (code, "…" in out) == (0, False)
+    assert max(len(line) for line in out.splitlines() if "│" in line) == 60
+    shown = "".join(cells(out, 1).split())
+    assert all(f"cifar{number}-{'x' * 40}/1" in shown for number in (10, 100))
+
+
+def test_a_long_path_leaves_room_for_what_a_picture_is(run, service, classifier, in_a_terminal, tmp_path):
+    service.make = lambda _: classifier()
+    path = tmp_path / f"{'digit' * 30}.png"
+    Image.new("L", (28, 28)).save(path)
+    in_a_terminal(80)
+    code, out, _ = run("run", "lenet-mnist", str(path), "--top", "1")
+    assert (code, "3 23.2 %" in out, cells(out, 0).endswith(str(path))) == (0, True, True)
+
+
+def test_in_a_pipe_a_line_is_as_long_as_it_has_to_be(run, service, classifier, environment, tmp_path):
+    service.make = lambda _: classifier()
+    environment.setenv("COLUMNS", "40")
+    path = tmp_path / f"{'digit' * 30}.png"
+    Image.new("L", (28, 28)).save(path)
+    assert re.search(f"│ {path} +│ 3 23.2 % +│", run("run", "lenet-mnist", str(path), "--top", "1")[1])
+    assert len({len(line) for line in run("curve", "lenet-mnist")[1].splitlines()}) == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_curve_has_bars_where_there_are_no_blocks(environment, encoding):
+    environment.setenv("PYTHONIOENCODING", encoding)
+    command = [sys.executable, "-m", "neumeta_client", "curve", "lenet-mnist"]
+    done = subprocess.run(command, capture_output=True, text=True, encoding=encoding, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"\| #{15} +\|\n.*\| # +\|\n", done.stdout)
+
+
+def test_a_model_without_a_curve_is_drawn_without_a_warning(run, service, tmp_path):
+    nothing = {"model": "lenet-mnist", "version": 1, "metric": None, "split": None, "samples": None, "points": []}
+    service.on("curve", service.reply(200, "application/json", json.dumps(nothing).encode()))
+    assert run("curve", "lenet-mnist", "--png", str(tmp_path / "curve.png"))[0] == 0
+    with Image.open(tmp_path / "curve.png") as drawn:
+        assert drawn.format == "PNG"
+
+
+def test_a_device_of_no_name_is_refused_before_anything_is_measured(run, service):
+    code, out, err = run("bench", "lenet-mnist", "--publish", "Pi 4")
+    assert (code, out, "device: 'Pi 4' is not allowed" in err) == (2, "", True)
+    assert service.requests == []
 
 
 def test_cache_gc_keeps_what_was_used_last(run, cache):
@@ -101,6 +185,21 @@ def test_run_classifies_pictures(run, service, classifier, picture):
     assert json.loads(service.requests[0][3])["compression"] == 0
 
 
+@pytest.mark.parametrize("kind", ["PNG", "AVIF"])
+def test_run_refuses_a_picture_that_is_damaged(run, service, classifier, tmp_path, kind):
+    if f".{kind.lower()}" not in Image.registered_extensions():
+        pytest.skip("this Pillow reads no AVIF")
+    service.make = lambda _: classifier()
+    path = tmp_path / "damaged"
+    Image.new("RGB", (8, 8)).save(path, kind)
+    data = bytearray(path.read_bytes())
+    if kind == "PNG":
+        data[36] = 6  # The length of the pixels.
+    path.write_bytes(data if kind == "PNG" else data[:-20])
+    code, out, err = run("run", "lenet-mnist", str(path))
+    assert (code, out, "damaged cannot be read as an image" in err) == (2, "", True)
+
+
 def test_run_refuses_what_is_no_picture(run, service, classifier, tmp_path):
     service.make = lambda _: classifier()
     (tmp_path / "text.png").write_text("no picture")
@@ -132,55 +231,3 @@ def test_a_curve_is_drawn(run, tmp_path):
         assert drawn.format == "PNG"
         assert min(drawn.size) > 300
     assert run("curve", "lenet-mnist", "--png", str(tmp_path / "missing" / "curve.png"))[0] == 1
-
-
-@pytest.mark.parametrize("invert", [False, True])
-def test_the_picture_reaches_the_network(run, service, tmp_path, invert):
-    """A network that answers with the class of the brightest tenth of the picture."""
-    service.make = lambda _: brightest_tenth()
-    pixels = np.zeros((28, 28), dtype=np.uint8)
-    pixels.reshape(-1)[78 * 4 : 78 * 5] = 255
-    Image.fromarray(255 - pixels if invert else pixels).save(tmp_path / "four.png")
-    arguments = ["--invert"] if invert else []
-    (found,) = json.loads(run("run", "lenet-mnist", str(tmp_path / "four.png"), "--json", *arguments)[1])
-    assert found["labels"][0]["name"] == "4"
-    assert found["labels"][0]["probability"] > 0.99
-
-
-def test_a_picture_is_turned_as_its_exif_data_say(run, service, tmp_path):
-    service.make = lambda _: brightest_tenth()
-    pixels = np.zeros((28, 28), dtype=np.uint8)
-    pixels.reshape(-1)[78 * 4 : 78 * 5] = 255
-    upside_down = Image.Exif()
-    upside_down[0x0112] = 3
-    Image.fromarray(pixels[::-1, ::-1].copy()).save(tmp_path / "four.png", exif=upside_down)
-    (found,) = json.loads(run("run", "lenet-mnist", str(tmp_path / "four.png"), "--json")[1])
-    assert found["labels"][0]["name"] == "4"
-
-
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "L", "P"])
-def test_what_is_transparent_is_white(run, service, tmp_path, mode):
-    service.make = lambda _: brightest_tenth()
-    pixels = np.full((28, 28), 7, dtype=np.uint8)
-    pixels.reshape(-1)[78 * 4 : 78 * 5] = 0
-    picture = Image.fromarray(pixels)
-    if mode.endswith("A"):
-        alpha = Image.fromarray(np.where(pixels == 0, 0, 255).astype(np.uint8))
-        Image.merge(mode, [*[picture] * (len(mode) - 1), alpha]).save(tmp_path / "four.png")
-    else:
-        picture.convert(mode).save(tmp_path / "four.png", transparency=0)
-    (found,) = json.loads(run("run", "lenet-mnist", str(tmp_path / "four.png"), "--json")[1])
-    assert found["labels"][0]["name"] == "4"
-
-
-def brightest_tenth() -> bytes:
-    from onnx import TensorProto, helper, numpy_helper
-
-    pixels = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 1, 28, 28])
-    scores = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])
-    weights = np.zeros((784, 10), dtype=np.float32)
-    for tenth in range(10):
-        weights[78 * tenth : 78 * (tenth + 1), tenth] = 1
-    nodes = [helper.make_node("Flatten", ["input"], ["flat"]), helper.make_node("MatMul", ["flat", "weights"], ["logits"])]
-    graph = helper.make_graph(nodes, "tenths", [pixels], [scores], [numpy_helper.from_array(weights, "weights")])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()

@@ -195,6 +195,23 @@ def test_every_size_is_of_the_version_of_the_first(client, service):
     assert versions == ["stable", 1]
 
 
+def test_a_service_that_is_gone_keeps_it_from_no_size_that_it_had(session, service):
+    first = session.artifact.path
+    session.morph(compression=0.5).result(LIMIT_S)
+    service.on("materialize", *[service.problem("overloaded", 503)] * 9)
+    assert session.morph(compression=0.0).result(LIMIT_S).path == first
+    assert answer(session) == 0.0
+
+
+def test_offline_it_has_the_sizes_that_were_pulled_before(client, service, cache):
+    for compression in LADDER:
+        client.pull(MODEL, compression=compression)
+    with Client(service.url, cache=cache, offline=True) as offline, MorphingSession(offline, MODEL, ladder=LADDER) as session:
+        for compression in (0.75, 0.25, 0.0):
+            session.morph(compression=compression).result(LIMIT_S)
+            assert answer(session) == compression
+
+
 def test_without_a_first_size_there_is_no_session(client, service):
     service.on("materialize", service.problem("overloaded", 503))
     with pytest.raises(ServiceUnavailable):
@@ -280,8 +297,8 @@ def test_pressure_moves_it_along_the_ladder(client, service):
         pressure.advice = Advice.GROW
         for compression in (0.5, 0.25, 0.0):
             call_until(session, compression)
-    # Those in the cache are not asked for again, but the first, which was the latest version's then, is this version's now.
-    assert asked_for(service) == [*LADDER, 0.0]
+    # Those in the cache are not asked for again.
+    assert asked_for(service) == list(LADDER)
 
 
 def test_pressure_is_not_asked_before_the_size_has_settled_nor_after_every_call(client):

@@ -166,6 +166,15 @@ def test_what_failed_waits_twice_as_long_each_time_and_at_most_a_minute():
     assert backoff.allows(0.5)
 
 
+def test_a_size_may_fail_for_days():
+    now = 0.0
+    backoff = Backoff(lambda: now)
+    for _ in range(1100):
+        backoff.failed(0.5)
+        now += 60
+        assert backoff.allows(0.5)
+
+
 def test_available_memory_is_in_bytes(tmp_path):
     file = tmp_path / "meminfo"
     file.write_text("MemTotal:       24684096 kB\nMemFree:  1 kB\nMemAvailable:   23673188 kB\n")

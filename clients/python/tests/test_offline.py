@@ -59,8 +59,8 @@ def test_a_file_that_is_gone_or_corrupt_is_not_given(client, offline):
 
 def test_a_ref_that_is_corrupt_is_asked_for_again(client, offline, cache):
     client.pull("lenet-mnist", **ASKED)
-    (ref,) = (cache / "refs" / "lenet-mnist").iterdir()
-    ref.write_bytes(b"{")
+    for ref in (cache / "refs" / "lenet-mnist").iterdir():
+        ref.write_bytes(b"{")
     with pytest.raises(Offline):
         offline.pull("lenet-mnist", **ASKED)
     assert client.pull("lenet-mnist", **ASKED).from_cache
@@ -74,6 +74,38 @@ def test_a_version_with_a_number_is_not_asked_for_twice(client, service, version
     again = client.pull("lenet-mnist", version=version, **ASKED)
     assert (again.path, again.from_cache, again.stale) == (first.path, True, False)
     assert len(service.requests) == sent
+
+
+@pytest.mark.parametrize(("given", "other"), [(1, "1"), ("1", 1)])
+def test_a_number_is_one_however_it_is_spelt(client, offline, given, other):
+    pulled = client.pull("lenet-mnist", version=given, rung="small")
+    assert offline.pull("lenet-mnist", version=other, rung="small").path == pulled.path
+
+
+@pytest.mark.parametrize("ends", [("", "/"), ("/", "")])
+def test_so_is_an_address(call, service, cache, ends):
+    first, second = (call(url=service.url + end, cache=cache, offline=is_offline) for end, is_offline in zip(ends, (False, True)))
+    pulled = first.pull("lenet-mnist", **ASKED)
+    assert second.pull("lenet-mnist", **ASKED).path == pulled.path
+
+
+@pytest.mark.parametrize("asked", [{"compression": 0.5}, {"widths": {"conv1": 8}}, {"budget": {"bytes": 300_000}}])
+@pytest.mark.parametrize("version", [None, "stable"])
+def test_what_was_pulled_without_a_number_is_there_by_its_number_too(client, service, offline, asked, version):
+    pulled = client.pull("lenet-mnist", version=version, **asked)
+    service.manifest_changes = {"version": 2}
+    client.pull("lenet-mnist", version=version, **asked)
+    sent = len(service.requests)
+    for kept in (client.pull("lenet-mnist", version=1, **asked), offline.pull("lenet-mnist", version=1, **asked)):
+        assert (kept.path, kept.manifest, kept.stale) == (pulled.path, pulled.manifest, False)
+    assert len(service.requests) == sent
+
+
+@pytest.mark.parametrize("moving", [{"rung": "small"}, {"budget": {"latency_ms": 4, "device": "pi4"}}])
+def test_what_moves_is_not_there_by_a_number_it_was_not_asked_for(client, offline, moving):
+    client.pull("lenet-mnist", **moving)
+    with pytest.raises(Offline):
+        offline.pull("lenet-mnist", version=1, **moving)
 
 
 @pytest.mark.parametrize("moving", [{"rung": "small"}, {"budget": {"latency_ms": 4, "device": "pi4"}}])

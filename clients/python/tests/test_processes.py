@@ -36,7 +36,7 @@ def test_of_two_processes_that_pull_the_same_one_downloads(service, cache, files
     printed = [process.communicate(timeout=300)[0] for process in (first, second)]
     assert printed == [expected(service, cache, from_cache=False), expected(service, cache, from_cache=True)]
     assert service.count("artifact") == 1
-    assert len(files()) == 2
+    assert len(files()) == 3
 
 
 def test_a_process_that_is_killed_is_continued_by_another(service, cache, files):
@@ -52,4 +52,4 @@ def test_a_process_that_is_killed_is_continued_by_another(service, cache, files)
     second = start(service, cache)
     assert second.communicate(timeout=300)[0] == expected(service, cache, from_cache=False)
     assert service.requests[-1][2]["range"] == f"bytes={size // 2}-"
-    assert len(files()) == 2
+    assert len(files()) == 3

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from neumeta_client import InvalidRequest, UnexpectedAnswer
+from neumeta_client import Client, IntegrityError, InvalidRequest, UnexpectedAnswer
 
 
 def test_pull_gives_the_bytes_that_the_manifest_names(client, service, cache, files):
@@ -20,17 +20,18 @@ def test_pull_gives_the_bytes_that_the_manifest_names(client, service, cache, fi
     assert artifact.manifest.size == len(data)
     assert not artifact.from_cache
     assert not artifact.stale
-    blob, ref = files()
+    blob, *refs = files()
     assert blob == f"blobs/sha256/{hexdigest}.onnx"
-    assert re.fullmatch(r"refs/lenet-mnist/[0-9a-f]{64}\.json", ref)
+    # One is of the latest version, one of this version for ever.
+    assert [bool(re.fullmatch(r"refs/lenet-mnist/[0-9a-f]{64}\.json", ref)) for ref in refs] == [True, True]
 
 
 def test_the_ref_is_the_manifest_as_it_came(client, cache):
     artifact = client.pull("lenet-mnist", compression=0.5)
-    (path,) = (cache / "refs" / "lenet-mnist").iterdir()
-    ref = json.loads(path.read_text())
-    assert ref["digest"] == artifact.digest
-    assert ref["made_by_a_newer_service"] == {"signature": "…"}
+    for path in (cache / "refs" / "lenet-mnist").iterdir():
+        ref = json.loads(path.read_text())
+        assert ref["digest"] == artifact.digest
+        assert ref["made_by_a_newer_service"] == {"signature": "…"}
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,18 @@ def test_a_corrupt_file_in_the_cache_is_fetched_again(client, service, damage):
     assert service.count("artifact") == 2
 
 
+@pytest.mark.parametrize("is_known", [False, True], ids=["another client", "the same client"])
+def test_a_manifest_with_a_wrong_size_costs_no_good_file(service, cache, is_known):
+    with Client(service.url, cache=cache) as first, Client(service.url, cache=cache) as second:
+        path = first.pull("lenet-mnist", compression=0.5).path
+        service.manifest_changes = {"size": 999}
+        with pytest.raises(IntegrityError, match="999 bytes"):
+            (first if is_known else second).pull("lenet-mnist", compression=0.5)
+        service.manifest_changes = {}
+        assert path.is_file()
+        assert first.pull("lenet-mnist", compression=0.5).from_cache
+
+
 def test_a_corrupt_file_is_gone_even_when_the_new_one_cannot_be_had(client, service, files):
     path = client.pull("lenet-mnist", compression=0.5).path
     path.write_bytes(b"rubbish")
@@ -124,6 +137,8 @@ def test_a_corrupt_file_is_gone_even_when_the_new_one_cannot_be_had(client, serv
         {"compression": float("inf")},
         {"widths": {"conv1": object()}},
         {"budget": {1, 2}},
+        {"budget": 90_000, "version": 1},
+        {"widths": 8},
     ],
 )
 @pytest.mark.parametrize("method", ["pull", "manifest"])
@@ -164,4 +179,4 @@ def test_of_two_threads_that_pull_the_same_one_downloads(client, service, files)
     assert first.path == second.path
     assert first.path.read_bytes() == service.make({"compression": 0.5, "precision": "fp32"})
     assert (service.count("artifact"), sorted([first.from_cache, second.from_cache])) == (1, [False, True])
-    assert len(files()) == 2
+    assert len(files()) == 3

@@ -40,7 +40,7 @@ def test_what_is_there_waits_for_the_next_pull(client, service, cache, files, wa
     assert (cache / part).read_bytes() == wanted[: len(wanted) // 2]
     assert client.pull("lenet-mnist", compression=0.5).path.read_bytes() == wanted
     assert ranges(service)[-1] == f"bytes={len(wanted) // 2}-"
-    assert len(files()) == 2
+    assert len(files()) == 3
 
 
 def test_a_service_that_sends_all_again_is_taken_from_the_start(client, service, wanted):

@@ -77,6 +77,13 @@ def test_a_date_is_a_time_from_now(call, service, cache):
     assert 0.5 * 86400 < caught.value.retry_after <= 86400
 
 
+def test_a_date_that_never_comes_is_a_time_that_can_be_waited_for(call, service, cache):
+    service.on("models", service.reply(503, "text/plain", b"", Retry_After="Fri, 31 Dec 9999 23:59:59 GMT"))
+    with pytest.raises(ServiceUnavailable) as caught:
+        call(url=service.url, cache=cache).models()
+    assert caught.value.retry_after == 1e9
+
+
 def test_waits_double_up_to_a_limit_and_are_random():
     retries, error = Retries(attempts=9, first_delay_s=1, longest_delay_s=4), ConnectionFailed("cut")
     for failed, longest in enumerate((1, 2, 4, 4, 4), start=1):
@@ -85,6 +92,11 @@ def test_waits_double_up_to_a_limit_and_are_random():
         assert max(delays) > 0.8 * longest
         assert min(delays) < 0.2 * longest
     assert retries.delay(9, error) is None
+
+
+def test_waits_go_on_however_often_it_failed():
+    retries = Retries(attempts=10**6, longest_delay_s=4)
+    assert all(0 <= retries.delay(failed, ConnectionFailed("cut")) <= 4 for failed in (1024, 1025, 999_999))
 
 
 def test_nobody_comes_back_before_the_service_said_so():

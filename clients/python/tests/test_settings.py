@@ -62,12 +62,55 @@ def test_what_is_no_token_is_refused_and_not_shown(kind, token):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "127.0.0.1:8080", "ftp://host", "http://", "http://host:port", "http://[::1", "http://host\n", "http://host:0", b"http://host", 7]
+    "url",
+    [
+        "",
+        "127.0.0.1:8080",
+        "ftp://host",
+        "http://",
+        "http://host:port",
+        "http://[::1",
+        "http://host\n",
+        "http://host:0",
+        "http://foo..bar:8080",
+        f"http://{'a' * 64}.example",
+        b"http://host",
+        7,
+    ],
 )
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_a_bad_url_is_refused(kind, url):
     with pytest.raises(InvalidRequest, match="url"):
         kind(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1]:1", "http://host.", "http://xn--nxasmq6b.example", "http://m\u00fcller.example/\u00fc", "http://a_b:1"]
+)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_good_url_is_not(kind, url):
+    assert kind(url)
+
+
+def test_a_home_that_nobody_has_is_refused(call, service, cache, monkeypatch):
+    for options in ({"cache": "~nosuchuser/x"}, {"cache": cache, "trust_root": "~nosuchuser/root.pub"}, {"cache": cache, "trust_root": "a\0b"}):
+        with pytest.raises(InvalidRequest, match=r"cache|trust_root"):
+            call(url=service.url, **options).models()
+    monkeypatch.setenv("NEUMETA_CLIENT_CACHE", "~nosuchuser/x")
+    with pytest.raises(InvalidRequest, match="cache: '~nosuchuser/x'"):
+        call(url=service.url).models()
+
+
+@pytest.mark.parametrize("timeout", [-1, 0, "5", True, float("nan"), float("inf"), 1e9, httpx.Timeout(5, read=-1)], ids=str)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_bad_timeout_is_refused(kind, timeout):
+    with pytest.raises(InvalidRequest, match="timeout"):
+        kind("http://127.0.0.1:1", timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [300, 1e6, httpx.Timeout(None, connect=300)], ids=str)
+def test_a_good_timeout_is_not(call, service, cache, timeout):
+    assert call(url=service.url, cache=cache, timeout=timeout).models()
 
 
 def test_nothing_is_written_before_it_is_needed(call, service, cache):
@@ -116,6 +159,19 @@ async def test_so_does_the_one_that_awaits(service, cache):
         await client.models()
 
 
+@pytest.mark.anyio
+async def test_so_does_one_that_never_sent_anything(service, cache):
+    with Client(service.url, cache=cache) as client:
+        pass
+    with pytest.raises(InvalidRequest, match="is closed"):
+        client.models()
+    async with AsyncClient(service.url, cache=cache) as awaiting:
+        pass
+    with pytest.raises(InvalidRequest, match="is closed"):
+        await awaiting.models()
+    assert service.requests == []
+
+
 @pytest.fixture
 def proxied(call, service, cache, monkeypatch):
     """A client whose environment names a proxy for everything."""
@@ -140,6 +196,11 @@ def test_a_proxy_of_an_unknown_kind_is_a_connection_that_cannot_be_had(proxied):
     with pytest.raises(ConnectionFailed, match="a proxy that cannot be used") as caught:
         proxied("gopher://user:s3cret@127.0.0.1:1").models()
     assert "s3cret" not in str(caught.value)
+
+
+def test_so_is_a_proxy_whose_name_is_none(proxied):
+    with pytest.raises(ConnectionFailed):
+        proxied("http://foo..bar:1").models()
 
 
 def test_the_password_in_a_url_is_sent_and_not_shown(call, service, cache):

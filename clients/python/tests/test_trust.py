@@ -16,6 +16,7 @@ from neumeta_client import (
     Client,
     IntegrityError,
     InvalidRequest,
+    Offline,
     RollbackRefused,
     SignatureInvalid,
     SignatureMissing,
@@ -133,6 +134,18 @@ def test_when_no_kept_signature_verifies_the_first_says_why(call, service, cache
         call(url=service.url, cache=cache, trust_root=public_of(OURS)).verify(artifact.path)
 
 
+def test_what_a_root_signed_that_is_no_more_is_asked_for_anew(call, service, cache, refs):
+    artifact, paths = refs
+    told = json.loads(paths[0].read_text())
+    for path in paths:
+        path.write_text(json.dumps(signed(told, STRANGERS)))
+    service.on("artifact", service.reply(200, "application/json", json.dumps(signed(told, OURS)["signature"]).encode()))
+    options = {"url": service.url, "cache": cache, "trust_root": TrustRoot(frozenset([public_of(OURS)]), clock=lambda: 1_800_000_100)}
+    with pytest.raises(SignatureInvalid, match="no key of the trust root"):
+        call(**options, offline=True).verify(artifact.path)
+    assert call(**options).verify(artifact.path).digest == artifact.digest
+
+
 def test_bytes_that_the_service_does_not_know_are_named_by_nothing(call, service, cache, tmp_path):
     (tmp_path / "changed.onnx").write_bytes(b"changed")
     service.on("artifact", service.problem("artifact_gone", 404))
@@ -194,3 +207,19 @@ def test_a_download_of_another_announced_size_is_refused_before_its_first_byte(c
     with pytest.raises(IntegrityError, match="announces 1000000000000 bytes"):
         client.pull("lenet-mnist", compression=0.5)
     assert files() == []
+
+
+def test_what_was_verified_is_there_by_its_number_for_those_who_verify(call, service, cache):
+    def sign(handler, data):
+        manifest = json.loads(data)
+        told = {**manifest, "compression": {**manifest["compression"], "requested": None}}
+        handler.answer(200, "application/json", json.dumps({**manifest, "signature": signed(told, OURS)["signature"]}).encode())
+
+    service.on("materialize", sign)
+    root = TrustRoot(frozenset([public_of(OURS)]), clock=lambda: 1_800_000_100)
+    pulled = call(url=service.url, cache=cache, trust_root=root).pull("lenet-mnist", compression=0.5)
+    options = {"url": service.url, "cache": cache, "offline": True}
+    assert call(**options, trust_root=root).pull("lenet-mnist", compression=0.5, version=1).manifest == pulled.manifest
+    for stranger in ({}, {"trust_root": TrustRoot(frozenset([public_of(STRANGERS)]))}):
+        with pytest.raises((Offline, SignatureInvalid)):
+            call(**options, **stranger).pull("lenet-mnist", compression=0.5, version=1)

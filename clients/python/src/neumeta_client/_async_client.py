@@ -59,6 +59,7 @@ class AsyncClient:
         )
         self._transport = transport
         self._http: httpx.AsyncClient | None = None
+        self._is_closed = False
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -68,6 +69,7 @@ class AsyncClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        self._is_closed = True
         if self._http is not None:
             await self._http.aclose()
 
@@ -115,8 +117,9 @@ class AsyncClient:
     async def verify(self, path: str | os.PathLike[str]) -> Manifest:
         """The manifest of a network in a file, which nobody has changed since.
 
-        The manifest is one that was kept with a pull; with a trust root its signature is verified, and one that was not kept is asked of
-        the service. Raises IntegrityError when nothing names these bytes, a VerificationError when nobody trusted does.
+        The manifest is one that was kept with a pull; with a trust root its signature is verified, and where none was kept, or none
+        by a key that is still trusted, the service is asked for one. Raises IntegrityError when nothing names these bytes, a
+        VerificationError when nobody trusted does.
         """
         return await self._run(self._flows.verify(Path(path)))
 
@@ -202,9 +205,11 @@ class AsyncClient:
     def _opened(self) -> httpx.AsyncClient:
         import httpx
 
+        if self._is_closed:
+            raise self._connection.closed()
         if self._http is None:
             self._http = self._connection.opened(httpx.AsyncClient, self._transport)
-        return self._connection.checked(self._http)
+        return self._http
 
 
 async def _in_thread(function: Callable[[], T]) -> T:

@@ -65,6 +65,7 @@ class Client:
         )
         self._transport = transport
         self._http: httpx.Client | None = None
+        self._is_closed = False
         self._opening = Lock()
 
     def __enter__(self) -> Client:
@@ -75,6 +76,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
+        with self._opening:
+            self._is_closed = True
         if self._http is not None:
             self._http.close()
 
@@ -131,8 +134,9 @@ class Client:
     def verify(self, path: str | os.PathLike[str]) -> Manifest:
         """The manifest of a network in a file, which nobody has changed since.
 
-        The manifest is one that was kept with a pull; with a trust root its signature is verified, and one that was not kept is asked of
-        the service. Raises IntegrityError when nothing names these bytes, a VerificationError when nobody trusted does.
+        The manifest is one that was kept with a pull; with a trust root its signature is verified, and where none was kept, or none
+        by a key that is still trusted, the service is asked for one. Raises IntegrityError when nothing names these bytes, a
+        VerificationError when nobody trusted does.
         """
         return self._run(self._flows.verify(Path(path)))
 
@@ -176,8 +180,8 @@ class Client:
 
         ``latency_ms`` limits a single call with one sample, by the median (``p50``) or by the 95th percentile (``p95``) of many;
         ``max_bytes`` the file, ``max_memory_bytes`` what a process grows by (Linux). ``threads`` are those of a call, by default
-        one for each processor; ``measure`` takes the place of onnxruntime. Raises FitImpossible when the smallest is too large
-        as well, MissingExtra, MeasurementFailed.
+        one for each processor; ``measure`` takes the place of onnxruntime. Raises BudgetImpossible when no file is as small as
+        ``max_bytes``, FitImpossible when the smallest network is over another limit too, MissingExtra, MeasurementFailed.
         """
         goal = Goal(latency_ms, metric, max_bytes, max_memory_bytes)
         trials = Trials(self._flows, name, precision, version, threads=threads, measure=measure, with_memory=max_memory_bytes is not None)
@@ -241,6 +245,8 @@ class Client:
         import httpx
 
         with self._opening:
+            if self._is_closed:
+                raise self._connection.closed()
             if self._http is None:
                 self._http = self._connection.opened(httpx.Client, self._transport)
-            return self._connection.checked(self._http)
+            return self._http

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     import httpx
 
 C = TypeVar("C")
-Opened = TypeVar("Opened", "httpx.Client", "httpx.AsyncClient")
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT_S, DEFAULT_CONNECT_S = 60.0, 5.0
+LONGEST_TIMEOUT_S = 1e6
+"""A socket waits for no more than 2^31 milliseconds."""
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
@@ -45,6 +46,7 @@ class Connection:
         address, headers = _address(text), _headers(token)
         if urlsplit(text).username is not None and "Authorization" in headers:
             raise InvalidRequest("url: it has a user's name, and there is a token; one header carries either (RFC 9110), expected one of them.")
+        _check_timeout(timeout)
         return cls(text, address, headers, timeout)
 
     def opened(self, kind: Callable[..., C], transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None) -> C:
@@ -58,11 +60,9 @@ class Connection:
         except OSError as error:
             raise ConnectionFailed(f"The certificates that the environment names (SSL_CERT_FILE, SSL_CERT_DIR) cannot be read: {error}.") from error
 
-    def checked(self, opened: Opened) -> Opened:
-        """A client that was opened before. Raises InvalidRequest when it has been closed since."""
-        if opened.is_closed:
-            raise InvalidRequest(f"This client of {self.address} is closed; open a new one.")
-        return opened
+    def closed(self) -> InvalidRequest:
+        """What is raised when something is to be sent after the end."""
+        return InvalidRequest(f"This client of {self.address} is closed; open a new one.")
 
     def _options(self) -> dict[str, Any]:
         import httpx
@@ -80,7 +80,7 @@ class Connection:
             yield
         except httpx.TimeoutException as error:
             raise ConnectionFailed(f"{self.address} did not answer in time ({type(error).__name__}).") from error
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:  # The last for a proxy's name that is none.
             reason = one_line(str(error)).rstrip(".") or type(error).__name__
             raise ConnectionFailed(f"The connection to {self.address} failed: {reason}.") from error
 
@@ -89,12 +89,24 @@ def _address(url: str) -> str:
     expected = "expected http://HOST:PORT or https://HOST"
     try:
         parsed = urlsplit(url)
-        is_good = parsed.scheme in ("http", "https") and bool(parsed.hostname) and url.isprintable() and parsed.port != 0
+        host = parsed.hostname or ""
+        is_good = parsed.scheme in ("http", "https") and bool(host) and url.isprintable() and parsed.port != 0
+        if host.isascii():
+            host.encode("idna")  # As it will be looked up; other names httpx converts. An empty or long label is a UnicodeError.
     except (ValueError, AttributeError) as error:
         raise InvalidRequest(f"url: {url!r} is not allowed; {expected}.") from error
     if not is_good:
         raise InvalidRequest(f"url: {url!r} is not allowed; {expected}.")
     return parsed._replace(netloc=parsed.netloc.rpartition("@")[2]).geturl()
+
+
+def _check_timeout(timeout: float | httpx.Timeout | None) -> None:
+    """Raises InvalidRequest for what no socket takes."""
+    parts = [timeout] if timeout is None or not hasattr(timeout, "as_dict") else timeout.as_dict().values()
+    for part in parts:
+        is_number = isinstance(part, (int, float)) and not isinstance(part, bool)
+        if part is not None and not (is_number and 0 < part <= LONGEST_TIMEOUT_S):
+            raise InvalidRequest(f"timeout: {part!r:.100} is not allowed; expected seconds, more than 0 and at most {LONGEST_TIMEOUT_S:.0f}.")
 
 
 def _headers(token: str | None) -> dict[str, str]:

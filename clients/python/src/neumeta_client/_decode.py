@@ -45,7 +45,7 @@ def _value(kind: Any, value: object, where: str) -> Any:
     if origin is tuple:
         return tuple(_value(arguments[0], entry, f"{where}[{index}]") for index, entry in enumerate(_check(value, list, where, "an array")))
     if origin is Mapping:
-        return {key: _value(arguments[1], entry, f"{where}.{key}") for key, entry in _check(value, Mapping, where, "an object").items()}
+        return {key: _value(arguments[1], entry, f"{where}.{key!r:.60}") for key, entry in _check(value, Mapping, where, "an object").items()}
     if is_dataclass(kind):
         return _record(kind, value, where)
     if kind is object:

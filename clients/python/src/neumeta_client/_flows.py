@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Generic, Optional, TypeVar, Union
 
@@ -37,6 +37,8 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 LOCK_POLL_S = 0.1
+GRACE_S = 60.0
+"""For so long nobody's pull removes what another one gave, which may not have been opened yet."""
 
 
 @dataclass(frozen=True)
@@ -121,20 +123,21 @@ class Flows:
             if not kept:
                 raise IntegrityError(f"{path} ({digest}) is in no manifest of the cache, and without a trust root nobody else is asked.")
             return decode(Manifest, kept[0], "manifest")
-        signatures = [signature for manifest in kept if (signature := manifest.get("signature")) is not None]
-        if not signatures:
-            try:
-                signature = yield from self.ask(read(f"/v1/artifacts/{digest}/signature"))
-            except ArtifactGone as error:
-                raise IntegrityError(f"Nothing names these bytes: neither the cache nor the service has a signature of {path} ({digest}).") from error
-            return _signed(self.verifier, signature, path, digest)
         errors = []
-        for signature in signatures:
+        for signature in [signature for manifest in kept if (signature := manifest.get("signature")) is not None]:
             try:
                 return _signed(self.verifier, signature, path, digest, kept=True)
             except VerificationError as error:
                 errors.append(error)
-        raise errors[0]
+        # What was kept may be by a key that has been replaced since.
+        try:
+            return _signed(self.verifier, (yield from self.ask(read(f"/v1/artifacts/{digest}/signature"))), path, digest)
+        except NeuMetaClientError as error:
+            if errors:
+                raise errors[0] from error
+            if isinstance(error, ArtifactGone):
+                raise IntegrityError(f"Nothing names these bytes: neither the cache nor the service has a signature of {path} ({digest}).") from error
+            raise
 
     def newer(self, name: str, selection: Selection, than: int, interval_s: float) -> Flow[Artifact]:
         """One member of the next version that is higher than ``than``, whenever it appears."""
@@ -178,14 +181,18 @@ class Flows:
             if not from_cache:
                 self._make_room(path)
             # A manifest that was there may have gone with its artifact.
-            is_kept = (answer == before and from_cache) or self._remember(name, key, answer)
+            is_kept = (answer == before and from_cache) or self._remember(name, selection, wanted.version, answer)
             if is_kept and self.verifier is not None:
                 self.verifier.remember(wanted, selection)
             return Artifact(path, wanted, from_cache)
 
-    def _remember(self, name: str, key: str, answer: object) -> bool:
+    def _remember(self, name: str, selection: Selection, version: int, answer: object) -> bool:
+        """Keep the manifest of what was asked for, and, as it will never be another, of the same with the version's number."""
+        numbered = replace(selection, version=version)
+        keys = {asked.key(self.service) for asked in (selection, numbered) if asked is selection or asked.is_fixed}
         try:
-            self.cache.remember(name, key, answer)
+            for key in keys:
+                self.cache.remember(name, key, answer)
         except CacheError as error:
             # What was asked for is there; only without the service this manifest will be missed.
             logger.warning("The manifest of %s was not kept: %s", name, error)
@@ -194,7 +201,7 @@ class Flows:
 
     def _make_room(self, keep: Path) -> None:
         try:
-            self.cache.collect(self.cache_limit, keep=keep)
+            self.cache.collect(self.cache_limit, keep=keep, grace_s=GRACE_S)
         except CacheError as error:
             # What was asked for is there; that something else cannot be removed now is no reason to be without it.
             logger.warning("The cache was not brought below its limit of %d bytes: %s", self.cache_limit, error)

@@ -32,6 +32,8 @@ from neumeta_client._local.download import Download
 from neumeta_client._types import ALIAS, MODEL_NAME, Manifest
 
 MAX_JSON_BYTES = 16 << 20
+LONGEST_REST_S = 1e9
+"""More than anybody waits for, and no more than every system can wait for."""
 Version = Union[int, str, None]
 """A version's number, as text too, or an alias; None is the service's latest version."""
 Budget = Mapping[str, Union[int, float, str]]
@@ -97,9 +99,11 @@ class Selection:
         return self
 
     def key(self, service: str) -> str:
-        """A name for this request to this service, 64 hexadecimal digits. Raises InvalidRequest."""
+        """A name for this request to this service, 64 hexadecimal digits, however version and address are spelt. Raises InvalidRequest."""
         asked = json.loads(self.body(), parse_int=float)
-        return hashlib.sha256(json.dumps([service, asked], sort_keys=True).encode()).hexdigest()
+        if str(self.version).isdecimal():
+            asked["version"] = str(int(str(self.version)))
+        return hashlib.sha256(json.dumps([service.rstrip("/"), asked], sort_keys=True).encode()).hexdigest()
 
     def body(self) -> bytes:
         """The JSON body of the request. Raises InvalidRequest."""
@@ -108,6 +112,9 @@ class Selection:
         if len(chosen) != 1:
             given = " and ".join(chosen) or "none of them"
             raise InvalidRequest(f"Exactly one of compression, widths, budget and rung says which size is wanted; given: {given}.")
+        for name in ("widths", "budget"):
+            if not isinstance(chosen.get(name, {}), Mapping):
+                raise InvalidRequest(f"{name}: {chosen[name]!r:.100} is not allowed; expected names, each with its number.")
         if self.version is not None:
             chosen["version"] = checked_version(self.version)
         try:
@@ -232,7 +239,7 @@ def _seconds(text: str) -> float | None:
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        return min(max(0.0, parsedate_to_datetime(text).timestamp() - time.time()), LONGEST_REST_S)
     except (TypeError, ValueError, OverflowError):
         return None
 

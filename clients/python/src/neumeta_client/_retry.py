@@ -36,4 +36,5 @@ class Retries:
         asked = error.retry_after or 0.0
         if failed >= self.attempts or asked > self.patience_s:
             return None
-        return asked + random.uniform(0, min(self.longest_delay_s, self.first_delay_s * 2.0 ** (failed - 1)))
+        # 2.0 ** 1024 is no float.
+        return asked + random.uniform(0, min(self.longest_delay_s, self.first_delay_s * 2.0 ** min(failed - 1, 1023)))

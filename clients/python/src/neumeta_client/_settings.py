@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import platformdirs
@@ -19,16 +20,19 @@ _YES, _NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
 def cache_folder(cache: str | os.PathLike[str] | None) -> Path:
-    """Where artifacts are kept: the argument, else NEUMETA_CLIENT_CACHE, else the user's cache folder."""
+    """Where artifacts are kept: the argument, else NEUMETA_CLIENT_CACHE, else the user's cache folder. Raises InvalidRequest."""
     chosen = cache if cache is not None else os.environ.get("NEUMETA_CLIENT_CACHE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("neumeta", appauthor=False)
+    try:
+        return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("neumeta", appauthor=False)
+    except RuntimeError as error:
+        raise InvalidRequest(f"cache: {str(chosen)!r} is not allowed: {str(error).rstrip('.')}.") from error
 
 
 def cache_limit_bytes(limit: int | None) -> int:
     """How much may be kept: the argument, else NEUMETA_CLIENT_CACHE_LIMIT, else 1 GB. Raises InvalidRequest."""
     text = os.environ.get("NEUMETA_CLIENT_CACHE_LIMIT", "")
     chosen = limit if limit is not None else (text or DEFAULT_CACHE_LIMIT)
-    if isinstance(chosen, bool) or not str(chosen).isdecimal():
+    if isinstance(chosen, bool) or not re.fullmatch("[0-9]{1,100}", str(chosen)):
         raise InvalidRequest(f"cache_limit: {chosen!r} is not allowed; expected a number of bytes.")
     return int(chosen)
 

@@ -10,6 +10,7 @@ from neumeta_client._errors import MeasurementFailed
 from neumeta_client._fit.latency import Latency, time_calls
 from neumeta_client._fit.memory import memory_growth
 from neumeta_client._fit.runtime import require_onnxruntime, single_call
+from neumeta_client._local.verified import read_verified
 from neumeta_client._protocol import one_line
 
 Measure = Callable[[Artifact], Latency]
@@ -19,7 +20,7 @@ Measure = Callable[[Artifact], Latency]
 class Meter:
     """Measures single calls of an artifact in onnxruntime, and when ``with_memory`` what it needs of it, in a process of its own.
 
-    Raises MissingExtra when onnxruntime is not installed, and MeasurementFailed when it does not run the network.
+    Raises MissingExtra when onnxruntime is not installed, MeasurementFailed when it does not run the network, and what ``read_verified`` raises.
     """
 
     threads: int
@@ -30,9 +31,9 @@ class Meter:
 
     def __call__(self, artifact: Artifact) -> Latency:
         """The latency of one artifact."""
-        source = artifact.manifest.input
+        source, network = artifact.manifest.input, read_verified(artifact.path, artifact.digest)
         try:
-            latency = time_calls(single_call(artifact.path, source.name, source.shape, self.threads))
+            latency = time_calls(single_call(network, source.name, source.shape, self.threads))
         except Exception as error:  # The errors of onnxruntime have no root but this.
             reason = one_line(str(error)).rstrip(".")
             raise MeasurementFailed(f"{artifact.manifest.filename} does not run in onnxruntime on this device: {reason}.") from error

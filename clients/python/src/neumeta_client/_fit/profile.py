@@ -54,10 +54,15 @@ def measure_profile(metric: str, points: int, trials: Trials) -> Flow[DeviceProf
 
 def send_profile(flows: Flows, profile: DeviceProfile, device: str) -> Flow[None]:
     """Give the service a profile, under the name of a device. Raises InvalidRequest."""
-    if not isinstance(device, str) or not MODEL_NAME.fullmatch(device):
-        raise InvalidRequest(f"device: {device!r:.100} is not allowed; expected up to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit first.")
+    check_device(device)
     headers = {"Accept": "application/json", "Content-Type": "application/json"}
     yield from flows.ask(Request("PUT", f"{model_path(profile.model)}/profiles/{device}", content=profile.body(), headers=headers))
+
+
+def check_device(device: str) -> None:
+    """Raises InvalidRequest for a name that no device can have."""
+    if not isinstance(device, str) or not MODEL_NAME.fullmatch(device):
+        raise InvalidRequest(f"device: {device!r:.100} is not allowed; expected up to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit first.")
 
 
 def _check_points(points: int) -> None:

@@ -60,5 +60,5 @@ class Fit:
     report: FitReport
 
     def session(self) -> InferenceSession:
-        """An onnxruntime session of the network, as it was measured. Raises MissingExtra."""
+        """An onnxruntime session of the network, as it was measured. Raises what ``Artifact.session`` raises."""
         return self.artifact.session(sess_options=session_options(self.report.device.threads), providers=PROVIDERS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import Any, Callable
 
@@ -29,11 +28,11 @@ def session_options(threads: int) -> Any:
     return options
 
 
-def single_call(path: str | os.PathLike[str], input_name: str, shape: tuple[int, ...], threads: int) -> Callable[[], object]:
+def single_call(network: bytes, input_name: str, shape: tuple[int, ...], threads: int) -> Callable[[], object]:
     """A function that runs the network on one sample of random numbers; ``shape`` is without the batch axis."""
     onnxruntime = require_onnxruntime()
     import numpy as np
 
-    session = onnxruntime.InferenceSession(str(path), session_options(threads), providers=PROVIDERS)
+    session = onnxruntime.InferenceSession(network, session_options(threads), providers=PROVIDERS)
     sample = np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32)
     return partial(session.run, None, {input_name: sample})

@@ -23,7 +23,7 @@ def read_picture(path: Path, wanted: Input, *, invert: bool = False) -> NDArray[
 
     It is turned as its EXIF data say, and what is transparent is white.
 
-    Raises InvalidRequest for a file that is no image, MissingExtra when Pillow is not installed.
+    Raises InvalidRequest for a file that is no image, or one of numbers without a known range, MissingExtra when Pillow is not installed.
     """
     try:
         import numpy as np
@@ -33,8 +33,9 @@ def read_picture(path: Path, wanted: Input, *, invert: bool = False) -> NDArray[
     channels, height, width = _extent(wanted)
     try:
         with Image.open(path) as opened:
-            picture: Any = _on_white(_upright(opened)).convert(MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+            upright = _in_8_bits(_upright(opened), opened.format)
+            picture: Any = _on_white(upright).convert(MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
+    except Exception as error:  # What a decoder raises for a damaged file has no root but this.
         raise InvalidRequest(f"{path} cannot be read as an image: {error}.") from error
     pixels = np.asarray(ImageOps.invert(picture) if invert else picture, dtype=np.uint8).reshape(height, width, channels)
     return pixels.transpose(2, 0, 1) if wanted.layout == "NCHW" else pixels
@@ -48,6 +49,21 @@ def _upright(picture: Picture) -> Picture:
     except (struct.error, LookupError, SyntaxError, TypeError, ValueError, ZeroDivisionError):
         # These come of EXIF data that cannot be read; a picture that cannot be is found out by what follows.
         return picture
+
+
+def _in_8_bits(picture: Picture, kind: str | None) -> Picture:
+    """Grey of 16 bits as grey of 8, which Pillow would clip and not scale. Raises ValueError for pixels of 32 bits."""
+    import numpy as np
+    from PIL import Image
+
+    # Old versions of Pillow open a PNG of 16 bits as one of 32, which there is none of.
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and kind == "PNG"):
+        grey = np.array(picture, dtype=np.uint16)
+        grey[grey == picture.info.get("transparency", -1)] = 65535
+        return Image.fromarray(np.rint(grey / 257).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ValueError("its pixels have 32 bits, and nothing says which number is white; expected 8 or 16 bits")
+    return picture
 
 
 def _on_white(picture: Picture) -> Picture:

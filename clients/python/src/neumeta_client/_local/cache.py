@@ -2,7 +2,8 @@
 
 CACHE/blobs/sha256/HEX.onnx          the bytes, verified before they get this name and again when they are found
 CACHE/blobs/sha256/HEX.onnx.part     a download that is in progress, or was interrupted and will be continued
-CACHE/refs/MODEL/HEX.json            the manifest as the service sent it; HEX is the digest of service and request
+CACHE/refs/MODEL/HEX.json            the manifest as the service sent it; HEX is the digest of service and request; where
+                                     one led to a version that never changes, there is one more, for the request with its number
 CACHE/refs/MODEL/HEX.verified.json   the same, kept by a client with a trust root, which has verified it; no other client writes or reads it
 
 Processes and threads share a folder: a download is locked by the one that writes it, every file appears by an atomic
@@ -20,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Optional
 
-from neumeta_client._errors import CacheError
+from neumeta_client._errors import CacheError, IntegrityError
 from neumeta_client._local.collection import CacheEntry, collect, inventory
 from neumeta_client._local.download import Download, Progress
 from neumeta_client._local.part import Part, disk_errors
@@ -45,6 +46,7 @@ class Cache:
         """The artifact's file if it is there and verifies; a corrupt one is removed.
 
         A file that this object has verified is not read again as long as its size, time and place on the disk stay the same.
+        Raises IntegrityError when it is the manifest that is wrong.
         """
         path = self._blob(manifest)
         with disk_errors(path):
@@ -54,7 +56,9 @@ class Cache:
                     # Reading takes a while, in which another process may look for what was not used lately.
                     _touch(path, found)
                     stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
-                    intact = self._intact.get(path) == stamp or (found.st_size == manifest.size and _digest(file) == manifest.digest)
+                    intact = self._intact.get(path) == stamp or _digest(file) == manifest.digest
+                if intact and found.st_size != manifest.size:
+                    raise IntegrityError(f"The manifest names {manifest.size} bytes for {manifest.digest}, which has {found.st_size}.")
                 if intact:
                     # Once more, as this fails when the file was removed all the same.
                     _touch(path, found)
@@ -115,9 +119,12 @@ class Cache:
         """What the cache holds, the least recently used first."""
         return inventory(self.folder)
 
-    def collect(self, limit: int, *, keep: Optional[Path] = None) -> tuple[CacheEntry, ...]:
-        """Remove what was used least recently until at most ``limit`` bytes are left, and say what; the file ``keep`` stays."""
-        return collect(self.folder, limit, keep=keep)
+    def collect(self, limit: int, *, keep: Optional[Path] = None, grace_s: float = 0.0) -> tuple[CacheEntry, ...]:
+        """Remove what was used least recently until at most ``limit`` bytes are left, and say what.
+
+        The file ``keep`` stays, and what was used in the last ``grace_s`` seconds.
+        """
+        return collect(self.folder, limit, keep=keep, grace_s=grace_s)
 
     def _blob(self, manifest: Manifest) -> Path:
         return self.folder / "blobs" / "sha256" / f"{manifest.digest.split(':')[1]}.onnx"

@@ -53,18 +53,18 @@ def entries_of(folder: Path) -> list[CacheEntry]:
     return sorted(found, key=lambda entry: entry.used)
 
 
-def collect(folder: Path, limit: int, *, keep: Optional[Path] = None) -> tuple[CacheEntry, ...]:
+def collect(folder: Path, limit: int, *, keep: Optional[Path] = None, grace_s: float = 0.0) -> tuple[CacheEntry, ...]:
     """Remove forgotten downloads, then the artifacts used least recently until ``limit`` bytes are left; give what was removed.
 
-    The file ``keep``, what is used meanwhile and downloads that are written just now stay. Manifests go with the artifact that they
-    name, and when there are too many (see ``tidy``). Raises CacheError.
+    The file ``keep``, what was used in the last ``grace_s`` seconds or is used meanwhile, and downloads that are written just now stay.
+    Manifests go with the artifact that they name, and when there are too many (see ``tidy``). Raises CacheError.
     """
     entries = entries_of(folder)
     excess, removed = sum(entry.size for entry in entries) - limit, []
     forgotten = time.time() - FORGOTTEN_S
     for entry in entries:
         is_forgotten = not entry.is_finished and entry.used < forgotten
-        if entry.path != keep and (is_forgotten or excess > 0) and _remove(entry, is_forgotten=is_forgotten):
+        if entry.path != keep and (is_forgotten or excess > 0) and _remove(entry, is_forgotten=is_forgotten, grace_s=grace_s):
             removed.append(entry)
             excess -= entry.size
     refs = references(folder)
@@ -81,12 +81,13 @@ def _used(path: Path, status: os.stat_result) -> float:
     return status.st_mtime if path.suffix == ".part" else status.st_atime
 
 
-def _remove(entry: CacheEntry, *, is_forgotten: bool) -> bool:
+def _remove(entry: CacheEntry, *, is_forgotten: bool, grace_s: float) -> bool:
     with disk_errors(entry.path):
         try:
             if entry.is_finished:
-                # Another process may have found it since it was listed, and be about to open it.
-                if _used(entry.path, entry.path.stat()) != entry.used:
+                # Another process may have found it lately, or since it was listed, and be about to open it.
+                used = _used(entry.path, entry.path.stat())
+                if used != entry.used or abs(time.time() - used) < grace_s:
                     return False
                 entry.path.unlink()
                 return True

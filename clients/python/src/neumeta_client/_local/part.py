@@ -70,6 +70,9 @@ class Part:
             # Windows moves no open file; elsewhere its lock goes with it.
             if os.name == "nt":
                 self._file.close()
+            # Its time of access is that of the first byte, but it is used from now on; where nobody can say that, it is a file all the same.
+            with suppress(OSError):
+                os.utime(self._path)
             self._path.replace(self.target)
             self._committed = True
             sync_folder(self.target.parent)

@@ -25,7 +25,9 @@ class Backoff:
     def failed(self, compression: float, retry_after: float | None = None) -> None:
         """This size could not be had; ``retry_after`` are the seconds that the service asked for."""
         failures = self._failures[compression] = self._failures.get(compression, 0) + 1
-        self._not_before[compression] = self._clock() + max(min(FIRST_S * 2.0 ** (failures - 1), LONGEST_S), retry_after or 0.0)
+        # 2.0 ** 1024 is no float.
+        wait = min(FIRST_S * 2.0 ** min(failures - 1, 1023), LONGEST_S)
+        self._not_before[compression] = self._clock() + max(wait, retry_after or 0.0)
 
     def clear(self) -> None:
         """Something could be had: nothing waits any longer."""

@@ -46,7 +46,7 @@ class TrustRoot:
             return cls(frozenset([root]))
         try:
             lines = Path(root).expanduser().read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise InvalidRequest(f"trust_root: {str(root)!r} cannot be read: {error}.") from error
         return cls(frozenset(key for key in (line.partition("#")[0].strip() for line in lines) if key))
 

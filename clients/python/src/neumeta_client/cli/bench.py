@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from neumeta_client._client import Client
+from neumeta_client._fit.profile import check_device
 from neumeta_client.cli.failures import reported
 from neumeta_client.cli.measuring import announced, device_line, print_measurements
 from neumeta_client.cli.options import AsJson, Metric, ModelVersion, Name, Precision, Root, Threads, Url
@@ -37,6 +38,8 @@ def bench(
     neumeta-client bench lenet-mnist --publish pi4
     """
     with reported(), Client(url, trust_root=trust_root) as client:
+        if publish is not None:
+            check_device(publish)  # Before minutes of measuring, and not after.
         measure = announced(threads)
         profile = client.bench(name, metric=metric, points=points, precision=precision, version=model_version, threads=threads, measure=measure)
         if as_json:

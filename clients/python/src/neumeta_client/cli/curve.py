@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from rich.bar import Bar
 from rich.console import RenderableType
 
 from neumeta_client._client import Client
@@ -16,6 +15,7 @@ from neumeta_client._protocol import one_line
 from neumeta_client._types import CurvePoint
 from neumeta_client.cli.drawing import draw_curve
 from neumeta_client.cli.failures import reported
+from neumeta_client.cli.gauge import Gauge
 from neumeta_client.cli.options import AsJson, ModelVersion, Name, Url
 from neumeta_client.cli.output import print_json, print_table
 
@@ -47,7 +47,7 @@ def curve(
             headings = ["compression", "parameters", "MACs", metric, *(f"{metric} in {one_line(name)}" for name in precisions), "trained"]
             worst, best = _range(found.points)
             rows: list[tuple[RenderableType, ...]] = [
-                (*_point_row(point, precisions), Bar(best - worst, 0, point.quality - worst, width=15)) for point in found.points
+                (*_point_row(point, precisions), Gauge((point.quality - worst) / (best - worst), 15)) for point in found.points
             ]
             print_table([*headings, f"{metric}, {worst:.3f} to {best:.3f}"], rows, numeric=range(len(headings) - 1))
 

@@ -30,7 +30,8 @@ def draw_curve(curve: Curve, path: Path) -> None:
             axes.scatter(*zip(*chosen), label=label, facecolor=fill, edgecolor="tab:blue", zorder=3)
     axes.set(xscale="log", xlabel="parameters", ylabel=curve.metric or "quality", title=f"{curve.model} {curve.version}")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend()
+    if curve.points:
+        axes.legend()
     try:
         figure.savefig(path, format="png", dpi=150)
     except OSError as error:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Optional
 
 import typer
-from rich.bar import Bar
 from rich.console import RenderableType
 
 from neumeta_client._artifact import Artifact
@@ -12,6 +11,7 @@ from neumeta_client._fit.device import Device, describe_device
 from neumeta_client._fit.latency import Latency
 from neumeta_client._fit.meter import Measure, Meter
 from neumeta_client._fit.report import Measurement
+from neumeta_client.cli.gauge import Gauge
 from neumeta_client.cli.output import print_table
 
 BAR_CELLS = 20
@@ -48,4 +48,4 @@ def device_line(device: Device) -> str:
 def _row(point: Measurement, share: float) -> tuple[RenderableType, ...]:
     quality = "" if point.quality is None else f"{point.quality:.4f}"
     sizes = (f"{point.compression:.3f}", f"{point.params:,}", f"{point.bytes:,}", quality)
-    return (*sizes, f"{point.latency.p50_ms:.3f}", f"{point.latency.p95_ms:.3f}", Bar(1, 0, share, width=BAR_CELLS))
+    return (*sizes, f"{point.latency.p50_ms:.3f}", f"{point.latency.p95_ms:.3f}", Gauge(share, BAR_CELLS))

@@ -1,7 +1,6 @@
 """Arguments and options that several commands take."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Callable, Optional, TypeVar, Union
 
 import typer
@@ -9,6 +8,8 @@ import typer
 from neumeta_client._errors import InvalidRequest
 
 T = TypeVar("T")
+MOST_DIGITS = 15
+"""More than any size has, and fewer than Python refuses to read."""
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The model, as `neumeta-client models` lists it.")]
 Url = Annotated[Optional[str], typer.Option("--url", envvar="NEUMETA_CLIENT_URL", help="The service.  [default: http://127.0.0.1:8080]")]
@@ -25,7 +26,8 @@ Rung = Annotated[Optional[str], typer.Option(metavar="NAME", help="A size that t
 Precision = Annotated[str, typer.Option(metavar="fp32|fp16|int8", help="Number format of the weights.")]
 Offline = Annotated[bool, typer.Option("--offline", envvar="NEUMETA_CLIENT_OFFLINE", help="Send nothing: take what is in the cache.")]
 ModelVersion = Annotated[Optional[str], typer.Option(metavar="VERSION", help="A version's number or an alias.  [default: latest]")]
-Output = Annotated[Optional[Path], typer.Option(metavar="FILE", help="Copy the network to this file, or into this folder.")]
+# No path: that would lose the slash at the end, which says that a folder is meant.
+Output = Annotated[Optional[str], typer.Option(metavar="FILE", help="Copy the network to this file, or into this folder (FOLDER/).")]
 Metric = Annotated[str, typer.Option(metavar="p50|p95", help="Which latency of many single calls counts: the median or the 95th percentile.")]
 Threads = Annotated[Optional[int], typer.Option(metavar="N", help="Threads of a call.  [default: one for each processor]")]
 Root = Annotated[
@@ -66,12 +68,12 @@ def _pairs(option: str, entries: Optional[list[str]], read: Callable[[str, str],
 
 
 def _count(_: str, text: str) -> Optional[int]:
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
 def _limit(name: str, text: str) -> Union[float, str, None]:
     if name == "device":
         return text or None
     if text.isdecimal():
-        return int(text)
+        return _count(name, text)
     return float(text) if re.fullmatch(r"[0-9]+\.[0-9]+", text) else None

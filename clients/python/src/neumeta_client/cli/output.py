@@ -14,6 +14,9 @@ from rich.table import Table
 from neumeta_client._local.download import Progress
 from neumeta_client._protocol import one_line
 
+FILE_WIDTH = 1000
+"""Cells of a line in a file or a pipe, which has no edge."""
+
 
 def print_json(value: object) -> None:
     """Print a value as JSON."""
@@ -36,8 +39,11 @@ def print_table(headings: list[str], rows: Sequence[Sequence[RenderableType]], *
     """Print rows under headings; the columns in ``numeric`` are aligned to the right; ``err`` to standard error."""
     table = Table()
     for index, heading in enumerate(headings):
-        # The first column names the row: others wrap before it is cut short.
-        table.add_column(heading, justify="right" if index in numeric else "left", no_wrap=index == 0)
+        # What is too wide goes on in the next line: two names that begin alike are not to look alike.
+        table.add_column(heading, justify="right" if index in numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(one_line(cell) if isinstance(cell, str) else cell for cell in row))
-    Console(markup=False, highlight=False, stderr=err).print(table)
+    console = Console(markup=False, highlight=False, stderr=err)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    console.print(table)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from neumeta_client._client import Client
+from neumeta_client._protocol import one_line
 from neumeta_client.cli.failures import reported
 from neumeta_client.cli.options import AsJson, Offline, Root, Url
 from neumeta_client.cli.output import print_json
@@ -23,7 +24,7 @@ def verify(
 ) -> None:
     """Check that a file is a network that was pulled, unchanged, and say which.
 
-    With --trust-root also that these keys vouch for it; when no manifest of it is in the cache, the service is asked for its signature.
+    With --trust-root also that these keys vouch for it; when no manifest in the cache proves that, the service is asked for its signature.
 
     \b
     neumeta-client verify small.onnx
@@ -38,4 +39,5 @@ def verify(
             known = "as a manifest in the cache says; no signature was verified"
             proof = "signed by a key that the trust root vouches for" if is_signed else known
             widths = ", ".join(f"{name} {width}" for name, width in found.spec.widths.items())
-            typer.echo(f"{file}: {found.model} {found.version} in {found.spec.precision}, {widths}: {proof}")
+            network = f"{found.model} {found.version} in {found.spec.precision}, {widths}"
+            typer.echo(": ".join(one_line(part) for part in (str(file), network, proof)))
