@@ -7,7 +7,7 @@ import sys
 import pytest
 from neumeta_core.inr import Sampling
 from neumeta_core.manifold import Manifold
-from neumeta_trainer.ablation import AS_IT_IS, ablate, variations
+from neumeta_trainer.ablation import AS_IT_IS, ablate, changes_of, variations
 from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import load_digits
 from neumeta_trainer.errors import RecipeRefused
@@ -97,6 +97,26 @@ def test_what_cannot_be_varied_is_refused_before_anything_is_trained(tmp_path, v
 
 def test_a_value_in_brackets_is_one_value():
     assert variations(["a=[],[0.75,0.5],none", "b=[[1,2],[3,4]]+c=1,2"]) == ["a=[]", "a=[0.75,0.5]", "a=none", "b=[[1,2],[3,4]]+c=1", "b=2"]
+
+
+def test_the_sign_of_an_exponent_joins_nothing():
+    assert changes_of("a.b=1e+0+c_d=[1e+3]+e=x") == ["a.b=1e+0", "c_d=[1e+3]", "e=x"]
+
+
+def test_a_variation_may_be_longer_than_a_folder_s_name(tmp_path):
+    longest, exponent = "+".join(f"canaries={count}" for count in range(3, 33)), "base.optimization.rate=5e+1"
+    commands = dict.fromkeys([AS_IT_IS, longest, exponent], "")
+    records = list(ablate(untrained(), [longest, exponent], load_digits(), tmp_path, LogProgress(), commands=commands))
+    assert [record.method for record in records] == ["mlp", f"mlp {longest.replace('+', ', ')}", f"mlp {exponent}"]
+    (made,) = tmp_path.glob("canaries=*/manifold.safetensors")
+    assert len(Manifold.load(made).canary.labels) == 32
+
+
+def test_a_folder_that_cannot_be_made_is_noticed_before_anything_is_trained(tmp_path):
+    (tmp_path / "seed=1").touch()
+    with pytest.raises(FileExistsError):
+        list(ablate(untrained(), ["seed=1"], load_digits(), tmp_path, LogProgress(), commands={}))
+    assert not list(tmp_path.rglob("*.pt"))
 
 
 def test_two_processes_share_what_a_variation_leaves_alone(tmp_path):

@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 from neumeta_core.manifold import Manifold
 from neumeta_trainer.cli import app
+from neumeta_trainer.cli.options import expected_errors, record_into
 from neumeta_trainer.errors import RecordRefused
 from neumeta_trainer.results.card import publish
 from neumeta_trainer.results.record import RunRecord, read_records
@@ -19,8 +21,10 @@ from neumeta_trainer.training.checkpoint import save_checkpoint
 from typer.testing import CliRunner
 
 from tests.tiny import save_tiny
+from tests.trainer.results.records import run
 
 PATIENCE = 240
+SHIPPED = Path(__file__).resolve().parents[2] / "models" / "lenet-mnist" / "1"
 DIGITS = ("train", "digits", "--set", "family.optimization.steps=120", "--set", "fit.optimization.steps=150", "--set", "fit.targets=8")
 """In less than half of its steps."""
 
@@ -91,6 +95,18 @@ def test_what_looks_like_markup_is_shown_as_it_is(tmp_path):
     shown = neumeta("inspect", tmp_path / "[red]")
     assert shown.returncode == 1
     assert "[red] cannot be read" in " ".join(shown.stderr.split())
+
+
+def test_folders_whose_names_look_like_markup_are_told_as_they_are(tmp_path, capsys):
+    models = tmp_path / "models[/old]"
+    done = CliRunner().invoke(app, ["publish", str(SHIPPED), "--to", str(models)])
+    assert done.exit_code == 0
+    assert done.stdout == f"Published {models / 'lenet-mnist' / '1'}\n"
+    record_into(tmp_path / ":smile:[red]", run("alone", 0, (None, 0.5)))
+    assert capsys.readouterr().out.startswith(f"Recorded {tmp_path}/:smile:[red]/toy")
+    with pytest.raises(typer.Exit), expected_errors(Path("runs[/old]")):
+        raise KeyboardInterrupt
+    assert "The state is kept in runs[/old]; the same command" in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_unknown_recipe_names_the_known_ones(tmp_path):

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from neumeta_core.inr import MlpSettings
+from neumeta_trainer.checks import refuse_impossible
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.overrides import overridden
 from neumeta_trainer.recipes import RECIPES
@@ -29,6 +32,13 @@ def test_every_part_can_be_changed_by_its_path():
     assert recipe.held_out == ((0.3, 0.4),)
     assert (recipe.family.levels, recipe.inr.levels) == ((0.75, 0.5), (0.5,))
     assert (recipe.order, recipe.seed) == ("smooth", 3)
+
+
+def test_numbers_get_the_type_of_their_field_and_the_recipe_is_possible():
+    recipe = overridden(RECIPES["digits"](), ["family.optimization.steps=1e3", "family.optimization.rate=1", "curve=[0,0.5]", "inr.levels=[]"])
+    assert repr((recipe.family.optimization.steps, recipe.family.optimization.rate, recipe.curve)) == "(1000, 1.0, (0.0, 0.5))"
+    refuse_impossible(recipe)
+    refuse_impossible(dataclasses.replace(recipe, curve=(0, 0.5)))
 
 
 def test_another_kind_starts_from_its_defaults():

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from neumeta_trainer.bulk_jobs import BulkJobs
+from neumeta_trainer.errors import ServiceFailed
 
 from tests.service.selfcheck.judged import SHARED, judged_manifold, save
 from tests.service.serving import POST, CountedManifold, live, tier, tiny_app, wait_for
@@ -46,6 +48,13 @@ def test_a_member_that_cannot_be_made(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "self_check_failed: This artifact of tiny version 1 in fp32 failed its self-check" in done.stdout
     assert "1 of 2 members were made; the job is failed." in done.stderr
+
+
+@pytest.mark.parametrize("token", ["gehe\u00efm", "two\nlines"])
+def test_a_token_that_no_header_can_have_is_told_as_such_and_not_shown(token: str) -> None:
+    with pytest.raises(ServiceFailed, match=r"^the token has characters that no header can have") as refused:
+        BulkJobs("http://127.0.0.1:9", token)
+    assert token not in str(refused.value)
 
 
 def test_interrupting_it_cancels_the_job(manifold: CountedManifold, tmp_path: Path) -> None:

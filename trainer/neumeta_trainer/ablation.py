@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from neumeta_trainer.errors import RecipeRefused, TrainingCollapsed
 from neumeta_trainer.fingerprint import BASE_FIELDS, INR_FIELDS, NETWORK_FIELDS
 from neumeta_trainer.overrides import overridden, variant_of
 from neumeta_trainer.pipeline import carried_out, planned
-from neumeta_trainer.results.record import RunRecord
+from neumeta_trainer.results.record import RunRecord, shortened
 from neumeta_trainer.results.recording import records_of
 from neumeta_trainer.training.progress import Progress
 
@@ -36,6 +37,11 @@ def variations(vary: Sequence[str]) -> list[str]:
             raise RecipeRefused(f"--vary {text}: expected FIELD=VALUE,VALUE,…")
         found += [f"{field}={value}" for value in separate]
     return found
+
+
+def changes_of(variation: str) -> list[str]:
+    """``A=1+B=2`` -> ``A=1`` and ``B=2``; the sign of an exponent (``A=1e+3``) joins nothing."""
+    return re.split(r"\+(?=[a-z_][\w.]*=)", variation)
 
 
 def _separate(values: str) -> list[str]:
@@ -63,17 +69,21 @@ def ablate(
 ) -> Iterator[RunRecord]:
     """Run the recipe as it is and then once for every variation; yields the records of the manifolds as they come.
 
-    Each run has a folder of its own below ``out``. A variation that leaves base and family alone takes both from the first run, and
-    trains the whole INR again, unless only its measurement differs; one of the family trains the base again too. A run whose training
-    collapses is told in the log and left out. ``commands`` names the command that makes each run again, by variation (and ``AS_IT_IS``);
-    ``variant`` says in which settings ``recipe`` itself departs from the recipe of its name.
+    Each run has a folder of its own below ``out``, named after its variation and made before anything is trained. A variation that
+    leaves base and family alone takes both from the first run, and trains the whole INR again, unless only its measurement differs; one
+    of the family trains the base again too. A run whose training collapses is told in the log and left out. ``commands`` names the
+    command that makes each run again, by variation (and ``AS_IT_IS``); ``variant`` says in which settings ``recipe`` itself departs from
+    the recipe of its name.
     Before anything is trained it raises RecipeRefused for a variation of another form, and for all recipes what ``planned`` does.
     """
-    recipes = {AS_IT_IS: recipe} | {assignment: overridden(recipe, assignment.split("+")) for assignment in variations(vary)}
+    recipes = {AS_IT_IS: recipe} | {assignment: overridden(recipe, changes_of(assignment)) for assignment in variations(vary)}
     first, compute = out / AS_IT_IS, compute or Compute()
     plans = {name: planned(varied, splits, final=final, compute=compute) for name, varied in recipes.items()}
+    folders = {name: out / shortened(name) for name in recipes}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
     for name, varied in recipes.items():
-        folder = out / name
+        folder = folders[name]
         # Processes that train together must not read what another one is still copying.
         if name != AS_IT_IS and _same(recipe, varied, INR_FIELDS) and compute.processes.is_first:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -86,7 +96,7 @@ def ablate(
         except TrainingCollapsed as error:
             logger.warning("%s collapsed: %s", name, error)
             continue
-        changes = [variant, "" if name == AS_IT_IS else variant_of(name.split("+"))]
+        changes = [variant, "" if name == AS_IT_IS else variant_of(changes_of(name))]
         yield records_of(varied, result, commands[name], ", ".join(filter(None, changes)))[0]
 
 

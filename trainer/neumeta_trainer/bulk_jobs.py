@@ -61,6 +61,8 @@ class BulkJobs:
     """The jobs of the service at ``url``; ``token`` is sent as a bearer token (RFC 6750). Every method raises ServiceFailed."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
+        if token and not (token.isascii() and token.isprintable()):
+            raise ServiceFailed("the token has characters that no header can have; expected letters, digits and signs of ASCII alone.")
         headers = {"authorization": f"Bearer {token}"} if token else {}
         try:
             self._client = httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_type_hints
 
+import torch
 from neumeta_core.architecture import Architecture
 from neumeta_core.configuration import uniform
 from neumeta_core.errors import InvalidField
@@ -12,18 +13,22 @@ from neumeta_core.inr.anchored import exact_members
 from neumeta_core.levels import level_configurations
 from neumeta_core.validation import complaint
 from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
 
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import FitStage, NetworkStage, Optimization, Recipe, TuneStage
 from neumeta_trainer.data import ImageSet, Splits
 from neumeta_trainer.data.stages import batches_for
 from neumeta_trainer.errors import RecipeRefused
+from neumeta_trainer.structure.morphing import on_cpu
 from neumeta_trainer.training.manifold_training import drawn_members
 from neumeta_trainer.training.sampler import Sampler
 
 
 def refuse_impossible(recipe: Recipe) -> None:
     """Raises RecipeRefused that names the path of a field with a value that it cannot have: Python lets a dataclass have any."""
+    if isinstance(recipe.network, nn.Module):  # which can be called, too
+        raise RecipeRefused("network: it is a network; expected a function that makes one, such as lambda: network.")
     _refuse(recipe, "")
 
 
@@ -34,7 +39,8 @@ def _refuse(settings: Any, path: str) -> None:
             _refuse(value, f"{path}{name}.")
             continue
         try:
-            TypeAdapter(hint).validate_python(value)
+            # As it is: what another type would be converted to is not what training would see.
+            TypeAdapter(hint).validate_python(value, strict=True)
         except ValidationError as error:
             raise RecipeRefused(f"{path}{name}={value!r}: {complaint(error)}") from None
 
@@ -58,12 +64,49 @@ def refuse_batches(recipe: Recipe, train: ImageSet, splits: Splits, compute: Com
                 raise RecipeRefused(f"{name}.{error}") from None
 
 
+def refuse_frozen(recipe: Recipe, network: nn.Module) -> None:
+    """RecipeRefused for a network without a parameter that its stages could train."""
+    trains = recipe.base is not None or (recipe.family is not None and not recipe.family.levels)
+    if trains and not any(parameter.requires_grad for parameter in network.parameters()):
+        raise RecipeRefused("network: no parameter of it requires a gradient; expected base=None and family=None, or network.requires_grad_(True).")
+
+
+def refuse_unused(recipe: Recipe, network: nn.Module, example: Tensor, compute: Compute) -> None:
+    """RecipeRefused for a parameter that the forward pass does not use where several processes train.
+
+    They wait for the gradient of every parameter. To look for those without one in each step would cost all networks time.
+    """
+    twin = on_cpu(network).eval()
+    trained = {name: parameter for name, parameter in twin.named_parameters() if parameter.requires_grad}
+    if compute.processes.count == 1 or not (recipe.base or recipe.family) or not trained:
+        return
+    gradients = torch.autograd.grad(twin(example.cpu()).sum(), list(trained.values()), allow_unused=True)
+    if unused := [name for name, gradient in zip(trained, gradients, strict=True) if gradient is None]:
+        raise RecipeRefused(f"network: its output does not depend on {', '.join(unused)}; remove that, or train it in one process.")
+
+
+def refuse_classes(splits: Splits, logits: Tensor, *parts: ImageSet) -> None:
+    """RecipeRefused unless the network's outputs ``[n, classes]``, the names of the data and the labels of these parts of it agree."""
+    names = len(splits.labels)
+    if logits.shape[1:] != (names,):
+        given = " x ".join(map(str, logits.shape[1:]))
+        raise RecipeRefused(f"network: it gives {given} numbers for an image, and {splits.name} has the names of {names} classes; expected as many.")
+    for part in parts:
+        low, high = int(part.labels.min()), int(part.labels.max())
+        if low < 0 or high >= names:
+            raise RecipeRefused(f"labels: those of {splits.name} go from {low} to {high}; expected 0 to {names - 1}, for it names {names} classes.")
+
+
 def refuse_what_comes_later(recipe: Recipe, sampler: Sampler) -> None:
     """RecipeRefused for sizes that the INR's training or the curve would ask for in vain, hours later."""
     sampler.refuse_held_out(level_configurations(sampler.architecture, recipe.inr.levels) if isinstance(recipe.inr, AnchoredSettings) else ())
     if recipe.tune is not None:
         drawn_members(sampler, recipe.tune, 0, exact_members(sampler.architecture, recipe.inr))
     refuse_curve(recipe, sampler.architecture)
+    smallest = round(1 - recipe.max_compression, 9)
+    for ratio in recipe.beyond:
+        if smallest <= ratio <= 1:
+            raise RecipeRefused(f"beyond: {ratio:g} lies in the trained range; expected a width ratio above 1 or below {smallest:g}.")
 
 
 def refuse_curve(recipe: Recipe, architecture: Architecture) -> None:

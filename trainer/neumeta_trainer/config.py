@@ -14,7 +14,8 @@ from torch import nn
 Order = Literal["smooth", "importance", "none"]
 
 
-def _each_once(compressions: tuple[float, ...]) -> tuple[float, ...]:
+def each_once(compressions: tuple[float, ...]) -> tuple[float, ...]:
+    """These, or ValueError where one of them is repeated."""
     for compression in compressions:
         if compressions.count(compression) > 1:
             raise ValueError(f"{compression:g} is there more than once; expected every compression once")
@@ -37,7 +38,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Between = Annotated[float, Field(gt=0, lt=1)]
 """A share that is neither nothing nor all."""
 Interval = Annotated[tuple[float, float], AfterValidator(_from_low_to_high)]
-Compressions = Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1), AfterValidator(_each_once)]
+Compressions = Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1), AfterValidator(each_once)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

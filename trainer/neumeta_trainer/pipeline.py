@@ -14,7 +14,15 @@ from neumeta_core.configuration import uniform
 from neumeta_core.inr import INR, AnchoredINR, build_inr
 from torch import nn
 
-from neumeta_trainer.checks import refuse_batches, refuse_impossible, refuse_warm_start, refuse_what_comes_later
+from neumeta_trainer.checks import (
+    refuse_batches,
+    refuse_classes,
+    refuse_frozen,
+    refuse_impossible,
+    refuse_unused,
+    refuse_warm_start,
+    refuse_what_comes_later,
+)
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import Batches, Splits
@@ -88,13 +96,17 @@ def planned(recipe: Recipe, splits: Splits, *, final: bool = False, compute: Com
     compute = compute or Compute()
     splits = splits.to(compute)
     network = compute.place(_build(recipe))
+    refuse_frozen(recipe, network)
     train, measured, _ = divided(recipe, splits, final=final)
     refuse_batches(recipe, train, splits, compute)
     example = splits.prepare(train.images[:2])
     found = find_groups(recipe, network, example)
+    refuse_unused(recipe, network, example, compute)
     sampler = Sampler.of(recipe, found.architecture)
     refuse_what_comes_later(recipe, sampler)
     untrained = fuse_batch_norm(on_cpu(network), example.cpu())
+    with torch.no_grad():
+        refuse_classes(splits, untrained(example.cpu()), train, measured)
     rehearse(recipe, splits, untrained, find_groups(recipe, untrained, example).architecture, example.cpu(), measured)
     return Plan(recipe, network, found, sampler, final, compute)
 

@@ -47,6 +47,12 @@ class Processes:
         if self.count > 1:
             distributed.barrier()
 
+    def take_buffers_of_first(self, module: nn.Module) -> None:
+        """Give the module's buffers the values that they have in the first process, which writes the checkpoints."""
+        if self.count > 1:
+            for buffer in module.buffers():
+                distributed.broadcast(buffer, 0)
+
     def any(self, *flags: bool) -> list[bool]:
         """Flag by flag, whether it is set in any process; every process gets the same answer."""
         if self.count == 1:

@@ -39,6 +39,8 @@ def splits() -> Splits:
 def test_a_size_that_no_member_has_is_refused_before_any_network_is_trained(splits, tmp_path):
     with pytest.raises(InvalidField, match=r"compression: 0\.9 is not allowed; expected a number from 0 to 0\.75"):
         train_alone(short(), [0.0, 0.9], splits, tmp_path, LogProgress(), command="", distilled=True)
+    with pytest.raises(RecipeRefused, match=r"compressions: 0\.5 is there more than once; expected every compression once\."):
+        train_alone(short(), [0.5, 0.0, 0.5], splits, tmp_path, LogProgress(), command="")
     with pytest.raises(RecipeRefused, match="granularity=0"):
         train_alone(dataclasses.replace(short(), granularity=0), [0.0], splits, tmp_path, LogProgress(), command="")
     assert list(tmp_path.iterdir()) == []

@@ -47,6 +47,13 @@ def test_coordinate_networks_that_nothing_trained_are_owned_up_to() -> None:
     assert "Stages: family 2,808 steps of 128 images.\nNo stage trained the coordinate networks: what they add to the plain weights is zero." in text
 
 
+def test_slices_are_found_whichever_way_their_compression_is_written() -> None:
+    text = card(Manifold.load(SHIPPED), {"0": 0.9876, "0.50": 0.9543}, {})
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| 0.")}
+    assert "| 98.76 |" in rows["0.00"]
+    assert "| 95.43 |" in rows["0.50"]
+
+
 def test_many_labels_are_a_number_and_two_of_them() -> None:
     assert "labels 0, 1, 2, 3, 4, 5, 6, 7, 8, 9. INR kind" in made_by(1500, TUNE)
     manifold = Manifold.load(SHIPPED.parents[2] / "resnet20-cifar100" / "1" / "manifold.safetensors")

@@ -7,6 +7,7 @@ import statistics
 import pytest
 from neumeta_trainer.errors import ReportRefused
 from neumeta_trainer.results.matrices import matrix_tables
+from neumeta_trainer.results.record import RunRecord
 from neumeta_trainer.results.selection import Scope, select
 from neumeta_trainer.results.tables import cost_table, curve_table, unequal_table
 
@@ -75,6 +76,18 @@ def test_sizes_that_differ_between_methods_are_given_as_a_range() -> None:
     bigger = other.measurements[0].model_copy(update={"params": 1200, "compression": 1e-9})
     table = curve_table({"alone": ALONE, "pruned": [other.model_copy(update={"measurements": (bigger,)})]})
     assert "| 0 | 1,000 to 1,200 | 6,000 | 91.00 | 50.00 |" in table
+
+
+def test_sizes_that_a_slimmable_network_was_not_trained_at_are_marked_in_its_own_cells() -> None:
+    def trained(method: str, *widths: str) -> list[RunRecord]:
+        sizes = [{"compression": 0.25 * k, "params": 1, "macs": 1, "quality": 0.5, "widths": kind} for k, kind in enumerate(widths)]
+        return [run(method, 0, (), measurements=sizes)]
+
+    slimmable = trained("slimmable tune=none", "trained", "held_out", "held_out")
+    table = curve_table({"anchored": trained("anchored", "trained", "trained", "held_out"), "fixed": slimmable})
+    assert table.splitlines()[2:5] == ["| 0 | 1 | 1 | 50.00 | 50.00 |", "| 0.25 | 1 | 1 | 50.00 | 50.00 ~ |", "| 0.5 * | 1 | 1 | 50.00 | 50.00 ~ |"]
+    assert table.endswith("`*`: no training step of a manifold saw these widths. `~`: between the widths that this network was trained at.")
+    assert "*" not in curve_table({"fixed": slimmable})
 
 
 def test_the_cost_of_methods() -> None:

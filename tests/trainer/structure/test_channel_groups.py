@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -172,6 +173,9 @@ def test_group_norm_and_grouped_convolutions_keep_their_width() -> None:
     assert list(groups(found.architecture)) == ["conv3"]
     assert "conv1 keeps its full width of 8: it runs through norm, a GroupNorm, which is not supported." in found.notes
     assert "conv2 keeps its full width of 6: it runs through grouped, a grouped Conv2d, which is not supported." in found.notes
+    assert any(
+        re.fullmatch(r"grouped keeps its full width of \d+: a grouped Conv2d makes it, which is not supported\.", note) for note in found.notes
+    )
 
 
 def test_a_hard_coded_view_keeps_its_width() -> None:
@@ -195,9 +199,9 @@ def test_a_bare_parameter_keeps_its_width() -> None:
 class Weighted(nn.Module):
     """A weight that is computed from other parameters, and one that is not."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bias: bool = True) -> None:
         super().__init__()
-        self.first = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 6, 3))
+        self.first = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 6, 3, bias=bias))
         self.second = nn.Conv2d(6, 8, 3)
         self.head = nn.Conv2d(8, 2, 1)
 
@@ -205,8 +209,10 @@ class Weighted(nn.Module):
         return self.head(torch.relu(self.second(torch.relu(self.first(x)))))
 
 
-def test_a_reparametrized_weight_keeps_its_width() -> None:
-    found = find_architecture(Weighted().eval(), torch.randn(2, 3, 8, 8))
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_reparametrized_weight_keeps_its_width(bias: bool) -> None:
+    found = find_architecture(Weighted(bias=bias).eval(), torch.randn(2, 3, 8, 8))
+    assert "first keeps its full width of 6: a Conv2d with a reparametrized weight makes it, which is not supported." in found.notes
     assert list(groups(found.architecture)) == ["second"]
     assert short(found.architecture.by_name["second.weight"].axes[1]) == [6]
 

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import dataclasses
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from neumeta_trainer.config import Optimization
 from neumeta_trainer.errors import CheckpointRefused, TrainingCollapsed
 from neumeta_trainer.randomness import generator_for
+from neumeta_trainer.training.checkpoint import save_checkpoint
 from neumeta_trainer.training.loop import Workspace, optimize, rate_at
-from neumeta_trainer.training.progress import LogProgress
+from neumeta_trainer.training.progress import LogProgress, Report
 from torch import Tensor, nn
 
 OPTIMIZATIONS = [
@@ -56,6 +61,37 @@ def test_an_interrupt_waits_for_the_end_of_the_step(tmp_path):
         optimize("stage", module, loss_of(module, interrupt_at=5), OPTIMIZATIONS[0], workspace(tmp_path))
     assert torch.load(tmp_path / "stage.pt", weights_only=True)["step"] == 6
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class Ending(LogProgress):
+    """Ctrl-C when the last step is reported, after it was last asked about."""
+
+    @contextmanager
+    def stage(self, name: str, steps: int, start: int) -> Iterator[Report]:  # noqa: ARG002  (every progress is given them)
+        def report(step: int, _loss: float) -> None:
+            if step == steps:
+                signal.raise_signal(signal.SIGINT)
+
+        yield report
+
+
+def test_an_interrupt_at_the_end_of_a_stage_stops_the_run_and_the_stage_is_kept(tmp_path):
+    module = network()
+    with pytest.raises(KeyboardInterrupt):
+        optimize("stage", module, loss_of(module), OPTIMIZATIONS[0], dataclasses.replace(workspace(tmp_path), progress=Ending()))
+    assert torch.load(tmp_path / "stage.pt", weights_only=True)["step"] == 12
+
+
+def test_an_interrupt_while_the_last_state_is_written_stops_the_run(tmp_path, monkeypatch):
+    def save(path: Path, state: dict[str, Any]) -> None:
+        save_checkpoint(path, state)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("neumeta_trainer.training.loop.save_checkpoint", save)
+    module = network()
+    with pytest.raises(KeyboardInterrupt):
+        optimize("stage", module, loss_of(module), OPTIMIZATIONS[0], workspace(tmp_path))
+    assert torch.load(tmp_path / "stage.pt", weights_only=True)["step"] == 12
 
 
 def test_a_finished_stage_is_not_trained_again(tmp_path):

@@ -66,6 +66,15 @@ def test_with_batch_norm_every_process_normalizes_its_own_share(two, tmp_path):
     assert max(float((whole[name] - values).abs().max().detach()) for name, values in network.named_parameters()) > 1e-4
 
 
+def test_afterwards_every_process_has_the_statistics_of_the_first(two):
+    first, other = two["statistics"]
+    assert torch.equal(first, other)
+
+
+def test_an_interrupt_that_only_one_process_notices_stops_all(two):
+    assert two["all stop"]
+
+
 def test_a_batch_that_cannot_be_divided_is_refused():
     with pytest.raises(RecipeRefused, match="64 images cannot be divided among 3 processes"):
         Processes(0, 3).share(64)

@@ -6,6 +6,7 @@ import dataclasses
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from neumeta_core.configuration import Configuration
 from neumeta_core.inr import AnchoredINR, AnchoredSettings
 from neumeta_trainer.config import FitStage, Optimization
 from neumeta_trainer.errors import CheckpointRefused
+from neumeta_trainer.training.checkpoint import save_checkpoint
 from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.manifold_training import Target
 from neumeta_trainer.training.progress import LogProgress
@@ -190,6 +192,18 @@ def test_a_run_that_is_interrupted_measures_no_member_twice(tmp_path):
     whole = started()
     fit_scales(whole, members, lambda member: scaled(whole, member), STAGE, workspace(tmp_path / "whole"))
     assert all(torch.equal(values, whole.state_dict()[name]) for name, values in inr.state_dict().items())
+
+
+def test_an_interrupt_while_the_last_targets_are_written_stops_the_run_before_it_trains(tmp_path, monkeypatch):
+    def save(path: Path, state: dict[str, Any]) -> None:
+        save_checkpoint(path, state)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("neumeta_trainer.training.row_scales.save_checkpoint", save)
+    inr = started()
+    with pytest.raises(KeyboardInterrupt):
+        fit_scales(inr, drawn(inr, 4), lambda member: scaled(inr, member), STAGE, workspace(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["targets.pt"]
 
 
 def test_what_another_run_measured_is_refused(tmp_path):

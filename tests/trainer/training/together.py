@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,10 +22,10 @@ from neumeta_trainer.structure.resize import sliced
 from neumeta_trainer.training.family import train_family, train_network
 from neumeta_trainer.training.loop import Workspace
 from neumeta_trainer.training.manifold_training import Target, tune
-from neumeta_trainer.training.progress import LogProgress
+from neumeta_trainer.training.progress import LogProgress, Report
 from neumeta_trainer.training.sampler import Sampler
 from neumeta_trainer.training.slices import Slices
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 BATCH = 64
 STAGE = NetworkStage(optimization=Optimization(steps=8, rate=0.05, optimizer="sgd", weight_decay=1e-3, clip=1.0), batch=BATCH, members=2)
@@ -80,11 +83,38 @@ def family(out: Path, compute: Compute) -> dict[str, Tensor]:
     return dict(network.named_parameters())
 
 
+def statistics(out: Path, compute: Compute) -> list[Tensor]:
+    """Process by process, all statistics of a network with BatchNorm in one vector."""
+    network = small()
+    train_network("alone", network, batches(compute), STAGE, Workspace(out / "alone", "x", LogProgress(), compute))
+    mine = torch.cat([buffer.double().flatten() for buffer in network.buffers()])
+    found = [torch.zeros_like(mine) for _ in range(compute.processes.count)]
+    distributed.all_gather(found, mine)
+    return found
+
+
+def all_stop(out: Path, compute: Compute) -> bool:
+    """Whether every process stops when the first one alone is told to, while it writes the end of a stage."""
+
+    class Ending(LogProgress):
+        @contextmanager
+        def stage(self, name: str, steps: int, start: int) -> Iterator[Report]:  # noqa: ARG002  (every progress is given them)
+            yield lambda step, _: signal.raise_signal(signal.SIGINT) if step == steps and compute.processes.is_first else None
+
+    stopped = False
+    try:
+        train_network("ending", small(), batches(compute), STAGE, Workspace(out / "ending", "x", Ending(), compute))
+    except KeyboardInterrupt:
+        stopped = True
+    return not compute.processes.any(not stopped)[0]
+
+
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     with Compute.resolve("cpu") as compute:
         compute = dataclasses.replace(compute, mixed=False)
         results = {"free": free_of_norms(out, compute), "family": family(out, compute)}
+        results |= {"statistics": statistics(out, compute), "all stop": all_stop(out, compute)}
         if compute.processes.is_first:
             torch.save(results | {"processes": compute.processes.count}, out / "results.pt")
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from neumeta_trainer.checks import refuse_impossible
 from neumeta_trainer.compute import Compute
-from neumeta_trainer.config import NetworkStage, Recipe
+from neumeta_trainer.config import NetworkStage, Recipe, each_once
 from neumeta_trainer.data import Splits
 from neumeta_trainer.data.stages import batches_for, divided
 from neumeta_trainer.errors import RecipeRefused
@@ -107,6 +107,10 @@ def _refuse_sizes(recipe: Recipe, compressions: Sequence[float]) -> None:
     for compression in compressions:
         if not 0 <= compression <= recipe.max_compression:
             raise InvalidField("compression", compression, f"a number from 0 to {recipe.max_compression:g}")
+    try:
+        each_once(tuple(compressions))
+    except ValueError as error:
+        raise RecipeRefused(f"compressions: {error}.") from None
 
 
 def trained_alone(

@@ -22,7 +22,7 @@ from neumeta_trainer.data import Splits
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.machine import machine
 from neumeta_trainer.results.evaluate import accuracy
-from neumeta_trainer.results.record import Measurement, RunRecord
+from neumeta_trainer.results.record import SLIMMABLE, Measurement, RunRecord
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.ordering import channel_order, permute
 from neumeta_trainer.structure.resize import resized
@@ -71,9 +71,9 @@ _DERIVED: dict[str, Callable[[Experiment], Member]] = {
 }
 """Made from the full network that was trained alone, without any further training."""
 _CALIBRATED = " calibrated"
-_ZERO_BLOCK, _SLIMMABLE, _UNIVERSAL = "zero block", "slimmable", "universally slimmable"
+_ZERO_BLOCK, _UNIVERSAL = "zero block", "universally slimmable"
 
-METHODS = (*(f"{name}{suffix}" for name in _DERIVED for suffix in ("", _CALIBRATED)), _ZERO_BLOCK, _SLIMMABLE, _UNIVERSAL)
+METHODS = (*(f"{name}{suffix}" for name in _DERIVED for suffix in ("", _CALIBRATED)), _ZERO_BLOCK, SLIMMABLE, _UNIVERSAL)
 """``calibrated``: with normalization statistics of its own at every size, as the members of a manifold's family have."""
 
 
@@ -139,7 +139,7 @@ def _record(method: str, experiment: Experiment, command: str, variant: str) -> 
 def _measured(method: str, experiment: Experiment) -> tuple[Trained, list[Measurement]]:
     if method == _ZERO_BLOCK:
         return experiment.pretrained, [_zero(experiment)]
-    if method == _SLIMMABLE:
+    if method == SLIMMABLE:
         fixed = switches(experiment.architecture)
         return experiment.slimmable, _curve(
             experiment, _calibrating(experiment.slimmable, experiment), unseen=lambda configuration: configuration not in fixed

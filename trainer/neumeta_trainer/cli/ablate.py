@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neumeta_trainer.ablation import AS_IT_IS, variations
+from neumeta_trainer.ablation import AS_IT_IS, changes_of, variations
 from neumeta_trainer.ablation import ablate as run_ablation
 from neumeta_trainer.cli.options import (
     Assignments,
@@ -21,9 +21,9 @@ from neumeta_trainer.cli.options import (
     chosen_recipe,
     expected_errors,
     load_splits,
-    out_console,
     progress_of,
     record_into,
+    say,
     typed_command,
 )
 from neumeta_trainer.compute import Compute
@@ -48,7 +48,7 @@ def ablate(
     with expected_errors(out), Compute.resolve(device) as compute:
         chosen = chosen_recipe(recipe, tier, assignments)
         typed = typed_command("--vary").replace("neumeta ablate", "neumeta train", 1)
-        sets = {name: "".join(f" --set {shlex.quote(change)}" for change in name.split("+")) for name in variations(vary)}
+        sets = {name: "".join(f" --set {shlex.quote(change)}" for change in changes_of(name)) for name in variations(vary)}
         commands = {name: typed + words for name, words in {AS_IT_IS: "", **sets}.items()}
         splits = load_splits(chosen, data)
         progress, variant = progress_of(compute), variant_of(assignments or ())
@@ -56,4 +56,4 @@ def ablate(
             if compute.processes.is_first:
                 record_into(records, record)
                 qualities = (f"{point.compression:g}: {100 * point.quality:.2f} %" for point in record.measurements if point.compression is not None)
-                out_console.print(f"{record.method}\n  {'  '.join(qualities)}", soft_wrap=True)
+                say(f"{record.method}\n  {'  '.join(qualities)}")

@@ -20,9 +20,9 @@ from neumeta_trainer.cli.options import (
     chosen_recipe,
     expected_errors,
     load_splits,
-    out_console,
     progress_of,
     record_into,
+    say,
     typed_command,
 )
 from neumeta_trainer.compute import Compute
@@ -65,4 +65,4 @@ def alone(
             write_whole(out / ALONE, record.model_dump_json(indent=1) + "\n")
         record_into(records, record)
         for point in record.measurements:
-            out_console.print(f"compression {point.compression:g}, trained {record.method}: {100 * point.quality:.2f} %")
+            say(f"compression {point.compression:g}, trained {record.method}: {100 * point.quality:.2f} %")

@@ -26,8 +26,8 @@ from neumeta_trainer.cli.options import (
     chosen_recipe,
     expected_errors,
     load_splits,
-    out_console,
     progress_of,
+    say,
     typed_command,
 )
 from neumeta_trainer.compute import Compute
@@ -160,4 +160,4 @@ def _common(recipe: Recipe, compute: Compute) -> dict[str, Any]:
 
 
 def _write(records: Path, values: dict[str, Any]) -> None:
-    out_console.print(f"Wrote {write_record(MatrixRecord.model_validate(values), records)}.", soft_wrap=True)
+    say(f"Wrote {write_record(MatrixRecord.model_validate(values), records)}.")

@@ -19,9 +19,9 @@ from neumeta_trainer.cli.options import (
     chosen_recipe,
     expected_errors,
     load_splits,
-    out_console,
     progress_of,
     record_into,
+    say,
     typed_command,
 )
 from neumeta_trainer.compute import Compute
@@ -53,7 +53,7 @@ def baselines(
         for record in baseline_records(chosen, splits, out, progress, methods, final=final, compute=compute, command=command, variant=variant):
             if compute.processes.is_first:
                 record_into(records, record)
-                out_console.print(_row(record), soft_wrap=True)
+                say(_row(record))
 
 
 def _row(record: RunRecord) -> str:

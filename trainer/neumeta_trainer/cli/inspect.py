@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from neumeta_core.manifold import Manifold
+from rich.markup import escape
 from rich.table import Table
 
-from neumeta_trainer.cli.options import expected_errors, out_console
+from neumeta_trainer.cli.options import expected_errors, out_console, say
 from neumeta_trainer.results.report import file_facts
 
 
@@ -20,13 +21,14 @@ def inspect(file: Path) -> None:
 def show(manifold: Manifold) -> None:
     """Print what a manifold holds and its curve."""
     header, facts = manifold.header, file_facts(manifold)
-    out_console.print(f"[bold]{header.name} {header.version}[/bold]: {header.task}, INR kind {header.inr.kind}, data {header.training.get('data')}")
+    data = escape(str(header.training.get("data")))
+    out_console.print(f"[bold]{header.name} {header.version}[/bold]: {header.task}, INR kind {header.inr.kind}, data {data}")
     out_console.print(
         f"{facts['bytes']:,} bytes = {facts['bytes_over_full_network']} of the full network in fp32; "
         f"{facts['coordinate_network_share']:.1%} of the stored values are coordinate networks"
     )
     for group in header.architecture.groups:
-        out_console.print(f"  {group.name}: {group.minimum} to {group.full} channels")
+        say(f"  {group.name}: {group.minimum} to {group.full} channels")
     if header.curve is None:
         return
     title = f"{header.curve.samples:,} {header.curve.split} images; * widths never trained"

@@ -20,7 +20,7 @@ from neumeta_core.signing.manifold import ManifoldStatement, check_manifold, sig
 from neumeta_core.signing.payload import Kind
 from neumeta_core.signing.roots import Roots, read_roots
 
-from neumeta_trainer.cli.options import expected_errors, out_console
+from neumeta_trainer.cli.options import expected_errors, say
 
 PASSPHRASE = "NEUMETA_SIGNING_PASSPHRASE"
 DAY_S = 24 * 3600
@@ -80,7 +80,7 @@ def sign_manifold(
         credentials.check(Kind.MANIFOLD, now)
         header = Manifold.from_bytes(data).header
         write_whole(signature_path(manifold), credentials.sign(state_manifold(data, header.name, header.version, now=now)).json_text())
-        out_console.print(f"Signed {header.name} version {header.version}: {signature_path(manifold)}", soft_wrap=True)
+        say(f"Signed {header.name} version {header.version}: {signature_path(manifold)}")
 
 
 @app.command(epilog="Example: neumeta keys show online.cert")
@@ -95,7 +95,7 @@ def show(file: Annotated[Path, typer.Argument(metavar="FILE", help="A public key
             _show_chain(Chain.read(file))
         else:
             for key in sorted(read_roots(file)):
-                out_console.print(f"public key {key}", soft_wrap=True)
+                say(f"public key {key}")
 
 
 @app.command(epilog="Example: neumeta keys verify models/lenet-mnist/2/manifold.safetensors --trust-root root.pub")
@@ -119,7 +119,7 @@ def _make(path: Path, role: str, encrypt: bool) -> None:
         public = path.with_name(f"{path.name}.pub")
         write_whole(public, f"{public_of(key)}  # {role}, made {moment(int(time.time()))}\n")
         locked = "encrypted" if passphrase else "not encrypted"
-        out_console.print(f"Private key ({locked}): {path}\nPublic key: {public}\n{public_of(key)}", soft_wrap=True)
+        say(f"Private key ({locked}): {path}\nPublic key: {public}\n{public_of(key)}")
 
 
 def _credentials(key: Path, certificate: Path | None) -> Credentials:
@@ -140,7 +140,7 @@ def _verify_manifold(path: Path, roots: Roots) -> None:
     data, signature = path.read_bytes(), Bundle.read(signature_path(path))
     header = Manifold.from_bytes(data).header
     _show_statement(check_manifold(data, header.name, header.version, signature, roots, time.time()), signature.envelope.key)
-    out_console.print("verified")
+    say("verified")
 
 
 def _verify_certificate(chain: Chain, roots: Roots) -> None:
@@ -149,16 +149,16 @@ def _verify_certificate(chain: Chain, roots: Roots) -> None:
         raise KeyRefused("The file holds no certificate.")
     certified = chain.certificates[-1].open(Certificate)
     check_authority(certified.key, certified.purpose, chain.certificates, roots - {certified.key}, time.time())
-    out_console.print("verified")
+    say("verified")
 
 
 def _show_chain(chain: Chain) -> None:
     for envelope in chain.certificates:
         made = envelope.open(Certificate)
         valid = f"from {moment(made.not_before)} until {moment(made.not_after)}"
-        out_console.print(f"certificate {made.serial} for {made.purpose}, {valid}\n  key {made.key}\n  issuer {envelope.key}", soft_wrap=True)
+        say(f"certificate {made.serial} for {made.purpose}, {valid}\n  key {made.key}\n  issuer {envelope.key}")
 
 
 def _show_statement(stated: ManifoldStatement, key: str) -> None:
     facts = f"{stated.size:,} bytes, signed {moment(stated.signed_at)}\n  sha256 {stated.sha256}\n  key {key}"
-    out_console.print(f"manifold {stated.name} version {stated.version}, {facts}", soft_wrap=True)
+    say(f"manifold {stated.name} version {stated.version}, {facts}")

@@ -64,7 +64,12 @@ def typed_command(*without: str) -> str:
 def record_into(folder: Path | None, record: RunRecord) -> None:
     """Write a record where the user wants records."""
     if folder is not None:
-        out_console.print(f"Recorded {write_record(record, folder)}.", soft_wrap=True)
+        say(f"Recorded {write_record(record, folder)}.")
+
+
+def say(text: str) -> None:
+    """Print text as it is: what looks like markup may be the name of a folder."""
+    out_console.print(text, soft_wrap=True, markup=False, emoji=False)
 
 
 def progress_of(compute: Compute) -> Progress:
@@ -90,5 +95,6 @@ def expected_errors(out: Path | None) -> Iterator[None]:
         error_console.print(f"[red]error:[/red] {escape(str(error))}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        error_console.print(f"Interrupted. The state is kept in {out}; the same command goes on from there." if out else "Interrupted.")
+        kept = f" The state is kept in {out}; the same command goes on from there." if out else ""
+        error_console.print(f"Interrupted.{kept}", markup=False, emoji=False)
         raise typer.Exit(130) from None

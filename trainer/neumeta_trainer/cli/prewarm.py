@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from neumeta_core.precision import PRECISIONS
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -34,7 +35,8 @@ def prewarm(
         job = _follow(jobs, jobs.submit(model, compressions, precisions or ["fp32"]))
         out_console.print(_table(job))
         if job.state != "done":
-            error_console.print(f"[red]error:[/red] {job.counts.get('done', 0)} of {len(job.members)} members were made; the job is {job.state}.")
+            made = f"{job.counts.get('done', 0)} of {len(job.members)} members were made; the job is {escape(job.state)}."
+            error_console.print(f"[red]error:[/red] {made}")
             raise typer.Exit(1)
 
 

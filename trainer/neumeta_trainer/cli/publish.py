@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neumeta_trainer.cli.options import expected_errors, out_console
+from neumeta_trainer.cli.options import expected_errors, say
 from neumeta_trainer.results.card import publish as publish_run
 
 
@@ -19,4 +19,4 @@ def publish(
 ) -> None:
     """Put a finished run where the service finds it, with its card, report and picture. A version that is there is not replaced."""
     with expected_errors(None):
-        out_console.print(f"Published {publish_run(run, alone, models, replace=replace)}", soft_wrap=True)
+        say(f"Published {publish_run(run, alone, models, replace=replace)}")

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from neumeta_trainer.cli.options import error_console, expected_errors, out_console
+from neumeta_trainer.cli.options import error_console, expected_errors, say
 from neumeta_trainer.results.document import fill, write
 
 
@@ -24,8 +25,9 @@ def report(
         filled = fill(into, folder)
         if not check:
             write(into, filled)
-            out_console.print(f"{into}: {len(filled.changed)} regions changed.", soft_wrap=True)
+            say(f"{into}: {len(filled.changed)} regions changed.")
         elif filled.changed:
             for region in filled.changed:
-                error_console.print(f"[red]error:[/red] {into}, region {region} differs from the records in {folder}.", soft_wrap=True)
+                found = escape(f"{into}, region {region} differs from the records in {folder}.")
+                error_console.print(f"[red]error:[/red] {found}", soft_wrap=True)
             raise typer.Exit(1)

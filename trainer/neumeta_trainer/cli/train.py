@@ -20,9 +20,9 @@ from neumeta_trainer.cli.options import (
     chosen_recipe,
     expected_errors,
     load_splits,
-    out_console,
     progress_of,
     record_into,
+    say,
     typed_command,
 )
 from neumeta_trainer.compute import Compute
@@ -64,7 +64,7 @@ def train(
         for record in records_of(chosen, result, typed_command(), variant_of(assignments or ())):
             record_into(records, record)
         show(result.manifold)
-        out_console.print(f"Wrote {out / FILE_NAME}, report.json and curve.png.", soft_wrap=True)
+        say(f"Wrote {out / FILE_NAME}, report.json and curve.png.")
 
 
 def _refuse_untrained(networks: Path, recipe: Recipe) -> None:

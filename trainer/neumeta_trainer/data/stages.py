@@ -15,6 +15,9 @@ _CALIBRATION_BATCH = 256
 def divided(recipe: Recipe, splits: Splits, *, final: bool) -> tuple[ImageSet, ImageSet, str]:
     """``(images to train on, images to measure on, name of the latter's split)``; RecipeRefused when one of these has no image."""
     if final:
+        for name, part in (("training", splits.train), ("test", splits.test)):
+            if not len(part):
+                raise RecipeRefused(f"{splits.name} has no {name} images.")
         return splits.train, splits.test, "test"
     images = len(splits.train)
     count = round(recipe.validation * images)

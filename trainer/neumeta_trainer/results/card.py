@@ -18,6 +18,7 @@ from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.results.plot import plot_curve
 from neumeta_trainer.results.record import ALONE, read_record
 from neumeta_trainer.results.report import file_facts, held_out_ratios
+from neumeta_trainer.training.interrupt import deferred_interrupt
 
 _MOST_LABELS = 20
 """More of them are a number and two examples: the file has them all."""
@@ -28,7 +29,7 @@ def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = Fals
 
     ``alone`` holds the results of ``neumeta alone`` for the same recipe. A folder that is there already is only replaced with
     ``replace``. Raises RunNotFinished when the run has no report, VersionTaken when that folder is there, RecordRefused when
-    ``alone`` holds no such results, or those of another recipe, tier, split, seed or amount of training.
+    ``alone`` holds no such results, or those of another recipe, tier, split, seed, settings or amount of training.
     """
     if not (run / "report.json").is_file():
         raise RunNotFinished(f"{run} holds no report.json: it is no finished run of `neumeta train`.")
@@ -45,14 +46,18 @@ def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = Fals
             "removed then, with its signature and what was written into its card."
         )
     # Services take folders with a number for a name, so none sees this one before it is whole.
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(staging, ignore_errors=True)
+    staging, aside = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    for left_over in (staging, aside):
+        shutil.rmtree(left_over, ignore_errors=True)
     staging.mkdir(parents=True)
     shutil.copyfile(run / FILE_NAME, staging / FILE_NAME)
     _describe(staging, manifold, report, beside)
-    if folder.exists():
-        shutil.rmtree(folder)
-    staging.rename(folder)
+    with deferred_interrupt():
+        if folder.exists():
+            # To remove it takes a while, in which the other must be there already.
+            folder.rename(aside)
+        staging.rename(folder)
+        shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 
@@ -71,12 +76,14 @@ def _alone(folder: Path | None, manifold: Manifold) -> dict[float, float]:
     recipe = training["recipe"]
     assert isinstance(recipe, dict)
     assert curve is not None
-    wanted = {"recipe": recipe["study"] or recipe["name"], "tier": recipe["tier"], "split": curve.split, "seed": training["seed"]}
+    # Older files have neither study nor tier.
+    wanted = {"recipe": recipe.get("study") or recipe["name"], "tier": recipe.get("tier", ""), "split": curve.split, "seed": training["seed"]}
     for name, value in wanted.items():
         if (found := getattr(record, name)) != value:
             raise RecordRefused(f"{folder / ALONE}: its {name} is {found!r}, that of the manifold {value!r}; they cannot be compared.")
-    if record.method.startswith(("alone distilled", "alone equal MACs")):
-        raise RecordRefused(f"{folder / ALONE}: its method is {record.method!r}; expected networks that learned from labels, in as many steps.")
+    if record.method != "alone":
+        expected = "networks that learned from labels, in as many steps, by the recipe as it is"
+        raise RecordRefused(f"{folder / ALONE}: its method is {record.method!r}; expected 'alone': {expected}.")
     steps = sum(_steps(recipe, name) for name in ("base", "family", "tune"))
     for compression, found in record.training.items():
         if found != steps:
@@ -109,7 +116,9 @@ def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, 
     size = f"{facts['bytes']:,} = {facts['bytes_over_full_network']} of one full network in fp32 ({facts['full_network_fp32_bytes']:,})"
     prepared = f"`(raw * {header.input.scale:g} - {list(header.input.mean)}) / {list(header.input.std)}`"
     worst_text = f"Lowest {curve.metric} on the curve: {100 * worst.quality:.2f} % at compression {worst.compression:g}."
-    rows = "\n".join(_row(point, slices, alone) for point in curve.points)
+    # A compression is a number: JSON keys may write it in another way.
+    bare = {float(compression): quality for compression, quality in slices.items()}
+    rows = "\n".join(_row(point, bare, alone) for point in curve.points)
     return f"""# {header.name} {header.version}
 
 {header.task.capitalize()} on {training["data"]}, {_labels(header.labels)}. INR kind `{facts["kind"]}`, compression 0 to
@@ -154,9 +163,9 @@ def _labels(labels: Sequence[str]) -> str:
     return f"{len(labels)} labels from {labels[0]} to {labels[-1]}"
 
 
-def _row(point: CurvePoint, slices: Mapping[str, float], alone: Mapping[float, float]) -> str:
+def _row(point: CurvePoint, slices: Mapping[float, float], alone: Mapping[float, float]) -> str:
     mark = " *" if point.held_out else ""
-    beside = slices.get(str(point.compression)), alone.get(point.compression)
+    beside = slices.get(point.compression), alone.get(point.compression)
     cells = [f"{100 * quality:.2f}" if quality is not None else "" for quality in (point.quality, *beside)]
     return f"| {point.compression:.2f}{mark} | {point.params:,} | {point.macs:,} | {' | '.join(cells)} |"
 

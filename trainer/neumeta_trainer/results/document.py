@@ -88,7 +88,6 @@ def fill(document: Path, folder: Path) -> Filled:
 def write(document: Path, filled: Filled) -> None:
     """Write a document and its pictures."""
     for name, plot in filled.plots.items():
-        (document.parent / name).parent.mkdir(parents=True, exist_ok=True)
         plot.draw(document.parent / name)
     write_whole(document, filled.text)
 

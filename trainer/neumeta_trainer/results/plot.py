@@ -16,9 +16,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from neumeta_core.curve import Curve
+from neumeta_core.files import whole
 
 from neumeta_trainer.results.record import Measurement
-from neumeta_trainer.results.selection import Methods, by_compression, qualities
+from neumeta_trainer.results.selection import Methods, by_compression, by_recipe, qualities
 from neumeta_trainer.results.spread import PERCENT, quality_title
 
 
@@ -37,8 +38,7 @@ def plot_curve(
     axes.set(title=title, xlabel="compression (% of the channels removed)", ylabel=f"{curve.metric} (%), {curve.samples:,} {curve.split} images")
     axes.grid(alpha=0.3)
     axes.legend()
-    FigureCanvasAgg(figure)
-    figure.savefig(path)
+    _write(figure, path)
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,9 @@ class MethodsPlot:
         return hashlib.sha256(repr((self.title, drawn)).encode()).hexdigest()
 
     def is_drawn_in(self, path: Path) -> bool:
-        """Whether a PNG shows these numbers."""
-        return path.is_file() and self.digest.encode() in path.read_bytes()
+        """Whether a PNG shows these numbers, all of it."""
+        found = path.read_bytes() if path.is_file() else b""
+        return self.digest.encode() in found and found.endswith(_PNG_END)
 
     def draw(self, path: Path) -> None:
         """Write the PNG."""
@@ -67,7 +68,7 @@ class MethodsPlot:
         for index, (method, records) in enumerate(self.methods.items()):
             style = {"color": f"C{index % 10}", "marker": _MARKERS[index % len(_MARKERS)], "linestyle": _LINES[index // 10 % len(_LINES)]}
             _draw_method((by_size, by_work), method, by_compression(records), scale, style)
-        _shade(by_size, by_compression(record for records in self.methods.values() for record in records))
+        _shade(by_size, by_compression(by_recipe(record for records in self.methods.values() for record in records)))
         title = quality_title(first.metric).replace(",", " in")
         by_size.set(xlabel="compression (% of the channels removed)", ylabel=f"{title}, {first.samples:,} {first.split} images")
         by_work.set(xlabel="multiply-adds of one image", xscale="log", ylabel=title)
@@ -79,10 +80,16 @@ class MethodsPlot:
         by_work.set_ylim(*_upper_range([by_compression(records) for records in self.methods.values()], scale))
         figure.suptitle(f"{self.title} (right: upper part of the range)")
         figure.legend(*by_size.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-        FigureCanvasAgg(figure)
-        figure.savefig(path, dpi=110, metadata={"Software": None, "Comment": self.digest})
+        _write(figure, path, dpi=110, metadata={"Software": None, "Comment": self.digest})
 
 
+def _write(figure: Figure, path: Path, **how: Any) -> None:
+    FigureCanvasAgg(figure)
+    with whole(path) as part:
+        figure.savefig(part, format="png", **how)
+
+
+_PNG_END = b"IEND\xae\x42\x60\x82"
 _MARKERS, _LINES = "osD^vP*X<>", ("-", "--", ":")
 _ROOM = 0.1
 """Below and above the upper part of the range, as a share of it."""

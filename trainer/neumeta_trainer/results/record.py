@@ -18,10 +18,11 @@ from neumeta_trainer.errors import RecordRefused
 
 ALONE = "alone.json"
 """File name, in a run's folder, of the record of networks trained alone."""
-
+SLIMMABLE = "slimmable"
+"""Method of networks that train at a few fixed widths; all others are held out of it, whatever the recipe says."""
 
 _LONGEST = 200
-"""Letters of a method in a file name, which has split, seed and, while it is written, a suffix too."""
+"""Letters of a method in a file name, which has split, seed and, while it is written, a suffix too; of a variation in a folder's name."""
 
 
 class Measurement(Record):
@@ -65,10 +66,10 @@ class RunRecord(Record):
     @property
     def path(self) -> Path:
         """Below the folder of records."""
-        return Path(self.recipe, self.tier or "-", f"{_short(self.method.replace(' ', '-'))}.{self.split}.{self.seed}.json")
+        return Path(self.recipe, self.tier or "-", f"{shortened(self.method.replace(' ', '-'))}.{self.split}.{self.seed}.json")
 
 
-def _short(name: str) -> str:
+def shortened(name: str) -> str:
     """The name, with a digest in place of its end where file systems, whose limit is 255 bytes, would refuse it."""
     if len(name) <= _LONGEST:
         return name
@@ -124,7 +125,7 @@ class MatrixRecord(Record):
     def path(self) -> Path:
         """Below the folder of records."""
         name = "-".join(filter(None, (self.analysis, self.subject))).replace(" ", "-")
-        return Path(self.recipe, self.tier or "-", "analyses", f"{_short(name)}.{self.split or '-'}.{self.seed}.json")
+        return Path(self.recipe, self.tier or "-", "analyses", f"{shortened(name)}.{self.split or '-'}.{self.seed}.json")
 
 
 AnyRecord = TypeVar("AnyRecord", RunRecord, MatrixRecord)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from neumeta_trainer.errors import ReportRefused
-from neumeta_trainer.results.record import MatrixRecord, Measurement, RunRecord
+from neumeta_trainer.results.record import SLIMMABLE, MatrixRecord, Measurement, RunRecord
 from neumeta_trainer.results.spread import Spread
 
 Methods = dict[str, list[RunRecord]]
@@ -59,6 +59,11 @@ def _check(methods: Methods, scope: Scope) -> None:
             sizes = [rounded(measurement) for measurement in record.measurements if measurement.compression is not None]
             if double := [size for size in sizes if sizes.count(size) > 1]:
                 raise ReportRefused(f"{method}, seed {record.seed}, has compression {double[0]:g} twice for {scope}.")
+
+
+def by_recipe(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Those to which the recipe gives the widths that are trained: what they held out, a manifold did."""
+    return [record for record in records if record.method.partition(" ")[0] != SLIMMABLE]
 
 
 def rounded(measurement: Measurement) -> float:

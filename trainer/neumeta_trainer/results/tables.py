@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from neumeta_trainer.errors import ReportRefused
 from neumeta_trainer.results.record import Measurement, RunRecord
-from neumeta_trainer.results.selection import Methods, by_compression, qualities
+from neumeta_trainer.results.selection import Methods, by_compression, by_recipe, qualities
 from neumeta_trainer.results.spread import Spread, markdown_table, quality_form, quality_title, seed_list
 
 Key = tuple[int, int, int, int]
@@ -18,10 +18,10 @@ def curve_table(methods: Methods) -> str:
     """One row for each compression, one column for each method: mean ± sample standard deviation over seeds."""
     everything = [record for records in methods.values() for record in records]
     columns = {method: by_compression(records) for method, records in methods.items()}
-    rows = []
+    told, rows = by_compression(by_recipe(everything)), []
     for compression, measured in by_compression(everything).items():
         cells = [_quality_cell(columns[method].get(compression, []), records) for method, records in methods.items()]
-        rows.append([f"{compression:g}{_mark(measured)}", *(_range(measured, field) for field in ("params", "macs")), *cells])
+        rows.append([f"{compression:g}{_mark(told.get(compression, []))}", *(_range(measured, field) for field in ("params", "macs")), *cells])
     header = ["compression", "parameters", "MACs", *map(_code, methods)]
     return f"{markdown_table(header, rows)}\n\n{_curve_caption(methods, everything)}"
 
@@ -30,7 +30,8 @@ def _quality_cell(measurements: Sequence[Measurement], records: Sequence[RunReco
     if not measurements:
         return ""
     text = qualities(measurements).text(quality_form(records[0].metric))
-    return text if len(measurements) == len(records) else f"{text} ({len(measurements)})"
+    counted = text if len(measurements) == len(records) else f"{text} ({len(measurements)})"
+    return counted if by_recipe(records) or not _mark(measurements) else f"{counted} ~"
 
 
 def _mark(measurements: Iterable[Measurement]) -> str:
@@ -44,14 +45,15 @@ def _range(measurements: Iterable[Measurement], field: str) -> str:
 
 
 def _curve_caption(methods: Methods, everything: Sequence[RunRecord]) -> str:
-    measured = [measurement for record in everything for measurement in record.measurements if measurement.compression is not None]
-    marks = {_mark([measurement]) for measurement in measured}
+    marks = {_mark(measured) for measured in by_compression(by_recipe(everything)).values()}
+    between = any(not by_recipe(records) and _mark(found) for records in methods.values() for found in by_compression(records).values())
     sizes = {method: by_compression(records) for method, records in methods.items()}
     partly = any(len(found) < len(methods[method]) for method, by_size in sizes.items() for found in by_size.values())
     sentences = [
         f"{_what(everything)}{_seeds(methods)}.",
         "`*`: no training step of a manifold saw these widths." if " *" in marks else "",
         "`^`: outside of the range of widths that was trained." if " ^" in marks else "",
+        "`~`: between the widths that this network was trained at." if between else "",
         "In parentheses: the number of seeds where some are missing." if partly else "",
     ]
     return " ".join(filter(None, sentences))

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch_pruning
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch_pruning.pruner.function import BasePruningFunc
 
 from neumeta_trainer.structure.layers import Affine, ChannelLayer, channel_layer, tied_parameters
@@ -43,12 +44,13 @@ class Channel:
 def find_channels(network: nn.Module, example: Tensor, layers: Sequence[str], reused: Sequence[str]) -> Iterator[tuple[str, list[Channel]]]:
     """(layer, its new output channels), for every layer that mixes channels, in the order of ``layers`` (paths).
 
-    ``reused`` are the paths of layers that run more than once. A channel is new when no earlier layer named it.
+    ``reused`` are the paths of layers that run more than once. A channel is new when no earlier layer named it. Those of a layer of which
+    it is not known how it makes them have an obstacle and no entries.
     """
     prober = _Prober(network, example, reused)
     seen: set[Entry] = set()
     for path in layers:
-        found = []
+        found = _unknown(network.get_submodule(path))
         for index in range(prober.width(path)):
             if prober.entry(path, index) in seen:
                 continue
@@ -131,9 +133,20 @@ def _tied_layers(network: nn.Module, reused: Sequence[str]) -> dict[str, str]:
     return reasons
 
 
+def _unknown(module: nn.Module) -> list[Channel]:
+    """The output channels of a convolution or Linear that is not supported."""
+    if not isinstance(module, _ConvNd | nn.Linear) or channel_layer(module) is not None:
+        return []
+    width = module.out_channels if isinstance(module, _ConvNd) else module.out_features
+    return [Channel(frozenset(), frozenset({f"a {_kind(module)} makes it, which is not supported"}))] * width
+
+
 def _kind(module: nn.Module) -> str:
-    grouped = getattr(module, "groups", 1) > 1
-    return f"grouped {type(module).__name__}" if grouped else type(module).__name__
+    name = type(module).__name__
+    if getattr(module, "groups", 1) > 1:
+        return f"grouped {name}"
+    computed = isinstance(module, _ConvNd | nn.Linear) and "weight" not in module._parameters
+    return f"{name.removeprefix('Parametrized')} with a reparametrized weight" if computed else name
 
 
 def _name(path: str, tensor: str) -> str:

@@ -17,7 +17,7 @@ class Trace:
     """One forward pass in eval mode."""
 
     layers: list[str] = field(default_factory=list)
-    """Paths of all modules with parameters of their own, in the order of their first call."""
+    """Paths of all modules with parameters of their own, and of convolutions and Linear layers, in the order of their first call."""
     reused: list[str] = field(default_factory=list)
     """Those of them that were called more than once."""
     positions: dict[str, float] = field(default_factory=dict)
@@ -26,16 +26,26 @@ class Trace:
 
 @torch.no_grad()
 def trace(network: nn.Module, example: Tensor) -> Trace:
-    """Run the network once on an example batch. Raises NetworkUnsupported unless its output is one tensor ``[n, outputs, ...]``."""
+    """Run the network once on an example batch. Raises NetworkUnsupported unless it runs and its output is one tensor ``[n, outputs, ...]``."""
     result, twin = Trace(), copy.deepcopy(network).eval()
     for path, module in twin.named_modules():
-        if next(module.parameters(recurse=False), None) is not None:
+        # A weight that is computed from other parameters is none of the layer's own.
+        if isinstance(module, _ConvNd | nn.Linear) or next(module.parameters(recurse=False), None) is not None:
             module.register_forward_hook(_recorder(result, path, len(example)), with_kwargs=True)
-    output = twin(example)
+    try:
+        output = twin(example)
+    except Exception as error:
+        batch = f"a batch {list(example.shape)} of {example.dtype}"
+        raise NetworkUnsupported(f"{type(network).__name__} does not run in eval mode on {batch}: {first_line(error)}") from error
     if not isinstance(output, Tensor) or output.dim() < 2 or len(output) != len(example):
         found = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
         raise NetworkUnsupported(f"{type(network).__name__} gives {found} for a batch of {len(example)}; expected one tensor [n, outputs, ...].")
     return result
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a network says, without its stack and advice."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _recorder(result: Trace, path: str, batch: int) -> Any:

@@ -19,6 +19,7 @@ from torch.func import functional_call
 from neumeta_trainer.structure.layers import perturbed
 from neumeta_trainer.structure.ordering import permuted
 from neumeta_trainer.structure.resize import at_widths, sliced
+from neumeta_trainer.structure.tracing import first_line
 
 _TOLERANCE = 1e-9
 _SEEDS = (1, 2)
@@ -37,7 +38,7 @@ class Verification:
             self._outputs, again = self._run(self._tensors), self._run(self._tensors)
         except Exception as error:
             name = type(network).__name__
-            raise NetworkUnsupported(f"{name} does not run in eval mode on a batch of three float64 inputs: {_line(error)}") from error
+            raise NetworkUnsupported(f"{name} does not run in eval mode on a batch of three float64 inputs: {first_line(error)}") from error
         if not torch.isfinite(self._outputs).all():
             raise NetworkUnsupported(f"{type(network).__name__}: outputs on random inputs are not finite, so nothing can be checked.")
         if not torch.equal(self._outputs, again):
@@ -59,7 +60,7 @@ class Verification:
         try:
             outputs = self._run(permuted(architecture, self._tensors, order))
         except Exception as error:
-            return f"with its channels in another order the network fails: {_line(error)}"
+            return f"with its channels in another order the network fails: {first_line(error)}"
         change = (outputs - self._outputs).abs().max() / self._outputs.abs().max().clamp_min(1e-30)
         return f"another order of its channels changes the output (by {float(change):.1g} of its size)" if change > _TOLERANCE else None
 
@@ -71,7 +72,7 @@ class Verification:
             with at_widths(self._twin, architecture, widths):
                 outputs = self._run(sliced(architecture, self._tensors, widths))
         except Exception as error:
-            return f"the network does not run at {asked}: {_line(error)}"
+            return f"the network does not run at {asked}: {first_line(error)}"
         if outputs.shape != self._outputs.shape:
             return f"at {asked} the output has the shape {tuple(outputs.shape)} instead of {tuple(self._outputs.shape)}"
         return None
@@ -86,7 +87,3 @@ def _smaller(group: ChannelGroup, generator: torch.Generator) -> int:
     """A width below the full one that was trained for, as the generator draws it."""
     steps = (group.full - group.minimum) // group.granularity
     return group.full - group.granularity * (1 + int(torch.randint(steps, (), generator=generator)))
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -21,11 +21,11 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path, fingerprint: str, advice: str) -> dict[str, Any] | None:
     """The state, or None when there is none.
 
-    Raises CheckpointRefused when the file is damaged, or was written by a run with other settings or data: then with ``advice``.
+    Raises CheckpointRefused when the file is damaged, or was written by a run of another network, with other settings or data: then with ``advice``.
     """
     state = _read(path) if path.exists() else None
     if state is not None and state.get("fingerprint") != fingerprint:
-        raise CheckpointRefused(f"This run has other settings or data than the one that wrote {path}. {advice}")
+        raise CheckpointRefused(f"This run has another network, other settings or data than the one that wrote {path}. {advice}")
     return state
 
 

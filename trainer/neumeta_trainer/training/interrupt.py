@@ -13,7 +13,8 @@ from types import FrameType
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Inside, SIGINT and SIGTERM only make the yielded function return True, so that no step is left half done.
 
-    A second signal is handled as if this were not here. Outside the main thread signals cannot be caught and nothing changes.
+    A second signal is handled as if this were not here. One that nobody acted upon raises KeyboardInterrupt at the end: whoever stops
+    a job may send only one. Outside the main thread signals cannot be caught and nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
@@ -35,3 +36,5 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
         yield asked.is_set
     finally:
         restore()
+    if asked.is_set():
+        raise KeyboardInterrupt

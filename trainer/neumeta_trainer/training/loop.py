@@ -80,6 +80,11 @@ def optimize(name: str, module: nn.Module, loss: Callable[[int], Tensor], optimi
                 saved = time.monotonic()
             if stopped:
                 raise KeyboardInterrupt
+        # A signal may have come while the last state was written, to one process alone.
+        if processes.any(interrupted())[0]:
+            raise KeyboardInterrupt
+    # Every process has seen its own share: without this each would go on with statistics of its own.
+    processes.take_buffers_of_first(module)
     if ema is not None:
         ema.copy_to_module()
 

@@ -80,6 +80,9 @@ def measured(inr: AnchoredINR, members: Sequence[Configuration], target: TargetO
                 saved = time.monotonic()
             if stop:
                 raise KeyboardInterrupt
+        # A signal may have come while the last state was written, to one process alone.
+        if workspace.compute.processes.any(interrupted())[0]:
+            raise KeyboardInterrupt
     return torch.stack(found)
 
 
