@@ -24,6 +24,7 @@ import httpx
 import numpy as np
 from neumeta_client import Artifact, Client
 from neumeta_trainer.data.mnist import read_idx
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 MODEL = "lenet-mnist"
 COMPRESSIONS = (0.0, 0.25, 0.5, 0.62, 0.75)
 SECONDS_TO_START = 120
-console = Console(width=None if sys.stdout.isatty() else 110)
+console = Console(width=None if sys.stdout.isatty() else 80)
 
 
 def main() -> int:
@@ -84,16 +85,17 @@ def show_members(url: str) -> None:
     """Ask for every size twice, pull it, run it on the digits, print a table."""
     images = read_idx(HERE / "data" / "mnist-test-1000-images-idx3-ubyte.gz")
     labels = read_idx(HERE / "data" / "mnist-test-1000-labels-idx1-ubyte.gz")
-    table = Table(title=f"{MODEL}: one manifold, five networks, {len(labels):,} MNIST test digits")
-    for heading in ("compression", "parameters", "MACs", "kB", "promised", "measured", "ms cold", "ms cached"):
-        table.add_column(heading, justify="right")
+    title, caption = f"{MODEL}: one manifold, five networks, {len(labels):,} MNIST test digits", "~: interpolated between sizes that were measured"
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("compression", "parameters", "MACs", "kB", "promised", "measured", "ms\ncold", "ms\ncached"):
+        table.add_column(heading, justify="right", overflow="fold")
     # An empty cache of the client's own, so that the first request is the network's and the service's time.
     with tempfile.TemporaryDirectory() as folder, Client(url, cache=folder) as client, httpx.Client(base_url=url, timeout=60) as http:
         for compression in COMPRESSIONS:
             cold, cached = request(http, compression), request(http, compression)
             artifact = client.pull(MODEL, compression=compression)
             cost, quality = artifact.manifest.cost, artifact.manifest.quality
-            promised = "-" if quality.value is None else f"{100 * quality.value:.2f} % ({quality.kind})"
+            promised = "-" if quality.value is None else f"{'' if quality.kind == 'measured' else '~'}{100 * quality.value:.2f} %"
             measured = f"{100 * accuracy(artifact, images, labels):.2f} %"
             size = f"{artifact.manifest.size / 1000:.1f}"
             table.add_row(f"{compression:.2f}", f"{cost.params:,}", f"{cost.macs:,}", size, promised, measured, f"{cold:.1f}", f"{cached:.1f}")

@@ -179,8 +179,9 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     known = [variable(field) for field in Settings.model_fields]
     for name in environment:
         if _is_ours(name.upper()) and name.upper() not in known:
-            close = get_close_matches(name.upper(), known, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
+            # Without what all have in common, which makes any two alike.
+            close = get_close_matches(name.upper().removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1)
+            hint = f" Did you mean {PREFIX}{close[0]}?" if close else ""
             raise SettingsError(f"{name} is not a setting.{hint} The settings are {', '.join(known)}.")
     try:
         return Settings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -112,3 +113,38 @@ def test_help_names_every_setting_with_its_default(capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     for name, field in Settings.model_fields.items():
         assert f"\n  {variable(name)} [{'none' if field.default is None else field.default}]\n" in shown
+
+
+@pytest.mark.parametrize("arguments", [["--port", "9000"], ["serve"]], ids=str)
+def test_who_types_a_setting_as_an_option_is_told_how_it_is_set(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "Settings are environment variables, like NEUMETA_PORT=8090 neumeta-service" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1", "no.such.host.invalid"])
+def test_where_it_cannot_listen_it_says_so_before_it_loads_anything(
+    models: Path, host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = {"MODELS": str(models), "HOST": host, "PORT": str(taken.getsockname()[1]), "ALLOW_ANONYMOUS": "1", "DEVICE": "none such"}
+        for name, value in settings.items():
+            monkeypatch.setenv(f"NEUMETA_{name}", value)
+        with pytest.raises(SystemExit) as caught:
+            main([])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith(
+        f"neumeta-service: NEUMETA_HOST is {host} and NEUMETA_PORT {settings['PORT']}, where nobody can listen: "
+    )
+
+
+def test_interrupted_while_it_starts_it_ends_without_a_trace_of_calls(models: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with command(log, models=models, port=free_port(), device="cpu") as process:
+        wait_for(lambda: "neumeta_service" in Path(f"/proc/{process.pid}/cmdline").read_text())
+        # Its modules are being imported once it has a library of PyTorch's.
+        wait_for(lambda: "libtorch" in Path(f"/proc/{process.pid}/maps").read_text())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert "Traceback" not in log.read_text()

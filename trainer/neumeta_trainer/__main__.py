@@ -14,6 +14,8 @@ def main() -> None:
         if package.startswith("neumeta"):
             raise
         sys.exit(f"error: neumeta needs {package}, which is not installed. Install the trainer: pip install -c constraints.txt -e '.[trainer,cpu]'")
+    except KeyboardInterrupt:  # Later the commands themselves say where the state is kept.
+        sys.exit(130)
     app()
 
 

@@ -32,7 +32,7 @@ class SignedFile(BaseModel):
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
-            raise SignatureRefused(f"{path.name} cannot be read: {error.strerror or error}.") from None
+            raise SignatureRefused(f"{path} cannot be read: {error.strerror or error}.") from None
         return cls.parse(data, path.name)
 
     @classmethod
