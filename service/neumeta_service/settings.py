@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from ipaddress import ip_network
@@ -28,6 +29,7 @@ from neumeta_service.location import check_location
 from neumeta_service.rate import parse_rate
 
 PREFIX = "NEUMETA_"
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
 
 class SettingsError(Exception):
@@ -155,6 +157,14 @@ class Settings(BaseSettings):
         if rate is not None:
             parse_rate(rate)
         return rate
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_names(cls, names: str | None) -> str | None:
+        for name in names.split(",") if names else ():
+            if not _NAME.fullmatch(name.strip()):
+                raise ValueError(f"{name.strip()!r} is no name of a host; expected names like models.example.org, without scheme, port or *")
+        return names
 
     @field_validator("trusted_proxies")
     @classmethod

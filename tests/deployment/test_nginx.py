@@ -249,6 +249,13 @@ def test_a_client_behind_the_proxy_cannot_choose_its_address(tmp_path: Path) -> 
         assert [client.get("/v1/models", headers={"x-forwarded-for": f"198.51.100.{number}"}).status_code for number in range(2)] == [200, 429]
 
 
+def test_a_client_of_http_1_0_needs_to_name_no_host(proxied: Proxied) -> None:
+    url = proxied.client.base_url
+    with socket.create_connection((url.host, url.port or 0)) as old:
+        old.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert old.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
 def test_long_heads_stop_at_the_proxy(proxied: Proxied) -> None:
     assert proxied.client.get("/livez", headers={f"x-{number}": "x" * 3000 for number in range(4)}).status_code == 200
     for headers in ({"x": "x" * 9000}, {f"x-{number}": "x" * 3000 for number in range(8)}):

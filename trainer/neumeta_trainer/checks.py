@@ -76,10 +76,10 @@ def refuse_unused(recipe: Recipe, network: nn.Module, example: Tensor, compute: 
 
     They wait for the gradient of every parameter. To look for those without one in each step would cost all networks time.
     """
+    if compute.processes.count == 1 or not (recipe.base or recipe.family):
+        return
     twin = on_cpu(network).eval()
     trained = {name: parameter for name, parameter in twin.named_parameters() if parameter.requires_grad}
-    if compute.processes.count == 1 or not (recipe.base or recipe.family) or not trained:
-        return
     gradients = torch.autograd.grad(twin(example.cpu()).sum(), list(trained.values()), allow_unused=True)
     if unused := [name for name, gradient in zip(trained, gradients, strict=True) if gradient is None]:
         raise RecipeRefused(f"network: its output does not depend on {', '.join(unused)}; remove that, or train it in one process.")

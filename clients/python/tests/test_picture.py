@@ -74,7 +74,7 @@ def test_what_is_transparent_is_white(run, tmp_path, mode):
     assert found["labels"][0]["name"] == "4"
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
 @pytest.mark.parametrize(("pixels", "arguments"), [(grey(300, 65535), []), (grey(65535, 300), ["--invert"])], ids=["light on dark", "dark on light"])
 def test_grey_of_16_bits_is_scaled_and_not_clipped(run, tmp_path, suffix, pixels, arguments):
     Image.fromarray(pixels).save(tmp_path / f"deep.{suffix}")

@@ -75,6 +75,10 @@ def test_setting_trusted_proxies(models: Path, tmp_path: Path, trusted: dict[str
             ("NEUMETA_RATE_LIMIT", rate, "NEUMETA_RATE_LIMIT: .*600/minute")
             for rate in ("often", "0/minute", "5/minute; 1/second", "-1/day", "5/eon")
         ],
+        *(
+            ("NEUMETA_ALLOWED_HOSTS", value, r"NEUMETA_ALLOWED_HOSTS: .* is no name of a host; expected names like models\.example\.org")
+            for value in ("*", "*.example.org", "https://example.org", "example.org:8443", ",", "a,,b")
+        ),
         ("NEUMETA_TRUSTED_PROXIES", "*", r"NEUMETA_TRUSTED_PROXIES: .*'\*' does not appear to be an IPv4 or IPv6 network"),
         ("NEUMETA_ALLOW_ANONYMOUS", "perhaps", "NEUMETA_ALLOW_ANONYMOUS: .*boolean"),
     ],

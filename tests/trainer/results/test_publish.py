@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import re
@@ -88,3 +89,19 @@ def test_whenever_a_replacement_is_interrupted_a_whole_version_is_there(tmp_path
         assert (folder / "README.md").is_file(), moment
     assert moment > 3
     assert [path.name for path in folder.parent.iterdir()] == ["1"]
+
+
+def test_a_replacement_that_cannot_be_moved_to_its_place_leaves_the_old_version_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = publish(SHIPPED, None, tmp_path)
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.suffix == ".part":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, target)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "rename", refuse)
+        with pytest.raises(OSError, match="Input/output error"):
+            publish(SHIPPED, None, tmp_path, replace=True)
+    assert Manifold.load(folder / "manifold.safetensors").header.name == "lenet-mnist"

@@ -56,7 +56,12 @@ def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = Fals
         if folder.exists():
             # To remove it takes a while, in which the other must be there already.
             folder.rename(aside)
-        staging.rename(folder)
+        try:
+            staging.rename(folder)
+        except OSError:
+            if aside.exists():
+                aside.rename(folder)
+            raise
         shutil.rmtree(aside, ignore_errors=True)
     return folder
 

@@ -56,8 +56,8 @@ def _in_8_bits(picture: Picture, kind: str | None) -> Picture:
     import numpy as np
     from PIL import Image
 
-    # Old versions of Pillow open a PNG of 16 bits as one of 32, which there is none of.
-    if picture.mode.startswith("I;16") or (picture.mode == "I" and kind == "PNG"):
+    # Pillow opens a PGM of 16 bits as one of 32, which there is none of; old versions a PNG too.
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and kind in ("PNG", "PPM")):
         grey = np.array(picture, dtype=np.uint16)
         grey[grey == picture.info.get("transparency", -1)] = 65535
         return Image.fromarray(np.rint(grey / 257).astype(np.uint8))
