@@ -12,6 +12,7 @@ from neumeta_trainer.config import Optimization, Recipe
 from neumeta_trainer.data import load_digits
 from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.recipes.digits import digits, digits_paper
+from neumeta_trainer.results.record import file_name
 from neumeta_trainer.training.progress import LogProgress
 
 PATIENCE = 240
@@ -84,7 +85,7 @@ def test_other_images_and_other_seeds_share_nothing_and_a_seed_is_no_other_metho
     assert [record.method for record in records] == ["mlp", "mlp validation=0.2", "mlp", f"mlp {family}"]
     assert [record.seed for record in records] == [0, 0, 1, 0]
     assert [record.samples for record in records] == [120, 287, 120, 120]
-    trained = {name: {path.name for path in (tmp_path / name / "checkpoints").iterdir()} for name in (AS_IT_IS, *vary)}
+    trained = {name: {path.name for path in (tmp_path / file_name(name) / "checkpoints").iterdir()} for name in (AS_IT_IS, *vary)}
     assert trained == {AS_IT_IS: {"base.pt"}, "validation=0.2": {"base.pt"}, "seed=1": {"base.pt"}, family: {"base.pt", "family.pt"}}
 
 

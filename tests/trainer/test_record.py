@@ -43,6 +43,14 @@ def test_a_method_with_many_settings_has_a_name_that_file_systems_take(tmp_path)
     assert all(len(path.name) < 240 for path in tmp_path.rglob("*.json"))
 
 
+def test_a_method_with_values_of_json_has_a_name_that_every_system_takes(tmp_path):
+    methods = [f'slices base={{"steps":{steps},"path":"a/b"}}' for steps in (1, 2)]
+    for method in methods:
+        assert write_record(record(method=method), tmp_path).parent == tmp_path / "digits/trial"
+    assert {found.method for found in read_records(tmp_path)} == {*methods}
+    assert not [path for path in tmp_path.rglob("*.json") if set(path.name) & set('<>:"/\\|?*{}')]
+
+
 def test_a_file_that_is_no_record_is_named_with_the_field(tmp_path):
     path = write_record(record(), tmp_path)
     path.write_text(path.read_text().replace('"samples": 100', '"samples": 0'))

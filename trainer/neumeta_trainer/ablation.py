@@ -16,7 +16,7 @@ from neumeta_trainer.errors import RecipeRefused, TrainingCollapsed
 from neumeta_trainer.fingerprint import BASE_FIELDS, INR_FIELDS, NETWORK_FIELDS
 from neumeta_trainer.overrides import overridden, variant_of
 from neumeta_trainer.pipeline import carried_out, planned
-from neumeta_trainer.results.record import RunRecord, shortened
+from neumeta_trainer.results.record import RunRecord, file_name
 from neumeta_trainer.results.recording import records_of
 from neumeta_trainer.training.progress import Progress
 
@@ -79,7 +79,7 @@ def ablate(
     recipes = {AS_IT_IS: recipe} | {assignment: overridden(recipe, changes_of(assignment)) for assignment in variations(vary)}
     first, compute = out / AS_IT_IS, compute or Compute()
     plans = {name: planned(varied, splits, final=final, compute=compute) for name, varied in recipes.items()}
-    folders = {name: out / shortened(name) for name in recipes}
+    folders = {name: out / file_name(name) for name in recipes}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     for name, varied in recipes.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self, TypeVar
@@ -23,6 +24,7 @@ SLIMMABLE = "slimmable"
 
 _LONGEST = 200
 """Letters of a method in a file name, which has split, seed and, while it is written, a suffix too; of a variation in a folder's name."""
+_FOREIGN = re.compile(r'[<>:"/\\|?*{}\x00-\x1f]')
 
 
 class Measurement(Record):
@@ -66,14 +68,15 @@ class RunRecord(Record):
     @property
     def path(self) -> Path:
         """Below the folder of records."""
-        return Path(self.recipe, self.tier or "-", f"{shortened(self.method.replace(' ', '-'))}.{self.split}.{self.seed}.json")
+        return Path(self.recipe, self.tier or "-", f"{file_name(self.method.replace(' ', '-'))}.{self.split}.{self.seed}.json")
 
 
-def shortened(name: str) -> str:
-    """The name, with a digest in place of its end where file systems, whose limit is 255 bytes, would refuse it."""
-    if len(name) <= _LONGEST:
+def file_name(name: str) -> str:
+    """The name, with a digest in place of its end where a file system would refuse it: for its length (255 bytes) or, Windows', for its signs."""
+    plain = _FOREIGN.sub("_", name)
+    if plain == name and len(name) <= _LONGEST:
         return name
-    return f"{name[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{plain[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def measurements_of(curve: Curve) -> tuple[Measurement, ...]:
@@ -125,7 +128,7 @@ class MatrixRecord(Record):
     def path(self) -> Path:
         """Below the folder of records."""
         name = "-".join(filter(None, (self.analysis, self.subject))).replace(" ", "-")
-        return Path(self.recipe, self.tier or "-", "analyses", f"{shortened(name)}.{self.split or '-'}.{self.seed}.json")
+        return Path(self.recipe, self.tier or "-", "analyses", f"{file_name(name)}.{self.split or '-'}.{self.seed}.json")
 
 
 AnyRecord = TypeVar("AnyRecord", RunRecord, MatrixRecord)
