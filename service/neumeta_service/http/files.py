@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from neumeta_service.errors import RangeNotSatisfiable
+from neumeta_service.http.blob import parse_range
 
-class WholeFiles(StaticFiles):
-    """Starlette's, without ranges: nobody needs a part of a page, and it answers one that it does not understand with 400 instead of ignoring it
-    (RFC 9110 section 14.2).
+_PLAIN = re.compile(rb"bytes=[0-9]{0,18}-[0-9]{0,18}")
+
+
+class PageFiles(StaticFiles):
+    """Starlette's, but a ``Range`` that is not valid, of another unit or of several ranges is ignored (RFC 9110 section 14.2), and not answered
+    with 400.
     """
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file, which this scope then sends as a whole."""
-        scope["headers"] = [field for field in scope["headers"] if field[0] != b"range"]
-        response = await super().get_response(path, scope)
-        if "accept-ranges" in response.headers:
-            response.headers["accept-ranges"] = "none"
-        return response
+        """The file, of which this scope then sends what was asked for."""
+        scope["headers"] = [field for field in scope["headers"] if field[0] != b"range" or _is_range(field[1])]
+        return await super().get_response(path, scope)
+
+
+def _is_range(value: bytes) -> bool:
+    if not _PLAIN.fullmatch(value):
+        return False
+    try:
+        return parse_range(value.decode("ascii"), 10**18) is not None
+    except RangeNotSatisfiable:
+        return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 from starlette.responses import HTMLResponse, Response
 
-from neumeta_service.http.files import WholeFiles
+from neumeta_service.http.files import PageFiles
 from neumeta_service.http.security_headers import PAGE
 
 _ASSETS = f"{PAGE}/assets"
@@ -44,4 +44,4 @@ async def get_docs_start() -> Response:
 def install(app: FastAPI) -> None:
     """Add Swagger UI's files, from a package that carries them."""
     app.include_router(router)
-    app.mount(_ASSETS, WholeFiles(packages=[("fastapi_offline", "static")]))
+    app.mount(_ASSETS, PageFiles(packages=[("fastapi_offline", "static")]))

@@ -12,13 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from neumeta_service.errors import ExplorerMissing
-from neumeta_service.http.files import WholeFiles
+from neumeta_service.http.files import PageFiles
 
 _GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:,|;\s*q=(?:1|0?\.[0-9]*[1-9])|$)", re.IGNORECASE)
 FOLDER = Path(__file__).parents[1] / "explorer"
 
 
-class _Assets(WholeFiles):
+class _Assets(PageFiles):
     """Files whose names hold a digest of their content; FILE.gz goes in the place of FILE to whoever takes gzip (RFC 9110, section 12.5.3)."""
 
     async def check_config(self) -> None:
@@ -44,7 +44,7 @@ class _Assets(WholeFiles):
 
 def install(app: FastAPI, folder: Path = FOLDER) -> None:
     """Add ``/`` and ``/assets``; without a built page ``/`` says how to build one."""
-    page = WholeFiles(directory=folder, check_dir=False)
+    page = PageFiles(directory=folder, check_dir=False)
 
     @app.get("/", include_in_schema=False)
     async def get_explorer(request: Request) -> Response:
