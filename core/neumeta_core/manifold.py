@@ -152,13 +152,8 @@ class Manifold(Blueprint):
         header = _header(data)
         try:
             tensors = safetensors.torch.load(data)
-        except (
-            safetensors.SafetensorError,
-            ValueError,
-            KeyError,
-            RuntimeError,
-            TypeError,
-        ) as error:  # The last two: of an empty tensor's other sizes.
+        # The last two: of the other sizes of an empty tensor.
+        except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError, TypeError) as error:
             raise ManifoldRefused(f"the file is damaged: {error}.") from None
         inputs, labels, template = (tensors.pop(name, None) for name in ("canary.inputs", "canary.labels", "template"))
         if template is None or template.dtype != torch.uint8:

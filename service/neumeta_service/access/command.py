@@ -19,7 +19,9 @@ _VARIABLE = "NEUMETA_API_KEYS_FILE"
 
 def add_to(parser: ArgumentParser) -> None:
     """Add ``api-keys``; its sub-commands leave a function ``run`` in the parsed arguments, which raises SettingsError."""
-    commands = parser.add_subparsers(title="commands", metavar="api-keys").add_parser("api-keys", description="Make, list and revoke API keys.")
+    # Options of these commands are no settings, of which the parser's own errors speak.
+    named = parser.add_subparsers(title="commands", metavar="api-keys", parser_class=ArgumentParser)
+    commands = named.add_parser("api-keys", description="Make, list and revoke API keys.")
     actions = commands.add_subparsers(required=True, metavar="new|list|revoke")
     new = actions.add_parser("new", help="make a key and print its token, this once")
     new.add_argument(

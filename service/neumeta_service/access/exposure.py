@@ -15,8 +15,8 @@ def enclosed(settings: Settings) -> Settings:
     if settings.api_keys_file or settings.jwt_keys_file:
         return settings
     if _is_loopback(settings.host):
-        is_open = settings.allowed_hosts is not None or settings.trusted_proxies is not None
-        return settings if is_open else settings.model_copy(update={"allowed_hosts": "localhost"})
+        is_told = settings.allowed_hosts is not None or settings.trusted_proxies is not None
+        return settings if is_told else settings.model_copy(update={"allowed_hosts": "localhost"})
     if settings.allow_anonymous:
         return settings
     raise SettingsError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,6 +22,8 @@ class OwnNames:
     def __init__(self, app: ASGIApp, names: Iterable[str]) -> None:
         self._app = app
         self._names = frozenset(map(_plain, names))
+        # Nearly all requests of a service come by one name.
+        self._is_own = lru_cache(maxsize=64)(self._names_us)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -31,7 +34,7 @@ class OwnNames:
                 return
         await self._app(scope, receive, send)
 
-    def _is_own(self, host: str) -> bool:
+    def _names_us(self, host: str) -> bool:
         name, _, port = host.rpartition(":")
         name = name if port.isdigit() and name else host
         return _plain(name) in self._names or _is_address(name.removeprefix("[").removesuffix("]"))
