@@ -12,6 +12,7 @@ from neumeta_service.cache import Cache
 from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.engine import Engine
 from neumeta_service.http import problems
+from neumeta_service.http.head import HeadAsGet
 from neumeta_service.http.middleware import BodyLimit, RequestContext
 from neumeta_service.http.openapi import ANY_PROBLEM, DescribedApp
 from neumeta_service.http.patience import Patience
@@ -65,6 +66,7 @@ def _install_routes(app: FastAPI, parts: Parts) -> None:
         app.state.reloads = parts.reloads
         app.include_router(admin.router)
     problems.install(app)
+    app.add_middleware(HeadAsGet, router=app.router)
     if not parts.tracers:  # FastAPI names spans by the routes that it finds.
         app.add_middleware(direct.Direct, engine=parts.engine)
     app.add_middleware(BodyLimit)

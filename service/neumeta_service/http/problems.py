@@ -116,9 +116,13 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> list[str]:
-    """Every method that the path of a request has (RFC 9110 section 10.2.1)."""
-    routes = request.app.router.routes
-    return [method for method in _METHODS if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)]
+    """Every method that the path of a request has (RFC 9110 section 10.2.1); HEAD wherever it has GET."""
+
+    def has(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+
+    return [method for method in _METHODS if has("GET" if method == "HEAD" else method)]
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
