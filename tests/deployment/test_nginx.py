@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from neumeta_core.manifold import Manifold
 from neumeta_service.app import create_app
 from neumeta_service.catalog.catalog import Catalog
+from neumeta_service.http.schemas import ProblemDocument
 
 from tests.deployment.files import ROOT, compose
 from tests.service.access.tokens import add_key, bearer
@@ -259,7 +260,72 @@ def test_a_client_of_http_1_0_needs_to_name_no_host(proxied: Proxied) -> None:
 def test_long_heads_stop_at_the_proxy(proxied: Proxied) -> None:
     assert proxied.client.get("/livez", headers={f"x-{number}": "x" * 3000 for number in range(4)}).status_code == 200
     for headers in ({"x": "x" * 9000}, {f"x-{number}": "x" * 3000 for number in range(8)}):
-        assert proxied.client.get("/livez", headers=headers).status_code == 400
+        check_problem(proxied.client.get("/livez", headers=headers), 431, "headers_too_large")
+    check_problem(proxied.client.get(f"/livez?{'x' * 9000}"), 431, "headers_too_large")
+
+
+def check_problem(response: httpx.Response, status: int, code: str) -> ProblemDocument:
+    """A problem document of the service's kind, whoever made it."""
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), response.text
+    assert "no-store" in response.headers.get_list("cache-control", split_commas=True)
+    assert response.headers.get_list("x-content-type-options") == ["nosniff"]
+    document = ProblemDocument.model_validate_json(response.content)
+    assert (document.status, document.code, document.type) == (status, code, f"urn:neumeta:problem:{code}")
+    assert response.headers.get_list("x-request-id") == [document.request_id]
+    return document
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer whatever"}])
+def test_errors_of_an_artifacts_request_are_problem_documents(proxied: Proxied, headers: dict[str, str]) -> None:
+    url, data = proxied.artifact()
+    for _ in range(2):
+        check_problem(proxied.client.get(url, headers={"if-match": '"other"', **headers}), 412, "precondition_failed")
+        outside = proxied.client.get(url, headers={"range": f"bytes={len(data)}-", **headers})
+        assert check_problem(outside, 416, "range_not_satisfiable").instance == url
+        assert outside.headers["content-range"] == f"bytes */{len(data)}"
+    check_problem(proxied.client.request("GET", url, content=b" " * 70_000, headers=headers), 413, "body_too_large")
+
+
+@pytest.mark.parametrize("path", ["/readyz", f"/v1/artifacts/sha256:{'0' * 64}", f"/v1/artifacts/sha256:{'0' * 64}/signature"])
+def test_when_no_replica_answers_the_proxy_says_so(tmp_path: Path, path: str) -> None:
+    with proxy(tmp_path, [free_port()]) as client:
+        for headers in ({}, {"authorization": "Bearer whatever"}):
+            response = client.get(f"{path}?x", headers=headers)
+            assert check_problem(response, 502, "unreachable").instance == path
+            assert client.head(path, headers=headers).status_code == 502
+        odd = client.build_request("GET", client.base_url.copy_with(raw_path=b'//other/"{}'))
+        assert check_problem(client.send(odd), 502, "unreachable").instance == "/"
+        check_problem(client.post(POST, content=b" " * 70_000), 413, "body_too_large")
+
+
+def test_every_code_of_the_proxy_is_documented() -> None:
+    codes = re.findall(r"^ +(?:\d{3}|default) ([a-z_]+);$", CONFIGURATION.read_text(), re.MULTILINE)
+    assert {"malformed_request", "unreachable"} <= {*codes}
+    for page in ("errors.md", "http-api.md"):
+        rows = re.findall(r"^\| `(\w+)`", (ROOT / "docs" / page).read_text(), re.MULTILINE)
+        assert {*codes} <= {*rows, "yes"}
+
+
+def test_what_is_no_http_gets_a_problem_document_too(proxied: Proxied) -> None:
+    url = proxied.client.base_url
+    with socket.create_connection((url.host, url.port or 0)) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a b\r\n\r\n")
+        head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert ProblemDocument.model_validate_json(body).code == "malformed_request"
+
+
+def test_connections_of_one_client_have_a_limit(tmp_path: Path) -> None:
+    """A request that the replica never answers keeps its connection."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, proxy(tmp_path, [silent.getsockname()[1]], {"clients 128": "clients 1"}) as client:
+        url = client.base_url
+        with socket.create_connection((url.host, url.port or 0)) as held:
+            held.sendall(b"GET /livez HTTP/1.1\r\nHost: n\r\n\r\n")
+            with silent.accept()[0]:
+                refused = client.get("/livez")
+        check_problem(refused, 429, "rate_limited")
+        assert refused.headers["retry-after"] == "1"
+        assert "retry-after" not in client.get("/%").headers
 
 
 def test_half_a_request_is_nothing_to_the_service(proxied: Proxied) -> None:
