@@ -137,12 +137,12 @@ def test_publish_puts_a_finished_run_where_the_service_finds_it(whole, tmp_path)
     point = {"compression": 0.5, "params": 1, "macs": 1, "quality": 0.5}
     for changes, said in (
         ({"split": "test"}, "its split is 'test', that of the manifold 'validation'"),
-        ({"training": {"0.5": 7}}, "its network at 0.5 took 7 steps, the manifold's stages"),
+        ({"training": {"0.5": 7, "0": 8}}, "its networks took [7, 8] steps"),
         ({"method": "alone distilled"}, "its method is 'alone distilled'"),
-        ({}, ""),
+        ({"training": {"0.5": 7}}, ""),
     ):
         (alone / "alone.json").write_text(json.dumps(record | {"measurements": [point]} | changes))
-        if changes:
+        if said:
             with pytest.raises(RecordRefused, match=re.escape(said)):
                 publish(whole, alone, tmp_path / "models")
             assert not (tmp_path / "models").exists()
@@ -156,6 +156,7 @@ def test_publish_puts_a_finished_run_where_the_service_finds_it(whole, tmp_path)
     half = next(point for point in manifold.header.curve.points if point.compression == 0.5)
     assert f"| 0.50 | {half.params:,} | {half.macs:,} | {100 * half.quality:.2f} |" in card
     assert "| 50.00 |" in card
+    assert re.search(r"the same recipe, 7 steps where the manifold's .* stages took \d+ together, the same seed", card)
 
 
 def test_publish_replaces_a_version_that_is_there_only_when_told_to(whole, tmp_path):

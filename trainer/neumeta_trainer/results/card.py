@@ -29,7 +29,7 @@ def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = Fals
 
     ``alone`` holds the results of ``neumeta alone`` for the same recipe. A folder that is there already is only replaced with
     ``replace``. Raises RunNotFinished when the run has no report, VersionTaken when that folder is there, RecordRefused when
-    ``alone`` holds no such results, or those of another recipe, tier, split, seed, settings or amount of training.
+    ``alone`` holds no such results, or those of another recipe, tier, split, seed or settings, or of networks trained for unequally long.
     """
     if not (run / "report.json").is_file():
         raise RunNotFinished(f"{run} holds no report.json: it is no finished run of `neumeta train`.")
@@ -51,7 +51,7 @@ def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = Fals
         shutil.rmtree(left_over, ignore_errors=True)
     staging.mkdir(parents=True)
     shutil.copyfile(run / FILE_NAME, staging / FILE_NAME)
-    _describe(staging, manifold, report, beside)
+    _describe(staging, manifold, report, *beside)
     with deferred_interrupt():
         if folder.exists():
             # To remove it takes a while, in which the other must be there already.
@@ -66,17 +66,18 @@ def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = Fals
     return folder
 
 
-def _describe(folder: Path, manifold: Manifold, report: dict[str, Any], alone: dict[float, float]) -> None:
+def _describe(folder: Path, manifold: Manifold, report: dict[str, Any], alone: dict[float, float], alone_steps: int | None) -> None:
     curve = manifold.header.curve
     assert curve is not None
     (folder / "report.json").write_text(json.dumps(report | {"alone": alone}, indent=1) + "\n")
     plot_curve(folder / "curve.png", f"{manifold.header.name} {manifold.header.version}", curve, held_out_ratios(manifold), alone)
-    (folder / "README.md").write_text(card(manifold, report["slices"], alone, report.get("unequal")))
+    (folder / "README.md").write_text(card(manifold, report["slices"], alone, report.get("unequal"), alone_steps))
 
 
-def _alone(folder: Path | None, manifold: Manifold) -> dict[float, float]:
+def _alone(folder: Path | None, manifold: Manifold) -> tuple[dict[float, float], int | None]:
+    """Qualities of networks trained alone by compression, and the steps that each of them took, if their record says so."""
     if folder is None:
-        return {}
+        return {}, None
     record, training, curve = read_record(folder / ALONE), manifold.header.training, manifold.header.curve
     recipe = training["recipe"]
     assert isinstance(recipe, dict)
@@ -87,15 +88,12 @@ def _alone(folder: Path | None, manifold: Manifold) -> dict[float, float]:
         if (found := getattr(record, name)) != value:
             raise RecordRefused(f"{folder / ALONE}: its {name} is {found!r}, that of the manifold {value!r}; they cannot be compared.")
     if record.method != "alone":
-        expected = "networks that learned from labels, in as many steps, by the recipe as it is"
+        expected = "networks that learned from labels, by the recipe as it is"
         raise RecordRefused(f"{folder / ALONE}: its method is {record.method!r}; expected 'alone': {expected}.")
-    steps = sum(_steps(recipe, name) for name in ("base", "family", "tune"))
-    for compression, found in record.training.items():
-        if found != steps:
-            raise RecordRefused(
-                f"{folder / ALONE}: its network at {compression} took {found:,} steps, the manifold's stages {steps:,}; they cannot be compared."
-            )
-    return {point.compression: point.quality for point in record.measurements if point.compression is not None}
+    steps = {*record.training.values()}
+    if len(steps) > 1:
+        raise RecordRefused(f"{folder / ALONE}: its networks took {sorted(steps)} steps; expected as many for each of them.")
+    return {point.compression: point.quality for point in record.measurements if point.compression is not None}, steps.pop() if steps else None
 
 
 def _steps(recipe: Mapping[str, JsonValue], stage: str) -> int:
@@ -107,8 +105,17 @@ def _steps(recipe: Mapping[str, JsonValue], stage: str) -> int:
     return steps
 
 
-def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, float], unequal: Mapping[str, float] | None = None) -> str:
-    """The card as Markdown: ``slices`` and ``alone`` are qualities by compression, ``unequal`` those of a report."""
+def card(
+    manifold: Manifold,
+    slices: Mapping[str, float],
+    alone: Mapping[float, float],
+    unequal: Mapping[str, float] | None = None,
+    alone_steps: int | None = None,
+) -> str:
+    """The card as Markdown: ``slices`` and ``alone`` are qualities by compression, ``unequal`` those of a report.
+
+    ``alone_steps`` is what each network trained alone took; None: as many as the manifold.
+    """
     header, facts = manifold.header, file_facts(manifold)
     training, curve = header.training, header.curve
     assert curve is not None
@@ -135,7 +142,7 @@ def card(manifold: Manifold, slices: Mapping[str, float], alone: Mapping[float, 
 
 `*`: no training step has seen any of these widths. {curve.samples:,} {curve.split} images, measured once, at the end. *Slices without INR*: the
 family's own weights with BatchNorm calibrated for that size on training images. *Trained alone*: one network of these
-widths, the same recipe, as many steps as the manifold's base, family and end-to-end stages together, the same seed.{_unequal(unequal)}
+widths, the same recipe, {_compared_steps(training["recipe"], alone_steps)}, the same seed.{_unequal(unequal)}
 
 Compression is the share of channels left out of every layer; a width ratio is 1 minus it. An empty cell was not measured. Bytes of the full
 network are its parameters alone; an ONNX file has some more. The other words, and what each stage does, are in docs/training.md of the project.
@@ -173,6 +180,13 @@ def _row(point: CurvePoint, slices: Mapping[float, float], alone: Mapping[float,
     beside = slices.get(point.compression), alone.get(point.compression)
     cells = [f"{100 * quality:.2f}" if quality is not None else "" for quality in (point.quality, *beside)]
     return f"| {point.compression:.2f}{mark} | {point.params:,} | {point.macs:,} | {' | '.join(cells)} |"
+
+
+def _compared_steps(recipe: JsonValue, alone: int | None) -> str:
+    assert isinstance(recipe, dict)
+    steps = sum(_steps(recipe, name) for name in ("base", "family", "tune"))
+    together = "the manifold's base, family and end-to-end stages"
+    return f"as many steps as {together} together" if alone in (None, steps) else f"{alone:,} steps where {together} took {steps:,} together"
 
 
 def _unequal(measured: Mapping[str, float] | None) -> str:
