@@ -58,3 +58,11 @@ def test_many_labels_are_a_number_and_two_of_them() -> None:
     assert "labels 0, 1, 2, 3, 4, 5, 6, 7, 8, 9. INR kind" in made_by(1500, TUNE)
     manifold = Manifold.load(SHIPPED.parents[2] / "resnet20-cifar100" / "1" / "manifold.safetensors")
     assert "on cifar100, 100 labels from apple to worm. INR kind" in card(manifold, {}, {})
+
+
+def test_the_command_that_makes_it_again_is_there() -> None:
+    manifold = Manifold.load(SHIPPED)
+    assert "```bash\nneumeta train lenet-mnist --final --out runs/lenet-mnist\n```" in card(manifold, {}, {})
+    header, template = manifold.header.model_copy(update={"name": "my-net"}), manifold.encoding_in("fp32").template
+    own = Manifold(header, manifold.inr, template.SerializeToString(), size=1, digest="")
+    assert "```bash" not in card(own, {}, {})

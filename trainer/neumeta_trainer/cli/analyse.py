@@ -12,7 +12,7 @@ import typer
 from neumeta_core.manifold import Manifold
 from torch import nn
 
-from neumeta_trainer.analyses.members import check_made_by, member_network
+from neumeta_trainer.analyses.members import member_network
 from neumeta_trainer.analyses.similarity import CKA_NOTE, KL_NOTE, Labelled, Table, compare, submodule
 from neumeta_trainer.analyses.variation import NOTE, ORDERS, variations
 from neumeta_trainer.baselines.alone import trained_alone
@@ -36,6 +36,7 @@ from neumeta_trainer.data import Splits
 from neumeta_trainer.data.stages import divided
 from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.machine import machine
+from neumeta_trainer.origin import check_made_by
 from neumeta_trainer.overrides import variant_of
 from neumeta_trainer.results.record import MatrixRecord, write_record
 from neumeta_trainer.structure.fusion import fuse_batch_norm

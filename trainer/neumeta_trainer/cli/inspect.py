@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from neumeta_trainer.cli.options import expected_errors, out_console, say
+from neumeta_trainer.origin import command_of
 from neumeta_trainer.results.report import file_facts
 
 
@@ -29,6 +30,8 @@ def show(manifold: Manifold) -> None:
     )
     for group in header.architecture.groups:
         say(f"  {group.name}: {group.minimum} to {group.full} channels")
+    if command := command_of(manifold):
+        say(f"Its recipe is followed again by: {command}")
     if header.curve is None:
         return
     title = f"{header.curve.samples:,} {header.curve.split} images; * widths never trained"

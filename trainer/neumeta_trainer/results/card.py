@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from neumeta_trainer.errors import RecordRefused, RunNotFinished, VersionTaken
 from neumeta_trainer.export.manifold import FILE_NAME
+from neumeta_trainer.origin import command_of
 from neumeta_trainer.results.plot import plot_curve
 from neumeta_trainer.results.record import ALONE, read_record
 from neumeta_trainer.results.report import file_facts, held_out_ratios
@@ -163,7 +164,7 @@ network are its parameters alone; an ONNX file has some more. The other words, a
 {training["images"]:,} training images, seed {training["seed"]}, width ratios held out of training: {held_out}. One run of one seed;
 how far another seed would differ was not measured. {_stages(training["recipe"], header.inr.kind)}
 
-The whole recipe is stored in the file and in [report.json](report.json).
+The whole recipe is stored in the file and in [report.json](report.json).{_again(manifold)}
 
 Versions: {", ".join(f"{name} {number}" for name, number in _versions(manifold).items())}.
 """
@@ -212,6 +213,11 @@ def _stages(recipe: JsonValue, kind: str) -> str:
     zero = ": what they add to the plain weights is zero" if kind == "anchored" else ""
     untaught = "" if taught else f"\nNo stage trained the coordinate networks{zero}."
     return f"Stages: {', '.join(steps)}.{untaught}"
+
+
+def _again(manifold: Manifold) -> str:
+    command = command_of(manifold)
+    return f" The command that follows it again:\n\n```bash\n{command} --out runs/{manifold.header.name}\n```" if command else ""
 
 
 def _versions(manifold: Manifold) -> dict[str, str]:
