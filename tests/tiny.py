@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 import torch
 from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParameter, Segment, Widths
+from neumeta_core.cost import cost_of
 from neumeta_core.curve import Curve, CurvePoint
 from neumeta_core.header import Header, InputSpec
 from neumeta_core.inr import AnchoredSettings, InrSettings, build_inr
@@ -110,6 +112,22 @@ def tiny_manifold(settings: InrSettings | None = None, *, name: str = "tiny", ve
         tiny_template(architecture).SerializeToString(deterministic=True),
         Canary(torch.zeros(2, 1, SIDE, SIDE, dtype=torch.uint8), torch.tensor([0, 1])),
     )
+
+
+def with_curve(qualities: Mapping[float, float], *, samples: int = 10_000, fp16: float | None = None) -> Manifold:
+    """A tiny manifold of these qualities by compression; in fp16 each is higher by ``fp16`` times its compression."""
+    manifold = tiny_manifold()
+    points = []
+    for compression, quality in qualities.items():
+        member = manifold.configure(compression)
+        cost = cost_of(manifold.architecture, member)
+        in_fp16 = {} if fp16 is None else {"fp16": quality + fp16 * compression}
+        points.append(
+            CurvePoint(compression=compression, widths=dict(member), params=cost.params, macs=cost.macs, quality=quality, quality_in=in_fp16)
+        )
+    curve = Curve(metric="accuracy", split="test", samples=samples, points=tuple(points))
+    manifold.header = manifold.header.model_copy(update={"curve": curve})
+    return manifold
 
 
 def with_quality_in(manifold: Manifold, **differences: float) -> Manifold:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import onnx
 
 from neumeta_core.architecture import Architecture
+from neumeta_core.configuration import Configuration
 from neumeta_core.cost import cost_of
 from neumeta_core.curve import REFERENCE, Estimate
 from neumeta_core.errors import PrecisionRefused
@@ -60,3 +61,15 @@ class Blueprint:
         if self.header.curve is None:
             return Estimate(metric=None, value=None, kind="extrapolated")
         return self.header.curve.at(member, cost_of(self.architecture, member).macs, precision)
+
+    def preferred(self, largest: Configuration, smaller: Iterable[Configuration], precision: str = "fp32") -> Configuration:
+        """The largest, or the best of the smaller ones where the curve promises more of it, by more than one standard deviation."""
+        curve = self.header.curve
+        if curve is None:
+            return largest
+
+        def worth(member: Configuration) -> float:
+            return curve.at(member, cost_of(self.architecture, member).macs, precision).value or 0.0
+
+        best = max(smaller, key=worth, default=largest)
+        return best if worth(best) - worth(largest) > curve.deviation(worth(largest)) else largest

@@ -30,6 +30,11 @@ class Budget:
                 raise InvalidField(f"budget.{name}", value, "a positive integer")
         return given
 
+    def allows(self, cost: ArtifactCost) -> bool:
+        """Whether a cost stays within all maxima that are set."""
+        costs = cost.as_dict()
+        return all(costs[name] <= limit for name, limit in self.limits().items())
+
 
 def _ratios(architecture: Architecture) -> list[float]:
     """Rising width ratios that give every uniform member, some of them more than once."""
@@ -52,11 +57,7 @@ def solve(architecture: Architecture, budget: Budget, cost: Callable[[Configurat
     # Not the members: of many groups with many widths there would be too many to hold.
     ratios = _ratios(architecture)
 
-    def exceeds(ratio: float) -> bool:
-        costs = cost(rounded(architecture, ratio)).as_dict()
-        return any(costs[name] > limit for name, limit in limits.items())
-
-    first_too_large = bisect_left(ratios, True, key=exceeds)
+    first_too_large = bisect_left(ratios, True, key=lambda ratio: not budget.allows(cost(rounded(architecture, ratio))))
     if first_too_large == 0:
         raise BudgetImpossible(limits, cost(rounded(architecture, ratios[0])).as_dict())
     return rounded(architecture, ratios[first_too_large - 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,7 +11,7 @@ from neumeta_core.architecture import Count, Record, Total, Widths
 
 Kind = Literal["measured", "interpolated", "extrapolated"]
 Quality = Annotated[float, Field(ge=-1e30, le=1e30)]
-"""Of whatever metric; two of them have a finite difference."""
+"""Of whatever metric, as long as more is better; two of them have a finite difference."""
 MAX_POINTS = 1000
 """Each is checked when a file is read, and looked at by every promise."""
 REFERENCE = "fp32"
@@ -68,6 +69,10 @@ class Curve(Record):
             precision = REFERENCE
         value, kind = self._value(widths, macs, precision)
         return Estimate(metric=self.metric, value=value, kind=kind, precision=precision)
+
+    def deviation(self, quality: float) -> float:
+        """One standard deviation of a fraction that was counted over the samples (binomial); 0 of what is no fraction."""
+        return math.sqrt(quality * (1 - quality) / self.samples) if 0 <= quality <= 1 else 0.0
 
     def _value(self, widths: Widths, macs: int, precision: str) -> tuple[float, Kind]:
         for point in self.points:

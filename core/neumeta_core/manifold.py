@@ -84,7 +84,10 @@ class Manifold(Blueprint):
         *,
         precision: str = "fp32",
     ) -> Configuration:
-        """The configuration for exactly one selector; see ``configuration`` and ``budget`` for their errors."""
+        """The configuration for exactly one selector; see ``configuration`` and ``budget`` for their errors.
+
+        Of a budget it is the largest uniform member that fits, or a smaller one of the curve that is preferred.
+        """
         if sum(selector is not None for selector in (compression, widths, budget)) != 1:
             raise InvalidField("selector", None, "exactly one of compression, widths and budget")
         if compression is not None:
@@ -92,7 +95,10 @@ class Manifold(Blueprint):
         if widths is not None:
             return configuration.from_widths(self.architecture, widths)
         assert budget is not None
-        return solve(self.architecture, budget, lambda candidate: self.cost(candidate, precision))
+        largest = solve(self.architecture, budget, lambda candidate: self.cost(candidate, precision))
+        points = self.header.curve.points if self.header.curve is not None else ()
+        measured = (configuration.from_widths(self.architecture, point.widths) for point in points)
+        return self.preferred(largest, [member for member in measured if budget.allows(self.cost(member, precision))], precision)
 
     def cost(self, member: Configuration, precision: str = "fp32") -> ArtifactCost:
         """Parameters, multiply-adds and artifact bytes of a member; exact, and no tensor is made."""

@@ -14,6 +14,8 @@ from neumeta_core.cost import ArtifactCost, cost_of
 from neumeta_core.errors import BudgetImpossible, InvalidField
 from neumeta_core.manifold import Manifold
 
+from tests import tiny
+from tests.tiny import with_curve
 from tests.uniform import uniform_members
 
 NO_BUDGETS: list[Any] = [0, -1, True, 1.5, "100", float("nan")]
@@ -112,6 +114,54 @@ def test_an_impossible_budget_states_the_smallest(tiny_manifold: Manifold) -> No
         f"budget: no member of the family has params <= 10; the lowest are params = {smallest.params}, macs = {smallest.macs}, "
         f"bytes = {smallest.bytes}."
     )
+
+
+def within(manifold: Manifold, compression: float, precision: str = "fp32") -> Configuration:
+    """What a budget comes to that this member just fits in."""
+    macs = manifold.cost(manifold.configure(compression)).macs
+    return manifold.configure(budget=Budget(macs=macs), precision=precision)
+
+
+def test_a_smaller_member_that_was_measured_to_be_better_is_preferred() -> None:
+    dip = with_curve({0: 0.9, 0.25: 0.7, 0.5: 0.8, 0.75: 0.75})
+    assert [within(dip, asked) for asked in (0, 0.25, 0.5, 0.6, 0.75)] == [dip.configure(found) for found in (0, 0.5, 0.5, 0.6, 0.75)]
+
+
+@pytest.mark.parametrize(("samples", "chosen"), [(1_000, 0.25), (100_000, 0.5)])
+def test_what_may_be_chance_prefers_nothing(samples: int, chosen: float) -> None:
+    """0.1 points are less than a standard deviation of 1,000 samples, 0.9, and more than that of 100,000."""
+    manifold = with_curve({0: 0.95, 0.25: 0.9, 0.5: 0.901}, samples=samples)
+    assert within(manifold, 0.25) == manifold.configure(chosen)
+
+
+def test_a_quality_that_is_no_fraction_has_no_chance_to_allow_for() -> None:
+    manifold = with_curve({0: -3.0, 0.25: -5.0, 0.5: -4.9}, samples=10)
+    assert within(manifold, 0.25) == manifold.configure(0.5)
+
+
+def test_the_quality_of_the_precision_decides() -> None:
+    manifold = with_curve({0: 0.9, 0.5: 0.85, 0.75: 0.8}, fp16=0.3)
+    assert within(manifold, 0.5) == manifold.configure(0.5)
+    assert within(manifold, 0.5, "fp16") == manifold.configure(0.75)
+
+
+def test_without_a_curve_the_largest_is_all_that_is_known() -> None:
+    manifold = tiny.tiny_manifold()
+    manifold.header = manifold.header.model_copy(update={"curve": None})
+    assert within(manifold, 0.25) == manifold.configure(0.25)
+
+
+@given(qualities=st.lists(st.floats(0, 1), min_size=4, max_size=4), limit=st.integers(1, 10_000), name=st.sampled_from(["params", "macs", "bytes"]))
+def test_whatever_is_preferred_stays_within_the_budget(qualities: list[float], limit: int, name: str) -> None:
+    manifold = with_curve(dict(zip((0, 0.25, 0.5, 0.75), qualities, strict=True)))
+    budget = Budget(**{name: manifold.cost(manifold.configure(0.75)).as_dict()[name] + limit})
+    found = manifold.configure(budget=budget)
+    assert budget.allows(manifold.cost(found))
+    largest = solve(manifold.architecture, budget, manifold.cost)
+    promised, wanted = manifold.quality(largest).value, manifold.quality(found).value
+    assert promised is not None
+    assert wanted is not None
+    assert wanted >= promised
 
 
 @pytest.mark.parametrize("value", NO_BUDGETS)

@@ -23,7 +23,7 @@ class MaterializeRequest(JsonModel):
     widths: dict[str, Integer] | None = None
     """A width for every channel group."""
     budget: BudgetRequest | None = None
-    """The largest uniform member that stays within all maxima."""
+    """The best uniform member that stays within all maxima."""
     rung: str | None = None
     """A size that the operator has named; `GET /v1/models/{name}` lists those that there are."""
     precision: Precision = "fp32"

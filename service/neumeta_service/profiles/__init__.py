@@ -1,4 +1,4 @@
-"""What clients have measured on their devices: how long a model takes there at which size, and the largest of these sizes within a latency."""
+"""What clients have measured on their devices: how long a model takes there at which size, and the best of these sizes within a latency."""
 
 from neumeta_service.profiles.limit import LatencyLimit, solve_within
 from neumeta_service.profiles.profile import Measured, Profile

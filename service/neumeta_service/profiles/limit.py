@@ -1,4 +1,4 @@
-"""The largest measured member that a device runs fast enough."""
+"""The best measured member that a device runs fast enough."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LatencyLimit:
 
 
 def solve_within(manifold: Manifold, profile: Profile, latency_ms: float, *, budget: Budget | None = None) -> Configuration:
-    """The largest member that was measured to take at most ``latency_ms``, and whose cost stays within the budget.
+    """The largest member that was measured to take at most ``latency_ms`` and whose cost stays within the budget, or one that is preferred.
 
     Sizes that were not measured are not considered: kernels work on blocks of channels, so one may be slower than both its neighbours.
     Raises InvalidField, or BudgetImpossible, whose ``smallest`` has the cost of the smallest measured member and the lowest latency.
@@ -37,17 +37,12 @@ def solve_within(manifold: Manifold, profile: Profile, latency_ms: float, *, bud
     limits = {} if budget is None else budget.limits()
     latencies = profile.latencies(manifold.architecture)
 
-    def cost(member: Configuration) -> dict[str, int]:
-        return manifold.cost(member, profile.precision).as_dict()
-
     def fits(member: Configuration) -> bool:
-        costs = cost(member)
-        return all(costs[name] <= limit for name, limit in limits.items())
+        return budget is None or budget.allows(manifold.cost(member, profile.precision))
 
     # From the largest on costs only fall.
     fast = [member for member, latency in latencies.items() if latency <= latency_ms]
-    largest = bisect_left(fast, True, key=fits)
-    if largest < len(fast):
-        return fast[largest]
-    lowest = cost(list(latencies)[-1]) | {"latency_ms": min(latencies.values())}
+    if fitting := fast[bisect_left(fast, True, key=fits) :]:
+        return manifold.preferred(fitting[0], fitting, profile.precision)
+    lowest = manifold.cost(list(latencies)[-1], profile.precision).as_dict() | {"latency_ms": min(latencies.values())}
     raise BudgetImpossible(limits | {"latency_ms": latency_ms}, lowest, member="measured member")

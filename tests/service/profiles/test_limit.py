@@ -13,7 +13,7 @@ from neumeta_core.manifold import Manifold
 from neumeta_service.profiles import LatencyLimit, Profile, solve_within
 from neumeta_service.profiles.profile import Point
 
-from tests.tiny import tiny_architecture, tiny_manifold
+from tests.tiny import tiny_architecture, tiny_manifold, with_curve
 from tests.uniform import uniform_members
 
 MANIFOLD = tiny_manifold()
@@ -49,6 +49,14 @@ def test_a_larger_member_may_be_the_faster_one(manifold: Manifold) -> None:
     measured = profile({0.25: 3.0, 0.3: 5.0, 0.5: 2.0})
     assert solve_within(manifold, measured, 4.0) == manifold.configure(0.25)
     assert solve_within(manifold, measured, 2.9) == manifold.configure(0.5)
+
+
+def test_of_those_in_time_a_smaller_one_is_taken_where_the_curve_prefers_it() -> None:
+    dip = with_curve({0: 0.9, 0.25: 0.7, 0.5: 0.8, 0.75: 0.75})
+    measured = profile({0: 9.0, 0.25: 5.0, 0.5: 4.0, 0.75: 3.0})
+    assert [solve_within(dip, measured, ms) for ms in (9.0, 8.9, 4.0, 3.9)] == [dip.configure(found) for found in (0, 0.5, 0.5, 0.75)]
+    only = Budget(params=dip.cost(dip.configure(0.25)).params)
+    assert solve_within(dip, measured, 9.0, budget=only) == dip.configure(0.5)
 
 
 def test_of_several_points_of_one_member_the_slowest_counts(manifold: Manifold) -> None:

@@ -18,9 +18,7 @@ Compression = Annotated[Optional[float], typer.Option(metavar="X", help="Leave o
 Widths = Annotated[Optional[list[str]], typer.Option("--width", metavar="GROUP=N", help="Channels of one group; repeat it for every group.")]
 Budget = Annotated[
     Optional[list[str]],
-    typer.Option(
-        metavar="KIND=N", help="At most N of params, macs, bytes or latency_ms (with device=NAME): the largest network that fits. Repeatable."
-    ),
+    typer.Option(metavar="KIND=N", help="At most N of params, macs, bytes or latency_ms (with device=NAME): the best network that fits. Repeatable."),
 ]
 Rung = Annotated[Optional[str], typer.Option(metavar="NAME", help="A size that the service's operator has named.")]
 Precision = Annotated[str, typer.Option(metavar="fp32|fp16|int8", help="Number format of the weights.")]
