@@ -13,27 +13,16 @@ from functools import cached_property
 from math import prod
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-MAX_VALUES = 2**29
-"""Most values that a network may have: 2 GiB of fp32, the limit of one ONNX file."""
+from neumeta_core.record import MAX_VALUES, Count, Record, Total
+
 MAX_WIDTHS = 2**20
 """Most widths that all groups of a network may have together: whoever asks for a budget has each of them looked at."""
 MAX_AXES = 32
 """Most dimensions of a parameter: NumPy 1 has no more."""
-Count = Annotated[int, Field(ge=1, le=MAX_VALUES)]
-Version = Annotated[int, Field(ge=1, le=999_999_999)]
-"""Of a model: the name of its folder, at most nine digits."""
-Total = Annotated[int, Field(ge=0, lt=2**63)]
-
 Widths = Mapping[str, int]
 """Channel group name -> number of channels."""
-
-
-class Record(BaseModel):
-    """An immutable piece of the file header; unknown fields are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ChannelGroup(Record):

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from neumeta_core.architecture import MAX_VALUES, Architecture
+from neumeta_core.architecture import Architecture
 from neumeta_core.blocks import count_blocks
 from neumeta_core.configuration import from_widths
 from neumeta_core.cost import cost_of
@@ -17,6 +17,7 @@ from neumeta_core.errors import InvalidField, ManifoldRefused
 from neumeta_core.inr import INR, InrSettings, MlpINR, MlpSettings
 from neumeta_core.inr.channel import ChannelINR
 from neumeta_core.inr.mlp import CoordinateMLP
+from neumeta_core.record import MAX_VALUES
 
 _LEAST_TENSORS = 7
 """Of one block: a vector of kind ``factorised`` has no more, and an MLP of one layer has as many."""

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from neumeta_core.architecture import Count, Record, Total, Widths
+from neumeta_core.architecture import Widths
+from neumeta_core.record import Count, Record, Total
 
 Kind = Literal["measured", "interpolated", "extrapolated"]
 Quality = Annotated[float, Field(ge=-1e30, le=1e30)]

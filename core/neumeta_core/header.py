@@ -6,9 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, JsonValue, PositiveFloat, model_validator
 
-from neumeta_core.architecture import Architecture, Count, Record, Version
+from neumeta_core.architecture import Architecture
 from neumeta_core.curve import Curve
 from neumeta_core.inr import InrSettings, Sampling
+from neumeta_core.record import Count, Record, Version
 
 FORMAT_VERSION = 1
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"

@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, get_type_hints
 
-from neumeta_core.architecture import Record
 from neumeta_core.inr import InrSettings
+from neumeta_core.record import Record
 from neumeta_core.validation import complaint
 from pydantic import TypeAdapter, ValidationError
 

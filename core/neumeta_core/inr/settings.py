@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from neumeta_core.architecture import Record
 from neumeta_core.levels import Levels
+from neumeta_core.record import Record
 
 
 class MlpSettings(Record):

@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from neumeta_core.architecture import Version
 from neumeta_core.errors import SignatureRefused
 from neumeta_core.header import NAME_PATTERN
+from neumeta_core.record import Version
 from neumeta_core.signing.bundle import Bundle
 from neumeta_core.signing.payload import Kind, Payload, Seconds
 from neumeta_core.signing.roots import Roots

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
-from neumeta_core.architecture import Record
 from neumeta_core.curve import Curve
 from neumeta_core.files import write_whole
+from neumeta_core.record import Record
 from neumeta_core.validation import first_fault
 from pydantic import Field, ValidationError, model_validator
 
