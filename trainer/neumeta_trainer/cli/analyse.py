@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from neumeta_core.manifold import Manifold
-from torch import nn
 
-from neumeta_trainer.analyses.members import member_network
-from neumeta_trainer.analyses.similarity import CKA_NOTE, KL_NOTE, Labelled, Table, compare, submodule
+from neumeta_trainer.analyses.networks import Networks
+from neumeta_trainer.analyses.similarity import CKA_NOTE, KL_NOTE, Table, compare
 from neumeta_trainer.analyses.variation import NOTE, ORDERS, variations
-from neumeta_trainer.baselines.alone import trained_alone
 from neumeta_trainer.cli.options import (
     Assignments,
     DataFolder,
@@ -32,7 +29,6 @@ from neumeta_trainer.cli.options import (
 )
 from neumeta_trainer.compute import Compute
 from neumeta_trainer.config import Recipe
-from neumeta_trainer.data import Splits
 from neumeta_trainer.data.stages import divided
 from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.machine import machine
@@ -64,7 +60,7 @@ def variation(
     """Total variation along the channels of the full network trained alone, in several orders."""
     with expected_errors(alone), Compute.resolve(device) as compute:
         chosen = chosen_recipe(recipe, tier, assignments)
-        networks = Networks(chosen, load_splits(chosen, data), alone, compute, final)
+        networks = Networks(chosen, load_splits(chosen, data), alone, compute, progress_of(compute), final)
         full = networks.alone(0.0)
         example = networks.splits.prepare(networks.splits.train.images[:2])
         fused = fuse_batch_norm(full, example.to(compute.device))
@@ -96,7 +92,7 @@ def similarity(
     """Linear CKA and divergence between networks of different width: those of a manifold, trained alone, and distilled."""
     with expected_errors(alone), Compute.resolve(device) as compute:
         chosen = chosen_recipe(recipe, tier, assignments)
-        networks = Networks(chosen, load_splits(chosen, data), alone, compute, final)
+        networks = Networks(chosen, load_splits(chosen, data), alone, compute, progress_of(compute), final)
         sizes = compressions or [step / 4 for step in range(4) if step / 4 <= chosen.max_compression]
         manifold = Manifold.load(run / FILE_NAME)
         _, measured, split = divided(chosen, networks.splits, final=final)
@@ -109,43 +105,6 @@ def similarity(
                 named = " ".join(filter(None, [subject, *variant]))
                 common = _common(chosen, compute) | {"subject": named, "split": split, "samples": len(inputs)}
                 _write_similarities(records, common, [label for label, _ in found], tables, layer)
-
-
-@dataclass(frozen=True)
-class Networks:
-    """Where the networks of a recipe come from."""
-
-    recipe: Recipe
-    loaded: Splits
-    folder: Path
-    compute: Compute
-    final: bool
-
-    @property
-    def splits(self) -> Splits:
-        """The data on the device."""
-        return self.loaded.to(self.compute)
-
-    def alone(self, compression: float, teacher: nn.Module | None = None) -> nn.Module:
-        """One network, trained alone or by a teacher; read from its checkpoint when there is one."""
-        progress = progress_of(self.compute)
-        return trained_alone(
-            self.recipe, compression, self.loaded, self.folder, progress, teacher=teacher, final=self.final, compute=self.compute
-        ).network.eval()
-
-    def sets(self, manifold: Manifold, compressions: Sequence[float], layer: str | None) -> dict[str, Labelled]:
-        """What is compared, by name; each a network for every compression. What cannot be compared is refused before a network is trained."""
-        members = [member_network(manifold, self.recipe, manifold.configure(compression=size)) for size in compressions]
-        if layer is not None:
-            submodule(members[0], layer)
-        teacher = self.alone(0.0)
-        sets = {
-            "manifold": [self.compute.place(member) for member in members],
-            "alone": [self.alone(size) for size in compressions],
-            # Nobody teaches the full network.
-            "alone distilled": [self.alone(size, teacher) if size else teacher for size in compressions],
-        }
-        return {name: [(f"{size:g}", network) for size, network in zip(compressions, found, strict=True)] for name, found in sets.items()}
 
 
 def _write_similarities(records: Path, common: dict[str, Any], labels: Sequence[str], tables: dict[str, Table], layer: str | None) -> None:
