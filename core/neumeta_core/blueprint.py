@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import onnx
 
 from neumeta_core.architecture import Architecture
-from neumeta_core.configuration import Configuration
+from neumeta_core.configuration import Configuration, rounded
 from neumeta_core.cost import cost_of
 from neumeta_core.curve import REFERENCE, Estimate
 from neumeta_core.errors import PrecisionRefused
@@ -62,14 +62,18 @@ class Blueprint:
             return Estimate(metric=None, value=None, kind="extrapolated")
         return self.header.curve.at(member, cost_of(self.architecture, member).macs, precision)
 
-    def preferred(self, largest: Configuration, smaller: Iterable[Configuration], precision: str = "fp32") -> Configuration:
-        """The largest, or the best of the smaller ones where the curve promises more of it, by more than one standard deviation."""
-        curve = self.header.curve
+    def preferred(self, largest: Configuration, is_allowed: Callable[[Configuration], bool], precision: str = "fp32") -> Configuration:
+        """The largest member, or a smaller uniform one that was measured to be better than what the curve promises of the largest.
+
+        Within one standard deviation of the measurement two are equal, and of equals it is the larger one.
+        """
+        curve, cost = self.header.curve, cost_of(self.architecture, largest)
         if curve is None:
             return largest
-
-        def worth(member: Configuration) -> float:
-            return curve.at(member, cost_of(self.architecture, member).macs, precision).value or 0.0
-
-        best = max(smaller, key=worth, default=largest)
-        return best if worth(best) - worth(largest) > curve.deviation(worth(largest)) else largest
+        fitting = []
+        for quality, point in curve.better_below(largest, cost.macs, precision):
+            member = rounded(self.architecture, 1 - point.compression)
+            if dict(member) == point.widths and is_allowed(member):
+                fitting.append((quality, member))
+        best = max((quality for quality, _ in fitting), default=0.0)
+        return next((member for quality, member in fitting if quality >= best - curve.deviation(best)), largest)

@@ -66,14 +66,24 @@ class Curve(Record):
         Outside the measured range the nearest point's value, marked ``extrapolated``. Of a precision in which not all points were
         measured, the same in fp32: the estimate says so.
         """
-        if not all(precision in point.quality_in for point in self.points):
-            precision = REFERENCE
+        precision = self._measured(precision)
         value, kind = self._value(widths, macs, precision)
         return Estimate(metric=self.metric, value=value, kind=kind, precision=precision)
+
+    def better_below(self, widths: Widths, macs: int, precision: str = REFERENCE) -> list[tuple[float, CurvePoint]]:
+        """Points with fewer multiply-adds and a quality that exceeds what is promised here by more than one deviation, the larger ones first."""
+        precision = self._measured(precision)
+        promised = self._value(widths, macs, precision)[0]
+        least = promised + self.deviation(promised)
+        found = [(quality, point) for point in self.points if point.macs < macs and (quality := point.quality_of(precision)) > least]
+        return sorted(found, key=lambda pair: pair[1].macs, reverse=True)
 
     def deviation(self, quality: float) -> float:
         """One standard deviation of a fraction that was counted over the samples (binomial); 0 of what is no fraction."""
         return math.sqrt(quality * (1 - quality) / self.samples) if 0 <= quality <= 1 else 0.0
+
+    def _measured(self, precision: str) -> str:
+        return precision if all(precision in point.quality_in for point in self.points) else REFERENCE
 
     def _value(self, widths: Widths, macs: int, precision: str) -> tuple[float, Kind]:
         for point in self.points:

@@ -86,7 +86,7 @@ class Manifold(Blueprint):
     ) -> Configuration:
         """The configuration for exactly one selector; see ``configuration`` and ``budget`` for their errors.
 
-        Of a budget it is the largest uniform member that fits, or a smaller one of the curve that is preferred.
+        Of a budget it is the largest uniform member that fits, or a smaller one that is ``preferred``.
         """
         if sum(selector is not None for selector in (compression, widths, budget)) != 1:
             raise InvalidField("selector", None, "exactly one of compression, widths and budget")
@@ -96,9 +96,7 @@ class Manifold(Blueprint):
             return configuration.from_widths(self.architecture, widths)
         assert budget is not None
         largest = solve(self.architecture, budget, lambda candidate: self.cost(candidate, precision))
-        points = self.header.curve.points if self.header.curve is not None else ()
-        measured = (configuration.from_widths(self.architecture, point.widths) for point in points)
-        return self.preferred(largest, [member for member in measured if budget.allows(self.cost(member, precision))], precision)
+        return self.preferred(largest, lambda candidate: budget.allows(self.cost(candidate, precision)), precision)
 
     def cost(self, member: Configuration, precision: str = "fp32") -> ArtifactCost:
         """Parameters, multiply-adds and artifact bytes of a member; exact, and no tensor is made."""

@@ -11,6 +11,7 @@ from neumeta_core.architecture import Architecture, ChannelGroup, GeneratedParam
 from neumeta_core.budget import Budget, solve
 from neumeta_core.configuration import Configuration, uniform
 from neumeta_core.cost import ArtifactCost, cost_of
+from neumeta_core.curve import CurvePoint
 from neumeta_core.errors import BudgetImpossible, InvalidField
 from neumeta_core.manifold import Manifold
 
@@ -132,6 +133,21 @@ def test_what_may_be_chance_prefers_nothing(samples: int, chosen: float) -> None
     """0.1 points are less than a standard deviation of 1,000 samples, 0.9, and more than that of 100,000."""
     manifold = with_curve({0: 0.95, 0.25: 0.9, 0.5: 0.901}, samples=samples)
     assert within(manifold, 0.25) == manifold.configure(chosen)
+
+
+def test_of_several_that_are_better_chance_does_not_choose_the_smallest() -> None:
+    manifold = with_curve({0: 0.95, 0.25: 0.8, 0.5: 0.85, 0.75: 0.8501})
+    assert within(manifold, 0.25) == manifold.configure(0.5)
+
+
+def test_points_outside_of_the_trained_range_are_no_members_to_prefer() -> None:
+    manifold = with_curve({0: 0.9, 0.5: 0.7, 0.75: 0.65})
+    curve = manifold.header.curve
+    assert curve is not None
+    beyond = [({"conv1": 1, "conv2": 1}, 0.99), ({"conv1": 9, "conv2": 14}, 0.99), ({"conv1": 2, "conv2": 4}, 0.99)]
+    points = [CurvePoint(compression=0.75, widths=widths, params=1, macs=1, quality=quality) for widths, quality in beyond]
+    manifold.header = manifold.header.model_copy(update={"curve": curve.model_copy(update={"points": (*curve.points, *points)})})
+    assert [within(manifold, asked) for asked in (0, 0.5)] == [manifold.configure(asked) for asked in (0, 0.5)]
 
 
 def test_a_quality_that_is_no_fraction_has_no_chance_to_allow_for() -> None:

@@ -302,17 +302,35 @@ def test_every_code_of_the_proxy_is_documented() -> None:
     codes = re.findall(r"^ +(?:\d{3}|default) ([a-z_]+);$", CONFIGURATION.read_text(), re.MULTILINE)
     assert {"malformed_request", "unreachable"} <= {*codes}
     for page in ("errors.md", "http-api.md"):
-        rows = re.findall(r"^\| `(\w+)`", (ROOT / "docs" / page).read_text(), re.MULTILINE)
-        assert {*codes} <= {*rows, "yes"}
+        cells = re.findall(r"^\| (`[^|]*) \|", (ROOT / "docs" / page).read_text(), re.MULTILINE)
+        assert {*codes} - {"yes"} <= {code for cell in cells for code in re.findall(r"`(\w+)`", cell)}
 
 
-def test_what_is_no_http_gets_a_problem_document_too(proxied: Proxied) -> None:
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        (b"GET /livez HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "malformed_request"),
+        (b"POST /livez HTTP/1.1\r\nHost: n\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "malformed_request"),
+        (b"GET /livez HTTP/2.0\r\nHost: n\r\n\r\n", 505, "malformed_request"),
+        (b"TRACE /livez HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n", 405, "method_not_allowed"),
+        (b"GET /own-problem HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n", 404, "not_found"),
+    ],
+)
+def test_what_the_proxy_refuses_by_itself_gets_a_problem_document(proxied: Proxied, request_: bytes, status: int, code: str) -> None:
     url = proxied.client.base_url
     with socket.create_connection((url.host, url.port or 0)) as connection:
-        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a b\r\n\r\n")
+        connection.sendall(request_)
         head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 400 ")
-    assert ProblemDocument.model_validate_json(body).code == "malformed_request"
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    document = ProblemDocument.model_validate_json(body)
+    assert (document.status, document.code) == (status, code)
+
+
+def test_conditions_that_nginx_cannot_answer_are_the_services(proxied: Proxied) -> None:
+    url, data = proxied.artifact()
+    for _ in range(3):
+        assert proxied.client.get(url, headers={"if-unmodified-since": "Wed, 21 Oct 2015 07:28:00 GMT"}).content == data
+        assert proxied.client.get(url).content == data
 
 
 def test_connections_of_one_client_have_a_limit(tmp_path: Path) -> None:

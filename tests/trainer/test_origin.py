@@ -57,6 +57,7 @@ def test_another_recipe_or_split_is_refused() -> None:
         ["seed=3", "order=importance", "curve=[0.0,0.5]"],
         ["tune=none", f"base={BASE}"],
         ["inr.kind=mlp", "inr.hidden=7"],
+        ['study="true"', 'tier="1"'],
         ["family.optimization.clip=2.0", "inr.rank=3", "sampling.count=4", 'morph=["conv1"]'],
     ],
 )
@@ -76,6 +77,12 @@ def test_the_command_on_a_shipped_card_makes_its_recipe(model: str) -> None:
     tier = options[options.index("--tier") + 1] if "--tier" in options else None
     recipe = chosen_recipe(name, tier, [value for option, value in pairwise(options) if option == "--set"])
     check_made_by(manifold, recipe, "test")
+
+
+def test_a_word_that_would_mean_something_else_is_quoted() -> None:
+    found = assignments_for(made_with(digits()), dataclasses.replace(digits(), order="smooth"))
+    assert found == ['order="none"']
+    assert overridden(dataclasses.replace(digits(), order="smooth"), found).order == "none"
 
 
 def test_a_network_of_ones_own_has_no_command_here_nor_has_a_file_that_does_not_say_how_it_was_made() -> None:

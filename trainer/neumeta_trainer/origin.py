@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from neumeta_trainer.config import NetworkStage, Optimization, Recipe, TuneStage
 from neumeta_trainer.errors import AnalysisRefused
 from neumeta_trainer.export.manifold import settings_of
+from neumeta_trainer.overrides import value_of
 from neumeta_trainer.recipes import RECIPES, TIERS
 
 _STAGES: dict[str, type[NetworkStage | TuneStage]] = {"base": NetworkStage, "family": NetworkStage, "tune": TuneStage}
@@ -89,7 +90,9 @@ def _typed(path: str, value: JsonValue) -> str:
     """A value as ``--set`` takes it; of a stage, what is not its default."""
     if path in _STAGES and isinstance(value, dict):
         value = _departing(value, _STAGES[path])
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) and value_of(value) == value else json.dumps(value, separators=(",", ":"))
 
 
 def _departing(settings: dict[str, JsonValue], kind: type) -> dict[str, JsonValue]:

@@ -29,7 +29,7 @@ def overridden(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
         if not equals or not path or path.partition(".")[0] in _FIXED:
             raise RecipeRefused(f"--set {assignment}: expected FIELD=VALUE with a field of the recipe other than {' and '.join(_FIXED)}.")
         try:
-            recipe = _replaced(recipe, path.split("."), _value(text))
+            recipe = _replaced(recipe, path.split("."), value_of(text))
         except ValidationError as error:
             raise RecipeRefused(f"--set {assignment}: {complaint(error)}") from None
         except ValueError as error:
@@ -42,7 +42,8 @@ def variant_of(assignments: Sequence[str]) -> str:
     return ", ".join(assignment for assignment in assignments if not assignment.startswith("seed="))
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """What the text of a value means: JSON, ``none``, or a word."""
     if text.lower() == "none":
         return None
     try:

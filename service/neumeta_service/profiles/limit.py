@@ -43,6 +43,6 @@ def solve_within(manifold: Manifold, profile: Profile, latency_ms: float, *, bud
     # From the largest on costs only fall.
     fast = [member for member, latency in latencies.items() if latency <= latency_ms]
     if fitting := fast[bisect_left(fast, True, key=fits) :]:
-        return manifold.preferred(fitting[0], fitting, profile.precision)
+        return manifold.preferred(fitting[0], fitting.__contains__, profile.precision)
     lowest = manifold.cost(list(latencies)[-1], profile.precision).as_dict() | {"latency_ms": min(latencies.values())}
     raise BudgetImpossible(limits | {"latency_ms": latency_ms}, lowest, member="measured member")

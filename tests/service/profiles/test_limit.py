@@ -55,6 +55,9 @@ def test_of_those_in_time_a_smaller_one_is_taken_where_the_curve_prefers_it() ->
     dip = with_curve({0: 0.9, 0.25: 0.7, 0.5: 0.8, 0.75: 0.75})
     measured = profile({0: 9.0, 0.25: 5.0, 0.5: 4.0, 0.75: 3.0})
     assert [solve_within(dip, measured, ms) for ms in (9.0, 8.9, 4.0, 3.9)] == [dip.configure(found) for found in (0, 0.5, 0.5, 0.75)]
+    never_rated = profile({0.25: 5.0, 0.65: 4.0})
+    assert dip.quality(dip.configure(0.65)).value > 0.75
+    assert solve_within(dip, never_rated, 9.0) == dip.configure(0.25)
     only = Budget(params=dip.cost(dip.configure(0.25)).params)
     assert solve_within(dip, measured, 9.0, budget=only) == dip.configure(0.5)
 

@@ -179,9 +179,10 @@ class Client:
         """The largest network that this device runs within the limits, found by measuring a few sizes in onnxruntime.
 
         ``latency_ms`` limits a single call with one sample, by the median (``p50``) or by the 95th percentile (``p95``) of many;
-        ``max_bytes`` the file, ``max_memory_bytes`` what a process grows by (Linux). ``threads`` are those of a call, by default
-        one for each processor; ``measure`` takes the place of onnxruntime. Raises BudgetImpossible when no file is as small as
-        ``max_bytes``, FitImpossible when the smallest network is over another limit too, MissingExtra, MeasurementFailed.
+        ``max_bytes`` the file, ``max_memory_bytes`` what a process grows by (Linux). With ``max_bytes`` the largest that is tried is
+        what they are as a budget. ``threads`` are those of a call, by default one for each processor; ``measure`` takes the place of
+        onnxruntime. Raises BudgetImpossible when no file is as small as ``max_bytes``, FitImpossible when the smallest network is
+        over another limit too, MissingExtra, MeasurementFailed.
         """
         goal = Goal(latency_ms, metric, max_bytes, max_memory_bytes)
         trials = Trials(self._flows, name, precision, version, threads=threads, measure=measure, with_memory=max_memory_bytes is not None)
