@@ -10,7 +10,9 @@ import pytest
 import torch
 from neumeta_trainer.data import Batches, ImageSet, load_cifar10, load_cifar100, load_digits
 from neumeta_trainer.errors import DataNotFound
-from neumeta_trainer.networks.resnet_cifar import resnet20
+from neumeta_trainer.networks.resnet_cifar import resnet20, resnet32, resnet56
+from neumeta_trainer.structure.channel_groups import find_architecture
+from neumeta_trainer.structure.fusion import fuse_batch_norm
 
 
 def write_cifar10(folder: Path, each: int = 4) -> np.ndarray:
@@ -104,11 +106,15 @@ def test_half_of_the_images_are_mirrored_and_the_others_left_alone():
     assert 150 < int((columns == 6).sum()) < 250
 
 
-def test_resnet20_has_the_published_size():
-    network = resnet20()
+@pytest.mark.parametrize(("make", "blocks", "published"), [(resnet20, 3, 269_722), (resnet32, 5, 464_154), (resnet56, 9, 853_018)])
+def test_the_networks_have_the_published_sizes_and_all_of_their_layers_resize(make, blocks, published):
+    network, images = make().eval(), torch.zeros(2, 3, 32, 32)
     shortcuts = 16 * 32 + 32 * 64 + 2 * (32 + 64)  # projections, which the published option A does without
-    assert sum(parameter.numel() for parameter in network.parameters()) == 269_722 + shortcuts
-    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert sum(parameter.numel() for parameter in network.parameters()) == published + shortcuts
+    assert network(images).shape == (2, 10)
+    found = find_architecture(fuse_batch_norm(network, images), images).architecture
+    assert len(found.groups) == 3 + 3 * blocks  # the residual stream of every stage, and the inner width of every block
+    assert found.fixed_params == 10  # the bias of the classes
 
 
 @pytest.mark.data
