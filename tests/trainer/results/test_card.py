@@ -54,6 +54,16 @@ def test_slices_are_found_whichever_way_their_compression_is_written() -> None:
     assert "| 95.43 |" in rows["0.50"]
 
 
+def test_networks_trained_alone_are_compared_in_words() -> None:
+    manifold = Manifold.load(SHIPPED)
+    assert manifold.header.curve is not None
+    quality = {point.compression: point.quality for point in manifold.header.curve.points}
+    mixed = card(manifold, {}, {0.0: quality[0.0] + 0.001, 0.5: quality[0.5] - 0.02})
+    assert "The largest loss against a network of the same widths trained alone is 0.10 points." in mixed
+    ahead = card(manifold, {}, {0.0: quality[0.0] - 0.001, 0.5: quality[0.5] - 0.02})
+    assert "It beats networks of the same widths trained alone at all of 2 sizes, by 0.10 points or more." in ahead
+
+
 def test_many_labels_are_a_number_and_two_of_them() -> None:
     assert "labels 0, 1, 2, 3, 4, 5, 6, 7, 8, 9. INR kind" in made_by(1500, TUNE)
     manifold = Manifold.load(SHIPPED.parents[2] / "resnet20-cifar100" / "1" / "manifold.safetensors")

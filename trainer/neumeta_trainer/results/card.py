@@ -123,7 +123,7 @@ def card(
     held_out = ", ".join(f"{low:g} to {high:g}" for low, high in held_out_ratios(manifold)) or "none"
     worst = min(curve.points, key=lambda point: point.quality)
     gaps = [alone[point.compression] - point.quality for point in curve.points if point.compression in alone]
-    compared = f" The largest loss against a network of the same widths trained alone is {100 * max(gaps):.2f} points." if gaps else ""
+    compared = f" {_compared(gaps)}" if gaps else ""
     stored, coordinates = facts["stored_values"], facts["coordinate_network_values"]
     shares = f"{stored:,}, of which {coordinates:,} ({facts['coordinate_network_share']:.1%}) are coordinate networks; the others are shared weights"
     size = f"{facts['bytes']:,} = {facts['bytes_over_full_network']} of one full network in fp32 ({facts['full_network_fp32_bytes']:,})"
@@ -181,6 +181,12 @@ def _row(point: CurvePoint, slices: Mapping[float, float], alone: Mapping[float,
     beside = slices.get(point.compression), alone.get(point.compression)
     cells = [f"{100 * quality:.2f}" if quality is not None else "" for quality in (point.quality, *beside)]
     return f"| {point.compression:.2f}{mark} | {point.params:,} | {point.macs:,} | {' | '.join(cells)} |"
+
+
+def _compared(gaps: Sequence[float]) -> str:
+    if max(gaps) < 0:
+        return f"It beats networks of the same widths trained alone at all of {len(gaps)} sizes, by {-100 * max(gaps):.2f} points or more."
+    return f"The largest loss against a network of the same widths trained alone is {100 * max(gaps):.2f} points."
 
 
 def _compared_steps(recipe: JsonValue, alone: int | None) -> str:
