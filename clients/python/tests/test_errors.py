@@ -71,6 +71,8 @@ CODES = [
     ("build_failed", 500, ServiceError),
     ("self_check_failed", 500, ServiceError),
     ("internal_error", 500, ServiceError),
+    ("malformed_request", 400, ServiceError),
+    ("unreachable", 502, ServiceUnavailable),
     ("a_code_of_tomorrow", 418, ServiceError),
     ("a_busy_code_of_tomorrow", 503, ServiceUnavailable),
 ]

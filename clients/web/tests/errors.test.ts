@@ -55,6 +55,8 @@ const CODES: readonly (readonly [string, number, typeof NeuMetaClientError])[] =
   ["build_failed", 500, ServiceError],
   ["self_check_failed", 500, ServiceError],
   ["internal_error", 500, ServiceError],
+  ["malformed_request", 400, ServiceError],
+  ["unreachable", 502, ServiceUnavailable],
   ["a_code_of_tomorrow", 418, ServiceError],
   ["a_busy_code_of_tomorrow", 503, ServiceUnavailable],
 ];
