@@ -7,6 +7,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from neumeta_service.http.head import HeadAsGet
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import Message
 
 from tests.service.serving import POST, live, tiny_app
 
@@ -41,6 +46,31 @@ def test_head_is_get_without_the_content(client: httpx.Client) -> None:
         ignored = OF_THEIR_OWN | ({"content-length"} if path == "/metrics" else set())
         assert (path, head.status_code, described(head, ignored)) == (path, got.status_code, described(got, ignored))
         assert head.content == b""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("path", "asked"), [("/get", b"GET"), ("/both", b"HEAD")])
+async def test_the_content_is_kept_back_and_a_head_of_its_own_is_asked_as_one(path: str, asked: bytes) -> None:
+    """As plain ASGI: both uvicorn and httpx leave the content out by themselves, and only the log would tell."""
+
+    async def said(request: Request) -> Response:
+        return Response(b"" if request.method == "HEAD" else b"content", headers={"asked": request.method})
+
+    async def nothing() -> Message:
+        return {"type": "http.request"}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    only_get = Route("/get", said)
+    only_get.methods = {"GET"}  # Starlette adds HEAD, FastAPI does not.
+    router = Router([only_get, Route("/both", said)])
+    scope = {"type": "http", "method": "HEAD", "path": path, "headers": [], "query_string": b""}
+    await HeadAsGet(router, router)(scope, nothing, send)
+    assert (b"asked", asked) in sent[0]["headers"]
+    assert b"".join(message["body"] for message in sent[1:]) == b""
 
 
 def described(response: httpx.Response, ignored: set[str]) -> dict[str, str]:
