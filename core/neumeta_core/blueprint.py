@@ -67,11 +67,11 @@ class Blueprint:
 
         Within one standard deviation of the measurement two are equal, and of equals it is the larger one.
         """
-        curve, cost = self.header.curve, cost_of(self.architecture, largest)
+        curve = self.header.curve
         if curve is None:
             return largest
         fitting = []
-        for quality, point in curve.better_below(largest, cost.macs, precision):
+        for quality, point in curve.better_below(largest, cost_of(self.architecture, largest).macs, precision):
             member = rounded(self.architecture, 1 - point.compression)
             if dict(member) == point.widths and is_allowed(member):
                 fitting.append((quality, member))

@@ -61,7 +61,7 @@ def test_networks_trained_alone_are_compared_in_words() -> None:
     mixed = card(manifold, {}, {0.0: quality[0.0] + 0.001, 0.5: quality[0.5] - 0.02})
     assert "The largest loss against a network of the same widths trained alone is 0.10 points." in mixed
     ahead = card(manifold, {}, {0.0: quality[0.0] - 0.001, 0.5: quality[0.5] - 0.02})
-    assert "It beats networks of the same widths trained alone at all of 2 sizes, by 0.10 points or more." in ahead
+    assert "It beats networks of the same widths trained alone (for as long as stated below) at all of 2 sizes, by 0.10 points or more." in ahead
 
 
 def test_many_labels_are_a_number_and_two_of_them() -> None:
