@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from neumeta_core.manifold import Manifold
 
 from neumeta_service.access import Access, build_access
 from neumeta_service.cache import Cache, DiskCache, MemoryCache, RedisCache
+from neumeta_service.cache.stored import Records
 from neumeta_service.catalog.admission import admit
 from neumeta_service.catalog.catalog import Catalog
 from neumeta_service.catalog.reloads import Reloads, watching
@@ -23,7 +25,7 @@ from neumeta_service.engine import Engine
 from neumeta_service.jobs import Jobs, prewarm
 from neumeta_service.profiles import Profiles, ProfileStore
 from neumeta_service.selfcheck import Inspector, find_inspector
-from neumeta_service.settings import Settings
+from neumeta_service.settings import Settings, variable
 from neumeta_service.signing.signer import Clock
 from neumeta_service.signing.trust import provenance_of, signer_of
 from neumeta_service.telemetry.metrics import Metrics
@@ -32,6 +34,8 @@ from neumeta_service.worker import DeviceWorker
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -94,14 +98,20 @@ def _open_repository(settings: Settings, worker: DeviceWorker, inspector: Inspec
 
 def _shared_cache(settings: Settings, metrics: Metrics) -> Cache | None:
     """The tier behind memory that the settings choose; None when replicas share nothing."""
-    if settings.cache_dir is not None:
-        return DiskCache(settings.cache_dir, metrics, max_bytes=settings.cache_dir_bytes, ttl_s=settings.cache_dir_ttl_s)
-    if settings.redis_url is None:
+    if settings.cache_dir is None and settings.redis_url is None:
         return None
+    secret = settings.cache_secret
+    if secret is None and settings.signing_key is not None:
+        logger.warning("who writes to the shared cache can have wrong bytes signed: %s is not set", variable("cache_secret"))
+    records = Records(None if secret is None else secret.get_secret_value().encode())
+    if settings.cache_dir is not None:
+        return DiskCache(settings.cache_dir, metrics, max_bytes=settings.cache_dir_bytes, ttl_s=settings.cache_dir_ttl_s, records=records)
+    assert settings.redis_url is not None
     return RedisCache(
         settings.redis_url.get_secret_value(),
         metrics,
         timeout_s=settings.redis_timeout_s,
         ttl_s=settings.redis_ttl_s,
         max_value_bytes=settings.redis_max_value_bytes,
+        records=records,
     )

@@ -29,6 +29,7 @@ from neumeta_service.location import check_location
 from neumeta_service.rate import parse_rate
 
 PREFIX = "NEUMETA_"
+_MIN_SECRET = 32
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 
 
@@ -77,6 +78,8 @@ class Settings(BaseSettings):
     """Lifetime of an artifact in Redis, in seconds, give or take a tenth."""
     redis_max_value_bytes: NonNegativeInt = 32 * 1024 * 1024
     """Larger artifacts are not stored in Redis, in bytes."""
+    cache_secret: SecretStr | None = None
+    """Secret of all that share this Redis or folder, 32 characters or more: with it only what was written with it is taken from there."""
     queue_limit: PositiveInt = 64
     """Most builds that wait for the device or run on it at once; a request that needs one more is answered with 503 and `Retry-After`."""
     request_timeout_s: PositiveFloat = 30
@@ -150,6 +153,13 @@ class Settings(BaseSettings):
             if others.data.get("cache_dir") is not None:
                 raise ValueError(f"Redis and a folder are alternatives, and {variable('cache_dir')} is set too; unset one of the two")
         return url
+
+    @field_validator("cache_secret")
+    @classmethod
+    def _check_cache_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value()) < _MIN_SECRET:
+            raise ValueError(f"expected at least {_MIN_SECRET} characters; `openssl rand -hex 32` makes good ones")
+        return secret
 
     @field_validator("rate_limit")
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tests.service.serving import POST, CountedManifold, in_process, tier, tiny_
 
 pytestmark = pytest.mark.anyio
 HALF = {"compression": 0.5}
+SECRET = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
@@ -124,6 +127,23 @@ async def test_a_wrong_origin_never_gives_other_bytes(models: Path, redis_server
         async with in_process(tiny_app(models, redis_url=redis_server.url)) as client:
             gone = await client.get(answer.headers["content-location"])
             assert (gone.status_code, gone.json()["code"]) == (404, "artifact_gone")
+
+
+async def test_what_somebody_else_wrote_is_not_believed(models: Path, truth: dict[float, bytes], redis_server: RedisServer) -> None:
+    """Whole entries, with a digest that is right: everything that a writer to Redis can make up."""
+    url = redis_server.url
+    async with in_process(tiny_app(models, redis_url=url)) as client:
+        await check(client, truth)
+    with redis_server.connect() as redis:
+        for key in list(redis.scan_iter("*:meta")):
+            meta = json.loads(redis.get(key))
+            redis.set(key, json.dumps(meta | {"digest": f"sha256:{hashlib.sha256(b'forged').hexdigest()}", "size": 6}))
+            redis.set(key.replace(b":meta", b":blob"), b"forged")
+    async with in_process(tiny_app(models, redis_url=url, cache_secret=SECRET)) as client:
+        assert await check(client, truth) == ["built"] * 4
+        assert 'neumeta_cache_errors_total{kind="corrupt"} 4.0' in (await client.get("/metrics")).text
+    async with in_process(tiny_app(models, redis_url=url, cache_secret=SECRET)) as client:
+        assert await check(client, truth) == ["redis"] * 4
 
 
 async def test_a_user_with_the_documented_rights_is_enough(models: Path, truth: dict[float, bytes], redis_server: RedisServer) -> None:

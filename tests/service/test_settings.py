@@ -205,6 +205,17 @@ async def test_setting_self_check_share(tmp_path: Path) -> None:
     assert checked[0] == 0 < checked[1] < checked[3] == 30
 
 
+@pytest.mark.parametrize("shared", ["cache_dir", "redis_url"])
+async def test_setting_cache_secret(models: Path, tmp_path: Path, shared: str, request: pytest.FixtureRequest) -> None:
+    where = {shared: tmp_path / "cache" if shared == "cache_dir" else request.getfixturevalue("redis_server").url}
+    tiers = []
+    for secret in ("1" * 32, "1" * 32, "2" * 32, None):
+        async with in_process(tiny_app(models, cache_secret=secret, cache_bytes=0, **where)) as client:
+            tiers.append(tier(await client.post(POST, json={"compression": 0.5})))
+    kept = "disk" if shared == "cache_dir" else "redis"
+    assert tiers == ["built", kept, "built", kept]
+
+
 async def test_setting_prewarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     save_tiny(tmp_path)
     monkeypatch.setenv("NEUMETA_MODELS", str(tmp_path))
@@ -279,6 +290,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, mod
         ("NEUMETA_LOG_LEVEL", "loud", "NEUMETA_LOG_LEVEL: .*'info'"),
         ("NEUMETA_CACHE_DIR_BYTES", "-1", "NEUMETA_CACHE_DIR_BYTES: "),
         ("NEUMETA_CACHE_DIR_TTL_S", "0", "NEUMETA_CACHE_DIR_TTL_S: "),
+        ("NEUMETA_CACHE_SECRET", "s3cret", "NEUMETA_CACHE_SECRET: .*at least 32 characters"),
         ("NEUMETA_LOG_FORMAT", "xml", "NEUMETA_LOG_FORMAT: .*'json'"),
         ("NEUMETA_REDIS_URL", "http://user:s3cret@redis", "NEUMETA_REDIS_URL: .*rediss://"),
         ("NEUMETA_REDIS_URL", "redis://user:s3cret/@redis", "NEUMETA_REDIS_URL: .*%2F"),
@@ -301,4 +313,4 @@ def test_foreign_names_are_let_through(monkeypatch: pytest.MonkeyPatch, models: 
 
 
 def test_secrets_are_not_shown(models: Path) -> None:
-    assert "s3cret" not in repr(Settings(models=models, redis_url="redis://:s3cret@redis"))
+    assert "s3cret" not in repr(Settings(models=models, redis_url="redis://:s3cret@redis", cache_secret=6 * "s3cret"))

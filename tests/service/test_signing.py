@@ -164,6 +164,20 @@ async def test_the_whole_manifest_is_signed_and_found_from_the_bytes(signed: Sig
         problem(await client.get(f"/v1/artifacts/sha256:{'0' * 64}/signature"), 404, "artifact_gone")
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({}, False), ({"cache_dir": "cache"}, True), ({"cache_dir": "cache", "cache_secret": "1" * 32}, False)],
+    ids=["alone", "shared", "sealed"],
+)
+async def test_a_shared_cache_without_a_secret_is_told_of(
+    signed: SignedFolder, tmp_path: Path, settings: dict[str, str], said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = {"cache_dir": tmp_path / settings["cache_dir"]} if "cache_dir" in settings else {}
+    async with in_process(signed.app(**settings | folder)):
+        pass
+    assert ("NEUMETA_CACHE_SECRET is not set" in caplog.text) == said
+
+
 async def test_setting_signature_lifetime_s(signed: SignedFolder) -> None:
     async with in_process(signed.app(signature_lifetime_s=1000)) as client:
         first = opened((await manifest(client))["signature"])

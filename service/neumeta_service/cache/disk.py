@@ -14,15 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from pydantic import ValidationError
-
 from neumeta_service.cache.base import Entry, Origin
 from neumeta_service.cache.breaker import CircuitBreaker
 from neumeta_service.cache.disk_files import DiskFiles
 from neumeta_service.cache.disk_index import DiskIndex, is_broken
 from neumeta_service.cache.disk_leases import DiskLeases
 from neumeta_service.cache.guard import Guard
-from neumeta_service.cache.stored import decode_origin, lifetime_s, verified
+from neumeta_service.cache.stored import Records, lifetime_s
 from neumeta_service.telemetry.metrics import Metrics
 
 Arguments = ParamSpec("Arguments")
@@ -45,11 +43,13 @@ class DiskCache:
         max_bytes: int,
         ttl_s: int,
         timeout_s: float = 1.0,
+        records: Records | None = None,
         breaker: CircuitBreaker | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._files = DiskFiles(folder)
-        self._index = DiskIndex(folder, self._files, max_bytes=max_bytes, timeout_s=timeout_s, clock=clock)
+        self._records = records or Records()
+        self._index = DiskIndex(folder, self._files, self._records, max_bytes=max_bytes, timeout_s=timeout_s, clock=clock)
         self._guard = Guard(self.name, metrics, _kind, breaker)
         self._max_bytes = max_bytes
         self._ttl_s = ttl_s
@@ -68,7 +68,7 @@ class DiskCache:
             return None
         digest, meta = rows[0]
         blob = await self._guard.attempt("read", lambda: asyncio.to_thread(self._files.read, digest))
-        entry = None if blob is None else await asyncio.to_thread(verified, origin, meta, blob)
+        entry = None if blob is None else await asyncio.to_thread(self._records.read_entry, origin, meta, blob)
         if entry is not None:
             self._guard.count("hit")
             await self._attempt("touch", self._index.touch, digest)
@@ -91,12 +91,11 @@ class DiskCache:
         stored = await self._attempt("find", self._index.find, digest)
         if stored is None:
             return None
-        try:
-            return decode_origin(stored)
-        except ValidationError:
+        origin = self._records.read_origin(stored)
+        if origin is None:
             self._guard.corrupt("origin")
             await self._attempt("delete", self._index.forget_origin, digest)
-            return None
+        return origin
 
     async def aclose(self) -> None:
         """Close the index."""

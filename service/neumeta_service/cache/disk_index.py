@@ -13,7 +13,7 @@ from pathlib import Path
 from neumeta_service.cache.base import Entry
 from neumeta_service.cache.disk_files import DiskFiles
 from neumeta_service.cache.lease import Claim
-from neumeta_service.cache.stored import encode_meta, encode_origin
+from neumeta_service.cache.stored import Records
 
 # No write takes this long, so what is older was left by a process that is gone.
 _OLDEST_PART_S = 3600.0
@@ -39,9 +39,10 @@ class DiskIndex:
     process that writes is waited for, ``timeout_s`` at most.
     """
 
-    def __init__(self, folder: Path, files: DiskFiles, *, max_bytes: int, timeout_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, folder: Path, files: DiskFiles, records: Records, *, max_bytes: int, timeout_s: float, clock: Callable[[], float]) -> None:
         self._path = folder / "index-1.sqlite"
         self._files = files
+        self._records = records
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._clock = clock
@@ -95,8 +96,9 @@ class DiskIndex:
                     (entry.digest, len(entry.data)),
                 )
                 replaced = rows.execute("SELECT digest FROM entry WHERE key = ?", (entry.origin.key,)).fetchall()
-                rows.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", (entry.origin.key, entry.digest, encode_meta(entry), expires_s))
-                rows.execute("INSERT OR REPLACE INTO origin VALUES (?, ?, ?)", (entry.digest, encode_origin(entry.origin), expires_s))
+                meta, origin = self._records.meta(entry), self._records.origin(entry.origin)
+                rows.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", (entry.origin.key, entry.digest, meta, expires_s))
+                rows.execute("INSERT OR REPLACE INTO origin VALUES (?, ?, ?)", (entry.digest, origin, expires_s))
                 self._prune(rows, replaced)
         except (OSError, sqlite3.Error):
             if part.exists():

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
 from redis.asyncio import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ResponseError
@@ -22,7 +21,7 @@ from neumeta_service.cache.breaker import CircuitBreaker
 from neumeta_service.cache.guard import Guard
 from neumeta_service.cache.redis_leases import RedisLeases
 from neumeta_service.cache.redis_url import RedisUrl
-from neumeta_service.cache.stored import decode_origin, encode_meta, encode_origin, lifetime_s, verified
+from neumeta_service.cache.stored import Records, lifetime_s
 from neumeta_service.cache.timeout import within
 from neumeta_service.telemetry.metrics import Metrics
 
@@ -37,7 +36,15 @@ class RedisCache:
     name = "redis"
 
     def __init__(
-        self, url: str, metrics: Metrics, *, timeout_s: float, ttl_s: int, max_value_bytes: int, breaker: CircuitBreaker | None = None
+        self,
+        url: str,
+        metrics: Metrics,
+        *,
+        timeout_s: float,
+        ttl_s: int,
+        max_value_bytes: int,
+        records: Records | None = None,
+        breaker: CircuitBreaker | None = None,
     ) -> None:
         self._client = RedisUrl.parse(url).connect(timeout_s=timeout_s)
         self._guard = Guard(self.name, metrics, _kind, breaker)
@@ -45,6 +52,7 @@ class RedisCache:
         self._timeout_s = timeout_s
         self._ttl_s = ttl_s
         self._max_value_bytes = max_value_bytes
+        self._records = records or Records()
         self.leases = RedisLeases(self._client, partial(self._attempt, follows=True))
 
     async def get(self, origin: Origin) -> Entry | None:
@@ -57,7 +65,7 @@ class RedisCache:
         if meta is None or blob is None:
             self._guard.count("miss")
             return None
-        entry = await asyncio.to_thread(verified, origin, meta, blob)
+        entry = await asyncio.to_thread(self._records.read_entry, origin, meta, blob)
         if entry is None:
             await self._delete_wrong("entry", keys)
             return None
@@ -80,11 +88,10 @@ class RedisCache:
         reply = await self._attempt("find", lambda: self._values([key]))
         if reply is None or reply[0] is None:
             return None
-        try:
-            return decode_origin(reply[0])
-        except ValidationError:
+        origin = self._records.read_origin(reply[0])
+        if origin is None:
             await self._delete_wrong("origin", [key])
-            return None
+        return origin
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -108,9 +115,9 @@ class RedisCache:
         meta_key, blob_key = _keys(entry.origin)
         ttl_s = lifetime_s(self._ttl_s)
         async with self._client.pipeline(transaction=False) as pipe:
-            pipe.set(meta_key, encode_meta(entry), ex=ttl_s)
+            pipe.set(meta_key, self._records.meta(entry), ex=ttl_s)
             pipe.set(blob_key, entry.data, ex=ttl_s)
-            pipe.set(_digest_key(entry.digest), encode_origin(entry.origin), ex=ttl_s)
+            pipe.set(_digest_key(entry.digest), self._records.origin(entry.origin), ex=ttl_s)
             return await pipe.execute()
 
     async def _attempt(self, name: str, operation: Callable[[], Awaitable[Reply]], *, follows: bool = False) -> Reply | None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from neumeta_service.cache import Cache, DiskCache, Entry, RedisCache
 from neumeta_service.cache.breaker import CircuitBreaker
+from neumeta_service.cache.stored import Records
 from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.redis_server import RedisServer
@@ -22,7 +23,7 @@ class Shared(Protocol):
 
     metrics: Metrics
 
-    def open(self, *, limit: int = 1_000_000) -> Cache: ...
+    def open(self, *, limit: int = 1_000_000, records: Records | None = None) -> Cache: ...
     def overwrite_blob(self, entry: Entry, data: bytes) -> None: ...
     def overwrite_meta(self, entry: Entry, meta: str) -> None: ...
     def overwrite_origin(self, entry: Entry, origin: str) -> None: ...
@@ -38,9 +39,10 @@ class SharedRedis:
         self._server = server
         self.metrics = Metrics()
 
-    def open(self, *, limit: int = 1_000_000) -> Cache:
+    def open(self, *, limit: int = 1_000_000, records: Records | None = None) -> Cache:
+        breaker = CircuitBreaker(threshold=1000)
         # A long timeout: a busy machine must not look like a dead server.
-        return RedisCache(self._server.url, self.metrics, timeout_s=30, ttl_s=TTL_S, max_value_bytes=limit, breaker=CircuitBreaker(threshold=1000))
+        return RedisCache(self._server.url, self.metrics, timeout_s=30, ttl_s=TTL_S, max_value_bytes=limit, records=records, breaker=breaker)
 
     def overwrite_blob(self, entry: Entry, data: bytes) -> None:
         self._set(f"nm:v1:{{{entry.origin.key}}}:blob", data)
@@ -84,10 +86,17 @@ class SharedFolder:
         self.metrics = Metrics()
         self.now_s = time.time()
 
-    def open(self, *, limit: int = 1_000_000, timeout_s: float = 60) -> DiskCache:
-        # A long timeout: a busy disk must not look like a locked one.
-        breaker = CircuitBreaker(threshold=1000)
-        return DiskCache(self.folder, self.metrics, max_bytes=limit, ttl_s=TTL_S, timeout_s=timeout_s, breaker=breaker, clock=lambda: self.now_s)
+    def open(self, *, limit: int = 1_000_000, records: Records | None = None, timeout_s: float = 60) -> DiskCache:
+        return DiskCache(
+            self.folder,
+            self.metrics,
+            max_bytes=limit,
+            ttl_s=TTL_S,
+            timeout_s=timeout_s,  # A long one: a busy disk must not look like a locked one.
+            records=records,
+            breaker=CircuitBreaker(threshold=1000),
+            clock=lambda: self.now_s,
+        )
 
     def blob(self, entry: Entry) -> Path:
         name = entry.digest[7:]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from neumeta_service.cache import Cache, MemoryCache
 from neumeta_service.cache.lease import Claim, Leases
+from neumeta_service.cache.stored import Records
 from neumeta_service.telemetry.metrics import Metrics
 
 from tests.service.cache.backends import TTL_S, Shared, SharedFolder, SharedRedis
@@ -18,6 +19,7 @@ from tests.service.cache.entries import entry
 
 pytestmark = pytest.mark.anyio
 LIMIT = 100_000
+SECRET = b"0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture(params=["disk", "redis"])
@@ -167,6 +169,49 @@ async def test_a_wrong_origin_is_deleted_and_counted(shared: Shared, cache: Cach
     assert await cache.find(entry().digest) is None
     assert corrupt(shared.metrics) == 1
     assert await cache.get(entry().origin) == entry()
+
+
+async def test_with_one_secret_caches_believe_each_other_and_without_any_all(shared: Shared) -> None:
+    writer, reader, trusting = (shared.open(records=Records(secret)) for secret in (SECRET, SECRET, None))
+    await writer.put(entry())
+    for cache in (reader, trusting):
+        assert await cache.get(entry().origin) == entry()
+        assert await cache.find(entry().digest) == entry().origin
+    for cache in (writer, reader, trusting):
+        await cache.aclose()
+
+
+@pytest.mark.parametrize("secret", [None, SECRET[::-1]], ids=["none", "another"])
+async def test_what_was_written_without_the_secret_is_deleted_and_counted(shared: Shared, secret: bytes | None) -> None:
+    cache, foreign = shared.open(records=Records(SECRET)), shared.open(records=Records(secret))
+    for made_up in (replace(entry(1), origin=entry().origin), entry(2)):
+        await foreign.put(made_up)
+    assert await cache.get(entry().origin) is None
+    assert not shared.holds(entry(1))
+    assert await cache.find(entry(2).digest) is None
+    assert await foreign.find(entry(2).digest) is None, "it is gone"
+    assert corrupt(shared.metrics) == 2
+    await cache.put(entry())
+    assert await cache.get(entry().origin) == entry()
+    for each in (cache, foreign):
+        await each.aclose()
+
+
+@pytest.mark.parametrize("changes", [{"filename": "tiny-1.onnx"}, {"key": entry(1).origin.key}, {"digest": entry(1).digest}, {"seal": "0" * 64}])
+def test_nothing_that_was_sealed_can_be_changed(changes: dict[str, str]) -> None:
+    meta = json.dumps(json.loads(Records(SECRET).meta(entry())) | changes)
+    origin, data = entry(int("key" in changes)).origin, entry(int("digest" in changes)).data
+    assert Records().read_entry(origin, meta, data) is not None, "it is consistent"
+    assert Records(SECRET).read_entry(origin, meta, data) is None
+
+
+def test_a_seal_is_for_one_spec_under_one_key() -> None:
+    sealed = [json.loads(Records(SECRET).origin(entry(number).origin)) for number in (0, 1)]
+    assert Records(SECRET).read_origin(json.dumps(sealed[0])) == entry().origin
+    for name in ("key", "spec"):
+        changed = json.dumps(sealed[0] | {name: sealed[1][name]})
+        assert Records().read_origin(changed) is not None
+        assert Records(SECRET).read_origin(changed) is None
 
 
 async def test_half_an_entry_is_a_miss(shared: Shared, cache: Cache) -> None:
