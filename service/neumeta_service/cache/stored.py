@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from neumeta_core.configuration import Configuration
 from neumeta_core.spec import Spec
@@ -62,7 +62,7 @@ class Records:
     who can write to the tier can then take from it, and add nothing that anybody believes.
     """
 
-    secret: bytes | None = None
+    secret: bytes | None = field(default=None, repr=False)
 
     def meta(self, entry: Entry) -> str:
         """What stands beside the bytes of an entry."""

@@ -205,6 +205,10 @@ def test_nothing_that_was_sealed_can_be_changed(changes: dict[str, str]) -> None
     assert Records(SECRET).read_entry(origin, meta, data) is None
 
 
+def test_the_secret_is_not_shown() -> None:
+    assert SECRET.decode() not in repr(Records(SECRET))
+
+
 def test_a_seal_is_for_one_spec_under_one_key() -> None:
     sealed = [json.loads(Records(SECRET).origin(entry(number).origin)) for number in (0, 1)]
     assert Records(SECRET).read_origin(json.dumps(sealed[0])) == entry().origin
