@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
+from neumeta_core.validation import complaint
 from pydantic import (
     Field,
     FilePath,
@@ -206,8 +207,8 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise SettingsError(f"{variable(str(first['loc'][0]))}: {first['msg']}.") from None
+        field = error.errors(include_url=False, include_input=False)[0]["loc"][0]
+        raise SettingsError(f"{variable(str(field))}: {complaint(error)}") from None
 
 
 def _is_ours(name: str) -> bool:

@@ -290,7 +290,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, mod
         ("NEUMETA_LOG_LEVEL", "loud", "NEUMETA_LOG_LEVEL: .*'info'"),
         ("NEUMETA_CACHE_DIR_BYTES", "-1", "NEUMETA_CACHE_DIR_BYTES: "),
         ("NEUMETA_CACHE_DIR_TTL_S", "0", "NEUMETA_CACHE_DIR_TTL_S: "),
-        ("NEUMETA_CACHE_SECRET", "s3cret", "NEUMETA_CACHE_SECRET: .*at least 32 characters"),
+        ("NEUMETA_CACHE_SECRET", "s3cret", "NEUMETA_CACHE_SECRET: expected at least 32 characters"),
         ("NEUMETA_LOG_FORMAT", "xml", "NEUMETA_LOG_FORMAT: .*'json'"),
         ("NEUMETA_REDIS_URL", "http://user:s3cret@redis", "NEUMETA_REDIS_URL: .*rediss://"),
         ("NEUMETA_REDIS_URL", "redis://user:s3cret/@redis", "NEUMETA_REDIS_URL: .*%2F"),
