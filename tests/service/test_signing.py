@@ -165,15 +165,15 @@ async def test_the_whole_manifest_is_signed_and_found_from_the_bytes(signed: Sig
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
-    [({}, False), ({"cache_dir": "cache"}, True), ({"cache_dir": "cache", "cache_secret": "1" * 32}, False)],
-    ids=["alone", "shared", "sealed"],
+    ("signs", "is_shared", "secret", "said"),
+    [(True, True, None, True), (True, True, "1" * 32, False), (True, False, None, False), (False, True, None, False)],
+    ids=["open", "sealed", "alone", "unsigned"],
 )
 async def test_a_shared_cache_without_a_secret_is_told_of(
-    signed: SignedFolder, tmp_path: Path, settings: dict[str, str], said: bool, caplog: pytest.LogCaptureFixture
+    signed: SignedFolder, tmp_path: Path, signs: bool, is_shared: bool, secret: str | None, said: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = {"cache_dir": tmp_path / settings["cache_dir"]} if "cache_dir" in settings else {}
-    async with in_process(signed.app(**settings | folder)):
+    keys = {} if signs else {"signing_key": None, "signing_certificate": None}
+    async with in_process(signed.app(cache_dir=tmp_path / "cache" if is_shared else None, cache_secret=secret, **keys)):
         pass
     assert ("NEUMETA_CACHE_SECRET is not set" in caplog.text) == said
 
