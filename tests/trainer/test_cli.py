@@ -244,6 +244,24 @@ def test_runs_of_another_seed_are_of_the_same_method(tmp_path):
     assert {(record.method, record.seed) for record in read_records(tmp_path / "records")} == {(f"anchored {variant}", 1), (f"slices {variant}", 1)}
 
 
+def test_a_label_stands_for_the_list_of_settings(tmp_path):
+    short = ("--set", "family.optimization.steps=20", "--set", "fit.targets=2", "--set", "tune=none", "--set", "seed=1")
+    done = neumeta("train", "digits", "--out", tmp_path / "run", "--records", tmp_path / "records", *short, "--label", "20 steps")
+    assert done.returncode == 0, done.stderr
+    found = {record.method: record for record in read_records(tmp_path / "records")}
+    assert found.keys() == {"anchored 20 steps", "slices 20 steps"}
+    assert found["slices 20 steps"].command == f"neumeta train digits {' '.join(short)} --label '20 steps'"
+    assert (tmp_path / "records/digits/-/slices-20-steps.validation.1.json").is_file()
+
+
+@pytest.mark.parametrize("label", ["", "one; two", "known as two", "a  gap", "--> end", "../up"])
+def test_a_label_that_a_list_of_methods_cannot_hold_is_refused(tmp_path, label):
+    done = neumeta("train", "digits", "--out", tmp_path / "run", "--label", label, COLUMNS="200")
+    assert done.returncode == 2
+    assert "Invalid value for '--label'" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_networks_of_a_folder_that_has_none_are_refused_and_nothing_is_made(tmp_path):
     done = neumeta("train", "digits", "--out", tmp_path / "run", "--networks", tmp_path / "mistyped")
     assert done.returncode == 1

@@ -37,9 +37,9 @@ def overridden(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
     return recipe
 
 
-def variant_of(assignments: Sequence[str]) -> str:
-    """What the assignments change, for the method of a record. A seed is no other method: its runs are the spread of one."""
-    return ", ".join(assignment for assignment in assignments if not assignment.startswith("seed="))
+def variant_of(assignments: Sequence[str], label: str | None = None) -> str:
+    """What the assignments change, or a name for it, for the method of a record. A seed is no other method: its runs are the spread of one."""
+    return label or ", ".join(assignment for assignment in assignments if not assignment.startswith("seed="))
 
 
 def value_of(text: str) -> Any:

@@ -18,6 +18,7 @@ from neumeta_trainer.cli.options import (
     DataFolder,
     Device,
     Final,
+    Label,
     RecipeName,
     Tier,
     chosen_recipe,
@@ -54,6 +55,7 @@ def variation(
     data: DataFolder = None,
     tier: Tier = None,
     assignments: Assignments = None,
+    label: Label = None,
     device: Device = "auto",
     final: Final = False,
 ) -> None:
@@ -67,7 +69,7 @@ def variation(
         found = variations(fused, find_groups(chosen, fused, example).architecture)
         values = tuple(tuple(found[group][order] for order in ORDERS) for group in found)
         if compute.processes.is_first:
-            subject = ", ".join(filter(None, [variant_of(assignments or ()), "of all images" * final]))
+            subject = ", ".join(filter(None, [variant_of(assignments or (), label), "of all images" * final]))
             table = {"analysis": "variation", "subject": subject, "rows": tuple(found), "columns": ORDERS, "values": values, "note": NOTE}
             _write(records, _common(chosen, compute) | table)
 
@@ -86,6 +88,7 @@ def similarity(
     data: DataFolder = None,
     tier: Tier = None,
     assignments: Assignments = None,
+    label: Label = None,
     device: Device = "auto",
     final: Final = False,
 ) -> None:
@@ -98,7 +101,7 @@ def similarity(
         _, measured, split = divided(chosen, networks.splits, final=final)
         check_made_by(manifold, chosen, split)
         inputs = networks.splits.prepare(measured.images[:images])
-        variant = [variant_of(assignments or ()), layer and f"at {layer}"]
+        variant = [variant_of(assignments or (), label), layer and f"at {layer}"]
         for subject, found in networks.sets(manifold, sizes, layer).items():
             tables = compare(found, inputs, layer)
             if compute.processes.is_first:

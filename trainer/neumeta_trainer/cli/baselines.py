@@ -12,6 +12,7 @@ from neumeta_trainer.cli.options import (
     DataFolder,
     Device,
     Final,
+    Label,
     OutFolder,
     RecipeName,
     Records,
@@ -36,6 +37,7 @@ def baselines(
     data: DataFolder = None,
     tier: Tier = None,
     assignments: Assignments = None,
+    label: Label = None,
     device: Device = "auto",
     records: Records = None,
     final: Final = False,
@@ -49,7 +51,7 @@ def baselines(
     with expected_errors(out), Compute.resolve(device) as compute:
         chosen, command = chosen_recipe(recipe, tier, assignments), typed_command("--method")
         splits = load_splits(chosen, data)
-        progress, variant = progress_of(compute), variant_of(assignments or ())
+        progress, variant = progress_of(compute), variant_of(assignments or (), label)
         for record in baseline_records(chosen, splits, out, progress, methods, final=final, compute=compute, command=command, variant=variant):
             if compute.processes.is_first:
                 record_into(records, record)

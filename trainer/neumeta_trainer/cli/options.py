@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect as signatures
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,15 @@ from neumeta_trainer.training import progress
 from neumeta_trainer.training.progress import BarProgress, LogProgress, Progress
 
 out_console, error_console = Console(), Console(stderr=True)
+_LABEL = re.compile(r"[\w.,%+-]+( [\w.,%+-]+)*")
+
+
+def _plain(label: str | None) -> str | None:
+    """A label that can stand in a document's list of methods, whose signs are ``;`` and ``as``."""
+    if label is not None and not (_LABEL.fullmatch(label) and "as" not in label.split()):
+        raise typer.BadParameter(f"{label!r} is none; expected letters, digits, blanks and .,%+- without the word 'as'.")
+    return label
+
 
 RecipeName = Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")]
 DataFolder = Annotated[Path | None, typer.Option("--data", envvar="NEUMETA_DATA", help="Folder with the data sets in their standard formats.")]
@@ -35,6 +45,10 @@ Tier = Annotated[str | None, typer.Option("--tier", help="Amount of training, fo
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Change one field of the recipe: family.members=2, tune=none, inr.kind=mlp. Repeatable."),
+]
+Label = Annotated[
+    str | None,
+    typer.Option("--label", callback=_plain, help="What records call the settings of --set, in place of their list."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Records = Annotated[Path | None, typer.Option("--records", help="Folder for a record of the results, for `neumeta report`.")]

@@ -13,6 +13,7 @@ from neumeta_trainer.cli.options import (
     DataFolder,
     Device,
     Final,
+    Label,
     OutFolder,
     RecipeName,
     Records,
@@ -42,6 +43,7 @@ def train(
     data: DataFolder = None,
     tier: Tier = None,
     assignments: Assignments = None,
+    label: Label = None,
     device: Device = "auto",
     networks: Annotated[Path | None, typer.Option("--networks", help="Folder of a run whose trained base and family are used again.")] = None,
     records: Records = None,
@@ -61,7 +63,7 @@ def train(
         if not compute.processes.is_first:
             return
         write_report(result, out)
-        for record in records_of(chosen, result, typed_command(), variant_of(assignments or ())):
+        for record in records_of(chosen, result, typed_command(), variant_of(assignments or (), label)):
             record_into(records, record)
         show(result.manifold)
         say(f"Wrote {out / FILE_NAME}, report.json and curve.png.")
