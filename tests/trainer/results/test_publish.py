@@ -41,8 +41,9 @@ def alone(folder: Path, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"method": "alone family.batch=4"}, "its method is 'alone family.batch=4'; expected 'alone'"),
+        ({"method": "prefix none"}, "its method is 'prefix none'; expected 'alone'"),
         ({"method": "alone equal MACs"}, "its method is 'alone equal MACs'"),
+        ({"method": "alone distilled longer"}, "its method is 'alone distilled longer'"),
         ({"recipe": "lenet"}, "its recipe is 'lenet', that of the manifold 'lenet-mnist'"),
         ({"tier": "long"}, "its tier is 'long', that of the manifold ''"),
     ],
@@ -51,6 +52,16 @@ def test_networks_alone_of_another_recipe_are_refused(tmp_path: Path, changes: d
     with pytest.raises(RecordRefused, match=re.escape(said)):
         publish(SHIPPED, alone(tmp_path, **changes), tmp_path / "models")
     assert not (tmp_path / "models").exists()
+
+
+def test_networks_alone_by_a_changed_recipe_are_shown_with_their_command(tmp_path: Path) -> None:
+    command = "neumeta alone lenet-mnist 0.5 --set family.batch=4"
+    for method, shown in (("alone", False), ("alone family.batch=4", True), ("alone small batches", True)):
+        folder = publish(SHIPPED, alone(tmp_path, method=method, command=command), tmp_path / "models", replace=True)
+        card = (folder / "README.md").read_text()
+        assert "| 43.21 |" in card
+        assert (f"the same seed\n(`{command}`)." in card) == shown
+        assert ("the same seed." in card) != shown
 
 
 def test_a_run_from_before_recipes_had_a_study_is_compared_by_its_name(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,29 @@ _MOST_LABELS = 20
 """More of them are a number and two examples: the file has them all."""
 
 
+_OTHER_LESSONS = ("distilled", "equal")
+"""What follows ``alone`` in the method of networks that had a teacher, or more steps the smaller they are."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What networks trained alone are worth, beside the manifold's members."""
+
+    qualities: Mapping[float, float] = field(default_factory=dict)
+    """By compression."""
+    steps: int | None = None
+    """What each of them took; None: as many as the manifold."""
+    command: str = ""
+    """What trained them, where it was not the recipe as it is."""
+
+
 def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = False) -> Path:
     """Copy a finished run to ``models/NAME/VERSION/`` with its report, picture and card; returns that folder.
 
     ``alone`` holds the results of ``neumeta alone`` for the same recipe. A folder that is there already is only replaced with
     ``replace``. Raises RunNotFinished when the run has no report, VersionTaken when that folder is there, RecordRefused when
-    ``alone`` holds no such results, or those of another recipe, tier, split, seed or settings, or of networks trained for unequally long.
+    ``alone`` holds no such results, or those of another recipe, tier, split or seed, or of networks that had a teacher or trained for
+    unequally long. Where they departed from the recipe, the card has their command.
     """
     if not (run / "report.json").is_file():
         raise RunNotFinished(f"{run} holds no report.json: it is no finished run of `neumeta train`.")
@@ -52,7 +70,7 @@ def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = Fals
         shutil.rmtree(left_over, ignore_errors=True)
     staging.mkdir(parents=True)
     shutil.copyfile(run / FILE_NAME, staging / FILE_NAME)
-    _describe(staging, manifold, report, *beside)
+    _describe(staging, manifold, report, beside)
     with deferred_interrupt():
         if folder.exists():
             # To remove it takes a while, in which the other must be there already.
@@ -67,18 +85,17 @@ def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = Fals
     return folder
 
 
-def _describe(folder: Path, manifold: Manifold, report: dict[str, Any], alone: dict[float, float], alone_steps: int | None) -> None:
+def _describe(folder: Path, manifold: Manifold, report: dict[str, Any], alone: Alone) -> None:
     curve = manifold.header.curve
     assert curve is not None
-    (folder / "report.json").write_text(json.dumps(report | {"alone": alone}, indent=1) + "\n")
-    plot_curve(folder / "curve.png", f"{manifold.header.name} {manifold.header.version}", curve, held_out_ratios(manifold), alone)
-    (folder / "README.md").write_text(card(manifold, report["slices"], alone, report.get("unequal"), alone_steps))
+    (folder / "report.json").write_text(json.dumps(report | {"alone": alone.qualities}, indent=1) + "\n")
+    plot_curve(folder / "curve.png", f"{manifold.header.name} {manifold.header.version}", curve, held_out_ratios(manifold), alone.qualities)
+    (folder / "README.md").write_text(card(manifold, report["slices"], alone, report.get("unequal")))
 
 
-def _alone(folder: Path | None, manifold: Manifold) -> tuple[dict[float, float], int | None]:
-    """Qualities of networks trained alone by compression, and the steps that each of them took, if their record says so."""
+def _alone(folder: Path | None, manifold: Manifold) -> Alone:
     if folder is None:
-        return {}, None
+        return Alone()
     record, training, curve = read_record(folder / ALONE), manifold.header.training, manifold.header.curve
     recipe = training["recipe"]
     assert isinstance(recipe, dict)
@@ -88,13 +105,14 @@ def _alone(folder: Path | None, manifold: Manifold) -> tuple[dict[float, float],
     for name, value in wanted.items():
         if (found := getattr(record, name)) != value:
             raise RecordRefused(f"{folder / ALONE}: its {name} is {found!r}, that of the manifold {value!r}; they cannot be compared.")
-    if record.method != "alone":
-        expected = "networks that learned from labels, by the recipe as it is"
-        raise RecordRefused(f"{folder / ALONE}: its method is {record.method!r}; expected 'alone': {expected}.")
+    method, _, variant = record.method.partition(" ")
+    if method != "alone" or variant.startswith(_OTHER_LESSONS):
+        raise RecordRefused(f"{folder / ALONE}: its method is {record.method!r}; expected 'alone': networks that learned from labels, all as long.")
     steps = {*record.training.values()}
     if len(steps) > 1:
         raise RecordRefused(f"{folder / ALONE}: its networks took {sorted(steps)} steps; expected as many for each of them.")
-    return {point.compression: point.quality for point in record.measurements if point.compression is not None}, steps.pop() if steps else None
+    qualities = {point.compression: point.quality for point in record.measurements if point.compression is not None}
+    return Alone(qualities, steps.pop() if steps else None, record.command if variant else "")
 
 
 def _steps(recipe: Mapping[str, JsonValue], stage: str) -> int:
@@ -109,20 +127,16 @@ def _steps(recipe: Mapping[str, JsonValue], stage: str) -> int:
 def card(
     manifold: Manifold,
     slices: Mapping[str, float],
-    alone: Mapping[float, float],
+    alone: Alone,
     unequal: Mapping[str, float] | None = None,
-    alone_steps: int | None = None,
 ) -> str:
-    """The card as Markdown: ``slices`` and ``alone`` are qualities by compression, ``unequal`` those of a report.
-
-    ``alone_steps`` is what each network trained alone took; None: as many as the manifold.
-    """
+    """The card as Markdown: ``slices`` are qualities by compression, ``unequal`` those of a report."""
     header, facts = manifold.header, file_facts(manifold)
     training, curve = header.training, header.curve
     assert curve is not None
     held_out = ", ".join(f"{low:g} to {high:g}" for low, high in held_out_ratios(manifold)) or "none"
     worst = min(curve.points, key=lambda point: point.quality)
-    gaps = [alone[point.compression] - point.quality for point in curve.points if point.compression in alone]
+    gaps = [alone.qualities[point.compression] - point.quality for point in curve.points if point.compression in alone.qualities]
     compared = f" {_compared(gaps)}" if gaps else ""
     stored, coordinates = facts["stored_values"], facts["coordinate_network_values"]
     shares = f"{stored:,}, of which {coordinates:,} ({facts['coordinate_network_share']:.1%}) are coordinate networks; the others are shared weights"
@@ -131,7 +145,7 @@ def card(
     worst_text = f"Lowest {curve.metric} on the curve: {100 * worst.quality:.2f} % at compression {worst.compression:g}."
     # A compression is a number: JSON keys may write it in another way.
     bare = {float(compression): quality for compression, quality in slices.items()}
-    rows = "\n".join(_row(point, bare, alone) for point in curve.points)
+    rows = "\n".join(_row(point, bare, alone.qualities) for point in curve.points)
     return f"""# {header.name} {header.version}
 
 {header.task.capitalize()} on {training["data"]}, {_labels(header.labels)}. INR kind `{facts["kind"]}`, compression 0 to
@@ -143,7 +157,7 @@ def card(
 
 `*`: no training step has seen any of these widths. {curve.samples:,} {curve.split} images, measured once, at the end. *Slices without INR*: the
 family's own weights with BatchNorm calibrated for that size on training images. *Trained alone*: one network of these
-widths, the same recipe, {_compared_steps(training["recipe"], alone_steps)}, the same seed.{_unequal(unequal)}
+widths, the same recipe, {_compared_steps(training["recipe"], alone.steps)}, the same seed{_trained_by(alone)}.{_unequal(unequal)}
 
 Compression is the share of channels left out of every layer; a width ratio is 1 minus it. An empty cell was not measured. Bytes of the full
 network are its parameters alone; an ONNX file has some more. The other words, and what each stage does, are in docs/training.md of the project.
@@ -195,6 +209,10 @@ def _compared_steps(recipe: JsonValue, alone: int | None) -> str:
     steps = sum(_steps(recipe, name) for name in ("base", "family", "tune"))
     together = "the manifold's base, family and end-to-end stages"
     return f"as many steps as {together} together" if alone in (None, steps) else f"{alone:,} steps where {together} took {steps:,} together"
+
+
+def _trained_by(alone: Alone) -> str:
+    return f"\n(`{alone.command}`)" if alone.command else ""
 
 
 def _unequal(measured: Mapping[str, float] | None) -> str:
