@@ -74,8 +74,9 @@ bench: $(VENV)/.dev-$(RUNTIME)  ## Run all benchmarks (docs/performance.md); the
 	  $(BIN)/python benchmarks/$$each.py $(if $(JSON),--json '$(JSON)'/$$each.json) || failed+=" $$each"; done; \
 	if [ "$$failed" ]; then echo "Failed, or missed a bar:$$failed" >&2; exit 1; fi
 
-report: $(VENV)/.dev-$(RUNTIME)  ## Fill docs/results.md with the tables and pictures of all recorded results
+report: $(VENV)/.dev-$(RUNTIME)  ## Fill docs/results.md and docs/experiments.md with the tables and pictures of all recorded results
 	$(BIN)/neumeta report results --into docs/results.md
+	$(BIN)/neumeta report results --into docs/experiments.md
 
 explorer:  ## Build the explorer page into the service's package (needs Node.js)
 	@scripts/need.sh node

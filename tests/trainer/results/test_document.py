@@ -163,8 +163,9 @@ def test_a_region_that_cannot_be_filled_is_refused(records: Path, document: Path
     assert document.read_text() == text
 
 
-def test_the_results_in_the_documentation_are_those_that_were_recorded() -> None:
-    changed = fill(ROOT / "docs" / "results.md", ROOT / "results").changed
+@pytest.mark.parametrize("page", ["results.md", "experiments.md"])
+def test_the_results_in_the_documentation_are_those_that_were_recorded(page: str) -> None:
+    changed = fill(ROOT / "docs" / page, ROOT / "results").changed
     assert [str(region) for region in changed] == [], "run `make report`"
 
 
