@@ -133,8 +133,19 @@ def test_another_recipe_in_the_same_folder_is_refused(whole):
 def test_publish_puts_a_finished_run_where_the_service_finds_it(whole, tmp_path):
     alone = tmp_path / "alone"
     alone.mkdir()
-    record = {"recipe": "digits", "tier": "", "method": "alone", "seed": 0, "split": "validation", "samples": 2, "machine": "", "command": ""}
-    point = {"compression": 0.5, "params": 1, "macs": 1, "quality": 0.5}
+    curve = Manifold.load(whole / "manifold.safetensors").header.curve
+    half = next(point for point in curve.points if point.compression == 0.5)
+    record = {
+        "recipe": "digits",
+        "tier": "",
+        "method": "alone",
+        "seed": 0,
+        "split": "validation",
+        "samples": curve.samples,
+        "machine": "",
+        "command": "",
+    }
+    point = {"compression": 0.5, "params": half.params, "macs": half.macs, "quality": 0.5}
     for changes, said in (
         ({"split": "test"}, "its split is 'test', that of the manifold 'validation'"),
         ({"training": {"0.5": 7, "0": 8}}, "its networks took [7, 8] steps"),
@@ -153,10 +164,9 @@ def test_publish_puts_a_finished_run_where_the_service_finds_it(whole, tmp_path)
     assert [path.name for path in folder.parent.iterdir()] == ["1"]
     manifold, card = Manifold.load(folder / "manifold.safetensors"), (folder / "README.md").read_text()
     assert manifold.digest in card
-    half = next(point for point in manifold.header.curve.points if point.compression == 0.5)
     assert f"| 0.50 | {half.params:,} | {half.macs:,} | {100 * half.quality:.2f} |" in card
     assert "| 50.00 |" in card
-    assert re.search(r"the same recipe, 7 steps where the manifold's .* stages took \d+ together, the same seed", card)
+    assert re.search(r"widths, 7 steps where the manifold's .* stages took \d+ together, the same seed", card)
 
 
 def test_publish_replaces_a_version_that_is_there_only_when_told_to(whole, tmp_path):
@@ -254,11 +264,23 @@ def test_a_label_stands_for_the_list_of_settings(tmp_path):
     assert (tmp_path / "records/digits/-/slices-20-steps.validation.1.json").is_file()
 
 
-@pytest.mark.parametrize("label", ["", "one; two", "known as two", "a  gap", "--> end", "../up"])
-def test_a_label_that_a_list_of_methods_cannot_hold_is_refused(tmp_path, label):
-    done = neumeta("train", "digits", "--out", tmp_path / "run", "--label", label, COLUMNS="200")
-    assert done.returncode == 2
-    assert "Invalid value for '--label'" in done.stderr
+def test_a_record_that_takes_another_s_place_says_so(tmp_path, capsys):
+    first = run("alone short", 0, (0.9,), command="neumeta train toy --set a=1 --label short")
+    for record, said in (
+        (first, ""),
+        (first, ""),
+        (first.model_copy(update={"command": "neumeta train toy --set a=2 --label short"}), first.command),
+    ):
+        record_into(tmp_path, record)
+        place = f", in place of the record of `{said}`" if said else ""
+        assert "".join(capsys.readouterr().out.split("\n")) == f"Recorded {tmp_path / record.path}{place}."
+
+
+@pytest.mark.parametrize("label", ["", "one; two", "known as two", "a  gap", "--> end", "--final", "distilled", "at conv1", "\u0436", "a" * 61])
+def test_a_label_that_is_none_or_names_another_method_is_refused(tmp_path, label):
+    shown = CliRunner().invoke(app, ["train", "digits", "--out", str(tmp_path / "run"), "--label", label], env={"COLUMNS": "300"})
+    assert shown.exit_code == 2
+    assert "Invalid value for '--label'" in shown.output
     assert not (tmp_path / "run").exists()
 
 

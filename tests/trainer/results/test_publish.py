@@ -26,8 +26,8 @@ ALONE_RECORD = {
     "method": "alone",
     "seed": 0,
     "split": "test",
-    "samples": 2,
-    "measurements": [{"compression": 0.5, "params": 1, "macs": 1, "quality": 0.4321}],
+    "samples": 10_000,
+    "measurements": [{"compression": 0.5, "params": 29_322, "macs": 1_890_496, "quality": 0.4321}],
     "machine": "",
     "command": "",
 }
@@ -44,6 +44,11 @@ def alone(folder: Path, **changes: object) -> Path:
         ({"method": "prefix none"}, "its method is 'prefix none'; expected 'alone'"),
         ({"method": "alone equal MACs"}, "its method is 'alone equal MACs'"),
         ({"method": "alone distilled longer"}, "its method is 'alone distilled longer'"),
+        ({"samples": 500}, "its samples is 500, that of the manifold 10000"),
+        (
+            {"measurements": [{"compression": 0.5, "params": 29_322, "macs": 1, "quality": 0.4}]},
+            "its network of compression 0.5 has 29,322 parameters and 1 multiply-adds, the manifold's member 29,322 and 1,890,496",
+        ),
         ({"recipe": "lenet"}, "its recipe is 'lenet', that of the manifold 'lenet-mnist'"),
         ({"tier": "long"}, "its tier is 'long', that of the manifold ''"),
     ],
@@ -54,14 +59,18 @@ def test_networks_alone_of_another_recipe_are_refused(tmp_path: Path, changes: d
     assert not (tmp_path / "models").exists()
 
 
-def test_networks_alone_by_a_changed_recipe_are_shown_with_their_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["alone", "alone family.batch=4", "alone small batches"])
+def test_networks_alone_are_shown_with_the_command_that_trained_them(tmp_path: Path, method: str) -> None:
     command = "neumeta alone lenet-mnist 0.5 --set family.batch=4"
-    for method, shown in (("alone", False), ("alone family.batch=4", True), ("alone small batches", True)):
-        folder = publish(SHIPPED, alone(tmp_path, method=method, command=command), tmp_path / "models", replace=True)
-        card = (folder / "README.md").read_text()
-        assert "| 43.21 |" in card
-        assert (f"the same seed\n(`{command}`)." in card) == shown
-        assert ("the same seed." in card) != shown
+    folder = publish(SHIPPED, alone(tmp_path, method=method, command=command, training={"0.5": 7}), tmp_path / "models")
+    card = (folder / "README.md").read_text()
+    assert "| 43.21 |" in card
+    assert "7 steps where the manifold's" in card
+    assert f"the same seed\n(`{command}`)." in card
+
+
+def test_a_card_does_not_speak_of_networks_alone_that_were_not_measured(tmp_path: Path) -> None:
+    assert "*Trained alone*: not measured." in (publish(SHIPPED, None, tmp_path) / "README.md").read_text()
 
 
 def test_a_run_from_before_recipes_had_a_study_is_compared_by_its_name(tmp_path: Path) -> None:

@@ -112,6 +112,17 @@ def test_what_is_not_recorded_is_refused_with_what_is() -> None:
         select([], SCOPE)
 
 
+@pytest.mark.parametrize(("settings", "same"), [("--set b=2 --set a=1 --set seed=1", True), ("--set a=1 --set seed=1", False)])
+def test_seeds_of_one_method_have_the_same_settings(settings: str, same: bool) -> None:
+    first = run("base first", 0, (0.9,), command="neumeta train toy --set a=1 --set=b=2 --label 'base first'")
+    second = run("base first", 1, (0.8,), command=f"neumeta train toy --label 'base first' {settings}")
+    if same:
+        assert select([first, second], SCOPE) == {"base first": [first, second]}
+    else:
+        with pytest.raises(ReportRefused, match="base first was recorded with different settings for toy trial validation"):
+            select([first, second], SCOPE)
+
+
 def test_records_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ReportRefused, match="alone, seed 0, was recorded twice"):
         select([*ALONE, *ALONE], SCOPE)

@@ -23,7 +23,7 @@ from neumeta_trainer.errors import RecipeRefused
 from neumeta_trainer.fingerprint import NETWORK_FIELDS, fingerprint
 from neumeta_trainer.machine import machine
 from neumeta_trainer.results.evaluate import accuracy
-from neumeta_trainer.results.record import Measurement, RunRecord
+from neumeta_trainer.results.record import DISTILLED, EQUAL_MACS, Measurement, RunRecord
 from neumeta_trainer.structure.fusion import fuse_batch_norm
 from neumeta_trainer.structure.morphing import find_groups
 from neumeta_trainer.structure.resize import resized
@@ -67,7 +67,7 @@ def train_alone(
     trains for as many multiply-adds as the whole manifold. With ``distilled`` they learn the soft output of the full network
     that was trained alone, as the members of a family learn that of their full network. ``final`` means the same as in
     ``pipeline.run``; ``command`` is what the record says about its origin, ``variant`` in which settings the recipe departs from that
-    of its name. Raises RecipeRefused, and InvalidField for a compression that no member has, before any of them is trained.
+    of its name, or a label for them. Raises RecipeRefused, and InvalidField for a compression that no member has, before any of them is trained.
     """
     _refuse_sizes(recipe, compressions)
     compute = compute or Compute()
@@ -81,7 +81,7 @@ def train_alone(
     return RunRecord(
         recipe=recipe.study or recipe.name,
         tier=recipe.tier,
-        method=" ".join(filter(None, ["alone", "distilled" * distilled, _equal_macs_of(recipe) * equal_macs, variant])),
+        method=" ".join(filter(None, ["alone", DISTILLED * distilled, _equal_macs_of(recipe) * equal_macs, variant])),
         seed=recipe.seed,
         split=split,
         samples=len(data),
@@ -99,7 +99,7 @@ def train_alone(
 
 def _equal_macs_of(recipe: Recipe) -> str:
     """Recipes of one study take different amounts, so each has a record of its own."""
-    return f"equal MACs of {recipe.beside}" if recipe.beside else "equal MACs"
+    return f"{EQUAL_MACS} of {recipe.beside}" if recipe.beside else EQUAL_MACS
 
 
 def _refuse_sizes(recipe: Recipe, compressions: Sequence[float]) -> None:

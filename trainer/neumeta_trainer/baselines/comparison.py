@@ -92,7 +92,7 @@ def baseline_records(
     """One record for each method, all that the recipe has when none is named; ``final`` means the same as in ``pipeline.run``.
 
     Checkpoints live in ``out/checkpoints``: that of the full network is the one of ``train_alone``. ``command`` is what a record
-    says about how it was made, up to the method, ``variant`` in which settings the recipe departs from that of its name. Raises
+    says about how it was made, up to the method, ``variant`` in which settings the recipe departs from that of its name, or a label for them. Raises
     ValueError for a method that does not exist and RecipeRefused, before anything is trained, for one that the recipe does not have
     and for a value or a size that the recipe cannot have.
     """

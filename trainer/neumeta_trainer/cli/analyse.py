@@ -107,7 +107,7 @@ def similarity(
             if compute.processes.is_first:
                 named = " ".join(filter(None, [subject, *variant]))
                 common = _common(chosen, compute) | {"subject": named, "split": split, "samples": len(inputs)}
-                _write_similarities(records, common, [label for label, _ in found], tables, layer)
+                _write_similarities(records, common, [name for name, _ in found], tables, layer)
 
 
 def _write_similarities(records: Path, common: dict[str, Any], labels: Sequence[str], tables: dict[str, Table], layer: str | None) -> None:

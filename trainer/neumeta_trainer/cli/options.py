@@ -23,18 +23,27 @@ from neumeta_trainer.config import Recipe
 from neumeta_trainer.data import LOADERS, Splits
 from neumeta_trainer.overrides import overridden
 from neumeta_trainer.recipes import RECIPES, TIERS
-from neumeta_trainer.results.record import RunRecord, write_record
+from neumeta_trainer.results.record import RunRecord, command_at, write_record
 from neumeta_trainer.training import progress
 from neumeta_trainer.training.progress import BarProgress, LogProgress, Progress
 
 out_console, error_console = Console(), Console(stderr=True)
-_LABEL = re.compile(r"[\w.,%+-]+( [\w.,%+-]+)*")
+_LABEL = re.compile(r"\w[\w.,%+-]*( [\w.,%+-]+)*", re.ASCII)
+_LONGEST_LABEL = 60
+"""Letters. A method is a file's name too."""
+_TAKEN = ("distilled", "equal", "calibrated", "smooth", "of", "at")
+"""What the names of methods go on with that no label made."""
 
 
 def _plain(label: str | None) -> str | None:
-    """A label that can stand in a document's list of methods, whose signs are ``;`` and ``as``."""
-    if label is not None and not (_LABEL.fullmatch(label) and "as" not in label.split()):
-        raise typer.BadParameter(f"{label!r} is none; expected letters, digits, blanks and .,%+- without the word 'as'.")
+    """A label that can stand in a document's list of methods, whose signs are ``;`` and ``as``, and makes no other method's name."""
+    if label is None:
+        return None
+    if not _LABEL.fullmatch(label) or len(label) > _LONGEST_LABEL or "as" in label.split():
+        expected = f"expected at most {_LONGEST_LABEL} letters, digits, blanks and signs of _.,%+- that begin with a letter, without the word 'as'"
+        raise typer.BadParameter(f"{label!r} is no label; {expected}.")
+    if label.split()[0] in _TAKEN:
+        raise typer.BadParameter(f"{label!r} would make the name of another method; begin it with another word than {', '.join(_TAKEN)}.")
     return label
 
 
@@ -48,7 +57,9 @@ Assignments = Annotated[
 ]
 Label = Annotated[
     str | None,
-    typer.Option("--label", callback=_plain, help="What records call the settings of --set, in place of their list."),
+    typer.Option(
+        "--label", callback=_plain, help="What records call the settings of --set, in place of their list. Settings of one label should be the same."
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Records = Annotated[Path | None, typer.Option("--records", help="Folder for a record of the results, for `neumeta report`.")]
@@ -77,8 +88,11 @@ def typed_command(*without: str) -> str:
 
 def record_into(folder: Path | None, record: RunRecord) -> None:
     """Write a record where the user wants records."""
-    if folder is not None:
-        say(f"Recorded {write_record(record, folder)}.")
+    if folder is None:
+        return
+    replaced = command_at(folder / record.path)
+    place = f", in place of the record of `{replaced}`" if replaced not in (None, record.command) else ""
+    say(f"Recorded {write_record(record, folder)}{place}.")
 
 
 def say(text: str) -> None:

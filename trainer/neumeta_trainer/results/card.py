@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +13,16 @@ from neumeta_core.curve import CurvePoint
 from neumeta_core.manifold import Manifold
 from pydantic import JsonValue
 
-from neumeta_trainer.errors import RecordRefused, RunNotFinished, VersionTaken
+from neumeta_trainer.errors import RunNotFinished, VersionTaken
 from neumeta_trainer.export.manifold import FILE_NAME
 from neumeta_trainer.origin import command_of
 from neumeta_trainer.results.plot import plot_curve
-from neumeta_trainer.results.record import ALONE, read_record
 from neumeta_trainer.results.report import file_facts, held_out_ratios
+from neumeta_trainer.results.trained_alone import TrainedAlone, trained_alone_in
 from neumeta_trainer.training.interrupt import deferred_interrupt
 
 _MOST_LABELS = 20
 """More of them are a number and two examples: the file has them all."""
-
-
-_OTHER_LESSONS = ("distilled", "equal")
-"""What follows ``alone`` in the method of networks that had a teacher, or more steps the smaller they are."""
-
-
-@dataclass(frozen=True)
-class Alone:
-    """What networks trained alone are worth, beside the manifold's members."""
-
-    qualities: Mapping[float, float] = field(default_factory=dict)
-    """By compression."""
-    steps: int | None = None
-    """What each of them took; None: as many as the manifold."""
-    command: str = ""
-    """What trained them, where it was not the recipe as it is."""
 
 
 def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = False) -> Path:
@@ -47,8 +30,7 @@ def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = Fals
 
     ``alone`` holds the results of ``neumeta alone`` for the same recipe. A folder that is there already is only replaced with
     ``replace``. Raises RunNotFinished when the run has no report, VersionTaken when that folder is there, RecordRefused when
-    ``alone`` holds no such results, or those of another recipe, tier, split or seed, or of networks that had a teacher or trained for
-    unequally long. Where they departed from the recipe, the card has their command.
+    ``alone`` holds no results that it can be compared with.
     """
     if not (run / "report.json").is_file():
         raise RunNotFinished(f"{run} holds no report.json: it is no finished run of `neumeta train`.")
@@ -56,7 +38,7 @@ def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = Fals
     report = json.loads((run / "report.json").read_text())
     if report["file"]["digest"] != manifold.digest:
         raise RunNotFinished(f"{run}: report.json belongs to another manifold; run `neumeta train` again.")
-    beside = _alone(alone, manifold)
+    beside = trained_alone_in(alone, manifold) if alone else TrainedAlone()
     folder = models / manifold.header.name / str(manifold.header.version)
     if folder.exists() and not replace:
         raise VersionTaken(
@@ -85,34 +67,12 @@ def publish(run: Path, alone: Path | None, models: Path, *, replace: bool = Fals
     return folder
 
 
-def _describe(folder: Path, manifold: Manifold, report: dict[str, Any], alone: Alone) -> None:
+def _describe(folder: Path, manifold: Manifold, report: dict[str, Any], alone: TrainedAlone) -> None:
     curve = manifold.header.curve
     assert curve is not None
     (folder / "report.json").write_text(json.dumps(report | {"alone": alone.qualities}, indent=1) + "\n")
     plot_curve(folder / "curve.png", f"{manifold.header.name} {manifold.header.version}", curve, held_out_ratios(manifold), alone.qualities)
     (folder / "README.md").write_text(card(manifold, report["slices"], alone, report.get("unequal")))
-
-
-def _alone(folder: Path | None, manifold: Manifold) -> Alone:
-    if folder is None:
-        return Alone()
-    record, training, curve = read_record(folder / ALONE), manifold.header.training, manifold.header.curve
-    recipe = training["recipe"]
-    assert isinstance(recipe, dict)
-    assert curve is not None
-    # Older files have neither study nor tier.
-    wanted = {"recipe": recipe.get("study") or recipe["name"], "tier": recipe.get("tier", ""), "split": curve.split, "seed": training["seed"]}
-    for name, value in wanted.items():
-        if (found := getattr(record, name)) != value:
-            raise RecordRefused(f"{folder / ALONE}: its {name} is {found!r}, that of the manifold {value!r}; they cannot be compared.")
-    method, _, variant = record.method.partition(" ")
-    if method != "alone" or variant.startswith(_OTHER_LESSONS):
-        raise RecordRefused(f"{folder / ALONE}: its method is {record.method!r}; expected 'alone': networks that learned from labels, all as long.")
-    steps = {*record.training.values()}
-    if len(steps) > 1:
-        raise RecordRefused(f"{folder / ALONE}: its networks took {sorted(steps)} steps; expected as many for each of them.")
-    qualities = {point.compression: point.quality for point in record.measurements if point.compression is not None}
-    return Alone(qualities, steps.pop() if steps else None, record.command if variant else "")
 
 
 def _steps(recipe: Mapping[str, JsonValue], stage: str) -> int:
@@ -127,7 +87,7 @@ def _steps(recipe: Mapping[str, JsonValue], stage: str) -> int:
 def card(
     manifold: Manifold,
     slices: Mapping[str, float],
-    alone: Alone,
+    alone: TrainedAlone,
     unequal: Mapping[str, float] | None = None,
 ) -> str:
     """The card as Markdown: ``slices`` are qualities by compression, ``unequal`` those of a report."""
@@ -145,6 +105,7 @@ def card(
     worst_text = f"Lowest {curve.metric} on the curve: {100 * worst.quality:.2f} % at compression {worst.compression:g}."
     # A compression is a number: JSON keys may write it in another way.
     bare = {float(compression): quality for compression, quality in slices.items()}
+    beside = f"*Trained alone*: {_trained_alone(alone, training['recipe'])}"
     rows = "\n".join(_row(point, bare, alone.qualities) for point in curve.points)
     return f"""# {header.name} {header.version}
 
@@ -156,8 +117,7 @@ def card(
 {rows}
 
 `*`: no training step has seen any of these widths. {curve.samples:,} {curve.split} images, measured once, at the end. *Slices without INR*: the
-family's own weights with BatchNorm calibrated for that size on training images. *Trained alone*: one network of these
-widths, the same recipe, {_compared_steps(training["recipe"], alone.steps)}, the same seed{_trained_by(alone)}.{_unequal(unequal)}
+family's own weights with BatchNorm calibrated for that size on training images. {beside}{_unequal(unequal)}
 
 Compression is the share of channels left out of every layer; a width ratio is 1 minus it. An empty cell was not measured. Bytes of the full
 network are its parameters alone; an ONNX file has some more. The other words, and what each stage does, are in docs/training.md of the project.
@@ -200,19 +160,22 @@ def _row(point: CurvePoint, slices: Mapping[float, float], alone: Mapping[float,
 def _compared(gaps: Sequence[float]) -> str:
     if max(gaps) < 0:
         least = f"at all of {len(gaps)} sizes, by {-100 * max(gaps):.2f} points or more"
-        return f"It beats networks of the same widths trained alone (for as long as stated below) {least}."
+        return f"It beats networks of the same widths trained alone (by the command below) {least}."
     return f"The largest loss against a network of the same widths trained alone is {100 * max(gaps):.2f} points."
 
 
-def _compared_steps(recipe: JsonValue, alone: int | None) -> str:
+def _trained_alone(alone: TrainedAlone, recipe: JsonValue) -> str:
+    if not alone.qualities:
+        return "not measured."
     assert isinstance(recipe, dict)
-    steps = sum(_steps(recipe, name) for name in ("base", "family", "tune"))
+    own = sum(_steps(recipe, name) for name in ("base", "family", "tune"))
     together = "the manifold's base, family and end-to-end stages"
-    return f"as many steps as {together} together" if alone in (None, steps) else f"{alone:,} steps where {together} took {steps:,} together"
-
-
-def _trained_by(alone: Alone) -> str:
-    return f"\n(`{alone.command}`)" if alone.command else ""
+    if alone.steps is None:
+        steps = "a number of steps that was not recorded"
+    else:
+        steps = f"as many steps as {together} together" if alone.steps == own else f"{alone.steps:,} steps where {together} took {own:,} together"
+    by = f"\n(`{alone.command}`)" if alone.command else ""
+    return f"one network of these\nwidths, {steps}, the same seed{by}."
 
 
 def _unequal(measured: Mapping[str, float] | None) -> str:

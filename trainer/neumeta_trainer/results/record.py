@@ -19,6 +19,8 @@ from neumeta_trainer.errors import RecordRefused
 
 ALONE = "alone.json"
 """File name, in a run's folder, of the record of networks trained alone."""
+DISTILLED, EQUAL_MACS = "distilled", "equal MACs"
+"""What follows ``alone`` in the method of networks that learned from a teacher, or that trained the longer the smaller they are."""
 SLIMMABLE = "slimmable"
 """Method of networks that train at a few fixed widths; all others are held out of it, whatever the recipe says."""
 
@@ -47,7 +49,7 @@ class RunRecord(Record):
     tier: str
     """How much training; reports never mix tiers."""
     method: str
-    """What was trained or measured, with the settings in which it departs from the recipe."""
+    """What was trained or measured, with the settings in which it departs from the recipe, or a label for them."""
     seed: int
     metric: str = "accuracy"
     split: str
@@ -151,6 +153,14 @@ def read_records(folder: Path) -> list[RunRecord]:
 def read_matrices(folder: Path) -> list[MatrixRecord]:
     """All records of analyses below ``folder``, ordered by path. Raises RecordRefused for a file that is no record of any kind."""
     return list(_read(folder, MatrixRecord))
+
+
+def command_at(path: Path) -> str | None:
+    """The command of the record of a run that is there, if one is."""
+    try:
+        return read_record(path).command
+    except RecordRefused:
+        return None
 
 
 def read_record(path: Path) -> RunRecord:

@@ -17,7 +17,7 @@ SLICES = "slices"
 def records_of(recipe: Recipe, result: Result, command: str, variant: str = "") -> list[RunRecord]:
     """The records of a run: the manifold, and the slices of the family that its INR was fitted to.
 
-    ``variant`` says in which settings the run departs from its recipe.
+    ``variant`` says in which settings the run departs from its recipe, or is a label for them.
     """
     header, facts = result.manifold.header, file_facts(result.manifold)
     curve = header.curve

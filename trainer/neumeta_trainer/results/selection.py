@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Scope:
 def select(records: Iterable[RunRecord], scope: Scope, methods: Sequence[str] = ()) -> Methods:
     """The records of a scope by method: all in alphabetical order, or these in this order.
 
-    Raises ReportRefused when there are none, when a method is not known, when one seed was recorded twice or when metrics differ.
+    Raises ReportRefused when there are none, when a method is not known, when one seed was recorded twice, or when metrics or settings differ.
     """
     everything = list(records)
     found: Methods = {}
@@ -52,6 +53,10 @@ def _check(methods: Methods, scope: Scope) -> None:
     if len(metrics := sorted({record.metric for records in methods.values() for record in records})) > 1:
         raise ReportRefused(f"the records of {scope} have different metrics ({', '.join(metrics)}), which no table mixes.")
     for method, records in methods.items():
+        if len({settings_of(record.command) for record in records}) > 1:
+            raise ReportRefused(
+                f"{method} was recorded with different settings for {scope}, which are no seeds of one run; give each a label of its own."
+            )
         seeds = [record.seed for record in records]
         if repeated := [seed for seed in seeds if seeds.count(seed) > 1]:
             raise ReportRefused(f"{method}, seed {repeated[0]}, was recorded twice for {scope}.")
@@ -59,6 +64,14 @@ def _check(methods: Methods, scope: Scope) -> None:
             sizes = [rounded(measurement) for measurement in record.measurements if measurement.compression is not None]
             if double := [size for size in sizes if sizes.count(size) > 1]:
                 raise ReportRefused(f"{method}, seed {record.seed}, has compression {double[0]:g} twice for {scope}.")
+
+
+def settings_of(command: str) -> tuple[str, ...]:
+    """In which settings a command departs from its recipe, but for the seed."""
+    words = shlex.split(command)
+    settings = [word for before, word in zip(["", *words], words, strict=False) if before == "--set"]
+    settings += [word.removeprefix("--set=") for word in words if word.startswith("--set=")]
+    return tuple(sorted(setting for setting in settings if not setting.startswith("seed=")))
 
 
 def by_recipe(records: Iterable[RunRecord]) -> list[RunRecord]:
