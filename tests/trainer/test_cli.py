@@ -16,7 +16,7 @@ from neumeta_trainer.cli import app
 from neumeta_trainer.cli.options import expected_errors, record_into
 from neumeta_trainer.errors import RecordRefused
 from neumeta_trainer.results.card import publish
-from neumeta_trainer.results.record import RunRecord, read_records
+from neumeta_trainer.results.record import RunRecord, read_matrices, read_records
 from neumeta_trainer.training.checkpoint import save_checkpoint
 from typer.testing import CliRunner
 
@@ -262,6 +262,24 @@ def test_a_label_stands_for_the_list_of_settings(tmp_path):
     assert found.keys() == {"anchored 20 steps", "slices 20 steps"}
     assert found["slices 20 steps"].command == f"neumeta train digits {' '.join(short)} --label '20 steps'"
     assert (tmp_path / "records/digits/-/slices-20-steps.validation.1.json").is_file()
+
+
+@pytest.mark.parametrize("command", [("alone", "digits", "0.75"), ("baselines", "digits", "--method", "prefix none")], ids=["alone", "baselines"])
+def test_networks_that_are_compared_have_labels_too(tmp_path, command):
+    short = ("--set", "family.optimization.steps=2", "--set", "tune=none", "--label", "two steps")
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "run"), "--records", str(tmp_path / "records"), *short])
+    assert done.exit_code == 0, done.output
+    (record,) = read_records(tmp_path / "records")
+    assert record.method == f"{'alone' if command[0] == 'alone' else 'prefix none'} two steps"
+
+
+def test_the_subject_of_an_analysis_has_the_label(tmp_path):
+    short = ("--set", "family.optimization.steps=2", "--set", "tune=none", "--label", "two steps")
+    done = CliRunner().invoke(
+        app, ["analyse", "variation", "digits", "--alone", str(tmp_path / "run"), "--records", str(tmp_path / "records"), *short]
+    )
+    assert done.exit_code == 0, done.output
+    assert [record.subject for record in read_matrices(tmp_path / "records")] == ["two steps"]
 
 
 def test_a_record_that_takes_another_s_place_says_so(tmp_path, capsys):

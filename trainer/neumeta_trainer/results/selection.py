@@ -53,7 +53,7 @@ def _check(methods: Methods, scope: Scope) -> None:
     if len(metrics := sorted({record.metric for records in methods.values() for record in records})) > 1:
         raise ReportRefused(f"the records of {scope} have different metrics ({', '.join(metrics)}), which no table mixes.")
     for method, records in methods.items():
-        if len({settings_of(record.command) for record in records}) > 1:
+        if len({_settings_of(record.command) for record in records}) > 1:
             raise ReportRefused(
                 f"{method} was recorded with different settings for {scope}, which are no seeds of one run; give each a label of its own."
             )
@@ -66,7 +66,7 @@ def _check(methods: Methods, scope: Scope) -> None:
                 raise ReportRefused(f"{method}, seed {record.seed}, has compression {double[0]:g} twice for {scope}.")
 
 
-def settings_of(command: str) -> tuple[str, ...]:
+def _settings_of(command: str) -> tuple[str, ...]:
     """In which settings a command departs from its recipe, but for the seed."""
     words = shlex.split(command)
     settings = [word for before, word in zip(["", *words], words, strict=False) if before == "--set"]
